@@ -1,0 +1,1 @@
+"""The command line of latentseq: one thin module a command."""

@@ -1,0 +1,76 @@
+"""latentseq: encode video to latents, learn how they move, roll them forward.
+
+Importing the package costs nothing: a public name is imported when it is first asked for.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from latentseq.arrays import Batch, Clip, Latents, State
+    from latentseq.protocols import (
+        Dataset,
+        Decoder,
+        Dynamics,
+        Encoder,
+        Forecast,
+        History,
+        Plugin,
+        Predictor,
+        Source,
+        Windows,
+    )
+    from latentseq.workflow import encode, load_predictor, open_data, sample, train_ae, train_lstm
+
+__version__ = "0.1.0"
+
+_HOME = {
+    **dict.fromkeys(("Batch", "Clip", "Latents", "State"), "latentseq.arrays"),
+    **dict.fromkeys(
+        (
+            "Dataset",
+            "Decoder",
+            "Dynamics",
+            "Encoder",
+            "Forecast",
+            "History",
+            "Plugin",
+            "Predictor",
+            "Source",
+            "Windows",
+        ),
+        "latentseq.protocols",
+    ),
+    **dict.fromkeys(
+        ("encode", "load_predictor", "open_data", "sample", "train_ae", "train_lstm"), "latentseq.workflow"
+    ),
+}
+
+__all__ = [
+    "Batch",
+    "Clip",
+    "Dataset",
+    "Decoder",
+    "Dynamics",
+    "Encoder",
+    "Forecast",
+    "History",
+    "Latents",
+    "Plugin",
+    "Predictor",
+    "Source",
+    "State",
+    "Windows",
+    "encode",
+    "load_predictor",
+    "open_data",
+    "sample",
+    "train_ae",
+    "train_lstm",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'latentseq' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

@@ -1,0 +1,395 @@
+"""The contracts: what a dataset, an encoder, a decoder, a dynamics model and a predictor promise.
+
+NumPy at the seam, so a plugin may be Keras, JAX or thirty lines of NumPy. The promises are numbered and checked
+in ``latentseq.testing``; axes and arrays are those of ``latentseq.arrays``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import types
+import typing
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+
+from latentseq.arrays import Batch, Clip, Latents, State
+from latentseq.errors import UsageError, did_you_mean, listed
+
+if TYPE_CHECKING:
+    from latentseq.training.trainer import Trainer
+
+
+class Configurable(ABC):
+    """Something whose constructor keywords are its whole configuration.
+
+    The keywords are JSON values with a type annotation each, and are kept as attributes of the same name; there
+    is no ``*args`` and no ``**kwargs``. ``from_config(get_config())`` builds the same thing again.
+    """
+
+    name: ClassVar[str]
+    """The name it is registered under."""
+    description: ClassVar[str]
+    """One line for ``latentseq show`` and the documentation."""
+
+    @classmethod
+    def keywords(cls) -> dict[str, inspect.Parameter]:
+        """The constructor's keywords, in order."""
+        return {k: p for k, p in inspect.signature(cls).parameters.items() if k != "self"}
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's keywords with their values, as JSON types."""
+        return {key: _plain(getattr(self, key)) for key in self.keywords()}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Build from keywords.
+
+        Raises:
+            UsageError: a keyword that does not exist, is missing, or has a value of another type.
+        """
+        keywords, hints = cls.keywords(), typing.get_type_hints(cls.__init__)
+        for key, value in config.items():
+            if key not in keywords:
+                raise UsageError(
+                    f"{cls.name} has no option {key!r}. {did_you_mean(key, keywords)}Its options: {listed(keywords)}."
+                )
+            if key in hints and not _fits(value, hints[key]):
+                wanted = inspect.formatannotation(hints[key])
+                raise UsageError(f"{cls.name}: option {key} is {value!r}; expected {wanted}.")
+        missing = [k for k, p in keywords.items() if p.default is p.empty and k not in config]
+        if missing:
+            raise UsageError(f"{cls.name} needs the option {listed(missing)}; none was given.")
+        return cls(**config)
+
+
+class Plugin(Configurable):
+    """A model part: configuration from the constructor, learned state in plain files."""
+
+    @abstractmethod
+    def save_state(self, folder: Path) -> None:
+        """Write the learned state as files into an empty folder; no pickle."""
+
+    @abstractmethod
+    def load_state(self, folder: Path) -> None:
+        """Read what ``save_state`` wrote.
+
+        Raises:
+            DataError: a file is missing, damaged, or does not fit the configuration.
+        """
+
+
+class Dataset(Configurable):
+    """Read-only clips of frames, with side streams.
+
+    A dataset checks its input when it is built and reads frames only when asked; the memory that ``read`` takes
+    grows with ``stop - start`` and with nothing else.
+    """
+
+    streams: Mapping[str, int] = types.MappingProxyType({})
+    """Width f of every side stream."""
+    fps: float = 25.0
+    """Frames a second."""
+    split: np.ndarray | None = None
+    """(n,) of 'train', 'validation' or 'test', where the dataset has splits of its own."""
+
+    @property
+    @abstractmethod
+    def lengths(self) -> np.ndarray:
+        """(n,) int64, frames of each clip."""
+
+    @property
+    @abstractmethod
+    def frame_shape(self) -> tuple[int, int, int]:
+        """(h, w, c) of every frame."""
+
+    @abstractmethod
+    def read(self, i: int, start: int = 0, stop: int | None = None) -> Clip:
+        """Frames ``start`` to ``stop`` (its end where None) of clip ``i``: uint8 (t, h, w, c), streams (t, f).
+
+        Raises:
+            UsageError: a clip or a range that does not exist (``check_range``).
+            DataError: what is stored cannot be read.
+        """
+
+    def read_windows(self, clips: np.ndarray, starts: np.ndarray, length: int) -> Clip:
+        """Many stretches of one length at once: frames (b, t, h, w, c), streams (b, t, f)."""
+        parts = [self.read(int(i), int(s), int(s) + length) for i, s in zip(clips, starts, strict=True)]
+        return Clip(
+            np.stack([p.frames for p in parts]),
+            {name: np.stack([p.streams[name] for p in parts]) for name in self.streams},
+        )
+
+    def check_range(self, i: int, start: int, stop: int | None) -> tuple[int, int]:
+        """The range with its end filled in.
+
+        Raises:
+            UsageError: a clip or a range that does not exist.
+        """
+        n = len(self.lengths)
+        if not 0 <= i < n:
+            raise UsageError(f"Clip {i} does not exist: {self.name} has clips 0 to {n - 1}.")
+        length = int(self.lengths[i])
+        stop = length if stop is None else stop
+        if not 0 <= start < stop <= length:
+            raise UsageError(f"Frames {start} to {stop} were asked of clip {i}, which has frames 0 to {length}.")
+        return start, stop
+
+    def fingerprint(self) -> str:
+        """SHA-256 of what the frames depend on; here, of name and configuration."""
+        text = json.dumps([self.name, self.get_config()], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Windows(ABC):
+    """Fixed windows of data, read at random."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """How many windows there are."""
+
+    @abstractmethod
+    def take(self, indices: np.ndarray) -> Batch:
+        """The windows at ``indices`` (b,), every array (b, ...)."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What every fit gets.
+
+    The arrays of a batch depend on who is fitted: an encoder gets ``x`` (b, *input_shape); a decoder ``z``
+    (b, *latent_shape) and ``x``; dynamics ``mean`` (b, t, *latent_shape), ``log_var`` where the encoder has a
+    posterior, and each condition (b, t, f); a predictor ``frames`` (b, t, h, w, c) and each condition.
+    """
+
+    train: Windows
+    validation: Windows
+
+
+@dataclass(frozen=True)
+class History:
+    """How a fit went: a row of numbers for every validation, and the best of them."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    best: dict[str, Any] = field(default_factory=dict)
+
+
+class Encoder(Plugin):
+    """Maps frames, or features, to latents and back.
+
+    Constructor keywords: ``input_shape`` (h, w, c) or features (f,), filled in by the workflow, and its own.
+    """
+
+    input_shape: tuple[int, ...]
+
+    @property
+    @abstractmethod
+    def latent_shape(self) -> tuple[int, ...]:
+        """(d,) for a vector, (h', w', d) for a map."""
+
+    @abstractmethod
+    def fit(self, source: Source, trainer: Trainer) -> History:
+        """Learn from ``x`` (b, *input_shape) float32."""
+
+    @abstractmethod
+    def encode(self, x: np.ndarray) -> Latents:
+        """(n, *input_shape) -> (n, *latent_shape); deterministic, row by row.
+
+        Raises:
+            DataError: another shape or dtype.
+        """
+
+    @abstractmethod
+    def decode(self, z: np.ndarray) -> np.ndarray:
+        """(n, *latent_shape) -> (n, *input_shape) float32; in [0, 1] where the input is frames."""
+
+
+class Decoder(Plugin):
+    """Maps latents or features to frames, where another part made them.
+
+    Constructor keywords: ``latent_shape`` and ``output_shape``, filled in by its user, and its own.
+    """
+
+    latent_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+
+    @abstractmethod
+    def fit(self, source: Source, trainer: Trainer) -> History:
+        """Learn from ``z`` (b, *latent_shape) and ``x`` (b, *output_shape)."""
+
+    @abstractmethod
+    def decode(self, z: np.ndarray) -> np.ndarray:
+        """(n, *latent_shape) -> (n, *output_shape) float32."""
+
+
+class Forecast(ABC):
+    """What a dynamics model says of the next latents: item i is the density of z[i + 1].
+
+    Attributes:
+        mean: (b, t, *latent_shape) float32, the mean of the density.
+    """
+
+    mean: np.ndarray
+
+    @abstractmethod
+    def log_prob(self, z: np.ndarray) -> np.ndarray:
+        """(b, t, *latent_shape), item i being z[i + 1] -> (b, t) nats, in the encoder's own units."""
+
+    @abstractmethod
+    def sample(self, n: int, *, seed: int, temperature: float = 1.0) -> np.ndarray:
+        """(b, n, t, *latent_shape) float32 drawn from the densities; the same seed draws the same."""
+
+
+class Dynamics(Plugin):
+    """Learns how latents move.
+
+    Constructor keywords: ``latent_shape`` and ``conditions`` (width f of every side stream it is driven by),
+    filled in by the workflow, and its own.
+    """
+
+    latent_shape: tuple[int, ...]
+    conditions: dict[str, int]
+
+    @abstractmethod
+    def fit(self, source: Source, trainer: Trainer) -> History:
+        """Learn from ``mean`` (b, t, *latent_shape), ``log_var`` where there is one, and the conditions."""
+
+    @abstractmethod
+    def observe(
+        self, latents: Latents, state: State | None = None, *, conditions: Mapping[str, np.ndarray] | None = None
+    ) -> tuple[Forecast, State]:
+        """Condition on latents (b, t, *latent_shape), from ``state`` or from nothing.
+
+        Observing in pieces, from the state each returned, is the same as observing at once. The state that comes
+        in is not changed.
+        """
+
+    @abstractmethod
+    def imagine(
+        self,
+        state: State,
+        steps: int,
+        *,
+        seed: int,
+        temperature: float = 1.0,
+        conditions: Mapping[str, np.ndarray] | None = None,
+    ) -> tuple[np.ndarray, State]:
+        """Run free: (b, steps, *latent_shape) float32 and the state after.
+
+        It emits an item, then consumes it together with ``conditions[name][:, j]``. Imagining n and then m steps
+        from the state it returned equals n + m: noise is keyed by the seed and the step that the state holds.
+        Rows of the batch are independent at temperature 0.
+        """
+
+
+class Predictor(Plugin):
+    """The two verbs on frames, so that latent and pixel models are judged alike.
+
+    Constructor keywords: ``input_shape`` (h, w, c) and ``conditions``, filled in by the workflow, and its own.
+    """
+
+    input_shape: tuple[int, ...]
+    conditions: dict[str, int]
+
+    @abstractmethod
+    def fit(self, source: Source, trainer: Trainer) -> History:
+        """Learn from ``frames`` (b, t, h, w, c) and the conditions."""
+
+    @abstractmethod
+    def observe(
+        self, frames: np.ndarray, state: State | None = None, *, conditions: Mapping[str, np.ndarray] | None = None
+    ) -> tuple[np.ndarray, State]:
+        """Frames (b, t, h, w, c) -> its one-step frames, item i the forecast of frame i + 1, and the state."""
+
+    @abstractmethod
+    def imagine(
+        self,
+        state: State,
+        steps: int,
+        *,
+        seed: int,
+        temperature: float = 1.0,
+        conditions: Mapping[str, np.ndarray] | None = None,
+    ) -> tuple[np.ndarray, State]:
+        """Run free: frames (b, steps, h, w, c) float32 in [0, 1] and the state after."""
+
+    def reconstruct(self, frames: np.ndarray) -> np.ndarray:
+        """(b, t, h, w, c) -> the same, through the encoder where there is one."""
+        return frames
+
+    @typing.final
+    def predict(
+        self,
+        frames: np.ndarray,
+        steps: int,
+        *,
+        samples: int = 1,
+        seed: int = 0,
+        temperature: float = 1.0,
+        conditions: Mapping[str, np.ndarray] | None = None,
+    ) -> np.ndarray:
+        """Futures of every clip.
+
+        Args:
+            frames: (b, t, h, w, c), what is known.
+            steps: how many frames to go on.
+            samples: futures of each clip.
+            seed: of all the noise.
+            temperature: 0 for the most probable path.
+            conditions: (b, t + steps, f) each: the known part, then what drives the future.
+
+        Returns:
+            (b, samples, steps, h, w, c) float32 in [0, 1].
+        """
+        conditions, t = conditions or {}, frames.shape[1]
+        _, state = self.observe(frames, conditions={k: v[:, :t] for k, v in conditions.items()})
+        state = {k: np.repeat(v, samples, axis=0) for k, v in state.items()}
+        future = {k: np.repeat(v[:, t:], samples, axis=0) for k, v in conditions.items()}
+        chunks, done, at_once = [], 0, max(1, 4096 // (len(frames) * samples))
+        while done < steps:
+            n = min(at_once, steps - done)
+            part = {k: v[:, done : done + n] for k, v in future.items()}
+            chunk, state = self.imagine(state, n, seed=seed, temperature=temperature, conditions=part)
+            chunks.append(chunk)
+            done += n
+        out = np.concatenate(chunks, axis=1)
+        return out.reshape(len(frames), samples, *out.shape[1:])
+
+
+def _plain(value: Any) -> Any:
+    """JSON types only: tuples become lists, mappings dicts, paths strings."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a JSON value is of an annotated type; a list fits a tuple, an int a float, a bool only a bool."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return True
+    if hint is None or hint is type(None):
+        return value is None
+    if origin in (typing.Union, types.UnionType):
+        return any(_fits(value, a) for a in args)
+    if origin is typing.Literal:
+        return value in args
+    if origin in (list, tuple):
+        inner = [a for a in args if a is not Ellipsis]
+        same = isinstance(value, (list, tuple)) and (Ellipsis in args or origin is list or len(value) == len(inner))
+        return same and all(_fits(v, inner[min(i, len(inner) - 1)]) for i, v in enumerate(value))
+    if origin is dict:
+        return isinstance(value, Mapping) and all(_fits(v, args[1]) for v in value.values())
+    if hint is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, hint)

@@ -1,0 +1,88 @@
+"""Plugins by name, over entry points: ours come the same way as anybody's.
+
+Metadata is read at each use; a plugin is imported when it is asked for and not before, so that one that does not
+import leaves all others alone.
+"""
+
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, NamedTuple
+
+from latentseq.errors import PluginError, UsageError, did_you_mean, listed
+from latentseq.protocols import Configurable, Dataset, Decoder, Dynamics, Encoder, Predictor
+
+KINDS: dict[str, type[Configurable]] = {
+    "datasets": Dataset,
+    "encoders": Encoder,
+    "decoders": Decoder,
+    "dynamics": Dynamics,
+    "predictors": Predictor,
+}
+"""Group (entry points ``latentseq.<group>``) -> what its classes must derive from."""
+
+
+class Listing(NamedTuple):
+    """One installed plugin, as its metadata says it."""
+
+    group: str
+    name: str
+    value: str
+    distribution: str
+    version: str
+
+
+def installed(group: str | None = None) -> list[Listing]:
+    """Every installed plugin of a group, or of all; none is imported.
+
+    Raises:
+        UsageError: no such group.
+    """
+    if group is not None and group not in KINDS:
+        raise UsageError(f"There are no {group!r}. {did_you_mean(group, KINDS)}Plugins are {listed(KINDS)}.")
+    groups = [group] if group else list(KINDS)
+    rows = {_listing(g, ep) for g in groups for ep in entry_points(group=f"latentseq.{g}")}
+    return sorted(rows)
+
+
+def load(group: str, name: str) -> Any:
+    """The class registered under a name.
+
+    Raises:
+        UsageError: no such name, or two different plugins claim it.
+        PluginError: it does not import, or is not what its group holds.
+    """
+    known = {row.name for row in installed(group)}
+    found = {ep.value: ep for ep in entry_points(group=f"latentseq.{group}", name=name)}
+    if not found:
+        raise UsageError(
+            f"No {_one(group)} is called {name!r}. {did_you_mean(name, known)}Installed: {listed(known)}. "
+            "A plugin is installed with pip; `latentseq plugins` lists them all."
+        )
+    if len(found) > 1:
+        claims = listed(f"{_listing(group, ep).distribution} ({ep.value})" for ep in found.values())
+        raise UsageError(
+            f"Two plugins claim the {_one(group)} {name!r}: {claims}. Uninstall one of the two, or rename it."
+        )
+    entry_point = next(iter(found.values()))
+    row = _listing(group, entry_point)
+    try:
+        plugin = entry_point.load()
+    except Exception as cause:
+        raise PluginError(
+            f"The {_one(group)} {name!r} ({row.value}, from {row.distribution} {row.version}) does not import: "
+            f"{type(cause).__name__}: {cause}. Reinstall or remove that distribution; other plugins still work."
+        ) from cause
+    if not (isinstance(plugin, type) and issubclass(plugin, KINDS[group])):
+        raise PluginError(
+            f"The {_one(group)} {name!r} ({row.value}, from {row.distribution} {row.version}) is {plugin!r}; "
+            f"expected a class derived from latentseq.{KINDS[group].__name__}."
+        )
+    return plugin
+
+
+def _listing(group: str, ep: EntryPoint) -> Listing:
+    name, version = (ep.dist.name, ep.dist.version) if ep.dist else ("an unknown distribution", "?")
+    return Listing(group, ep.name, ep.value, name, version)
+
+
+def _one(group: str) -> str:
+    return group if group == "dynamics" else group.removesuffix("s")

@@ -1,0 +1,1 @@
+"""Files on disk: atomic writes, shards of frames and latents, artifact folders."""

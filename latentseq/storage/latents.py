@@ -1,0 +1,91 @@
+"""A folder of latents: what an encoder made of clips, in shards, with the encoder's fingerprint."""
+
+from pathlib import Path
+
+import numpy as np
+
+from latentseq.arrays import Latents, to_float
+from latentseq.protocols import Dataset, Encoder
+from latentseq.storage.frames import CHUNK
+from latentseq.storage.shards import ShardReader, ShardWriter
+
+FORMAT = "latentseq-latents/1"
+
+
+class LatentFolder:
+    """Latents that ``write_latents`` wrote: clips of means, of log variances where there is a posterior, of streams.
+
+    Attributes:
+        lengths: (n,) int64, items of each clip.
+        split: (n,) of 'train', 'validation', 'test', or None.
+        latent_shape: of one item.
+        encoder: fingerprint of the encoder that made them.
+        streams: width of each side stream.
+        fps: items a second.
+    """
+
+    def __init__(self, path: Path):
+        """Open a folder.
+
+        Raises:
+            DataError: it is not a folder of latents.
+        """
+        self.path = path
+        self._reader = ShardReader(path, FORMAT)
+        manifest = self._reader.manifest
+        self.lengths = self._reader.lengths
+        splits = self._reader.clip_values("split")
+        self.split = None if None in splits else np.array(splits)
+        self.latent_shape: tuple[int, ...] = tuple(manifest["latent_shape"])
+        self.has_posterior: bool = manifest["has_posterior"]
+        self.encoder: str = manifest["encoder"]
+        self.data: str = manifest["data"]
+        self.streams: dict[str, int] = manifest["streams"]
+        self.fps: float = manifest["fps"]
+
+    def read(self, i: int, start: int, stop: int) -> dict[str, np.ndarray]:
+        """Items ``start`` to ``stop`` of clip ``i``: ``mean``, ``log_var`` where there is one, and the streams."""
+        first = int(self._reader.clip_starts[i])
+        return self._reader.rows(first + start, first + stop)
+
+    def read_windows(self, clips: np.ndarray, starts: np.ndarray, length: int) -> dict[str, np.ndarray]:
+        """Many stretches of one length at once, every array (b, t, ...)."""
+        parts = [self.read(int(i), int(s), int(s) + length) for i, s in zip(clips, starts, strict=True)]
+        return {key: np.stack([p[key] for p in parts]) for key in parts[0]}
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the content: a copy elsewhere has the same."""
+        return self._reader.fingerprint()
+
+
+def write_latents(dataset: Dataset, encoder: Encoder, fingerprint: str, folder: Path) -> None:
+    """Encode every clip of a dataset into an empty folder; memory stays at about one shard.
+
+    Args:
+        dataset: frames of the encoder's input shape.
+        encoder: a trained encoder.
+        fingerprint: the encoder artifact's.
+        folder: an empty folder.
+
+    Raises:
+        DataError: the dataset cannot be read.
+        TryAgainError: the disk is full.
+    """
+    writer, posterior = ShardWriter(folder), False
+    for i, length in enumerate(dataset.lengths.tolist()):
+        for start in range(0, length, CHUNK):
+            clip = dataset.read(i, start, min(start + CHUNK, length))
+            latents: Latents = encoder.encode(to_float(clip.frames))
+            posterior = latents.log_var is not None
+            arrays = {"mean": latents.mean, "log_var": latents.log_var}
+            writer.add({k: v for k, v in arrays.items() if v is not None} | clip.streams)
+        writer.end_clip(length, split=None if dataset.split is None else str(dataset.split[i]))
+    writer.close(
+        format=FORMAT,
+        latent_shape=list(encoder.latent_shape),
+        has_posterior=posterior,
+        encoder=fingerprint,
+        data=dataset.fingerprint(),
+        streams=dict(dataset.streams),
+        fps=dataset.fps,
+    )

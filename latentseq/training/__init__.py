@@ -1,0 +1,1 @@
+"""Training: windows, the loop, checkpoints, progress."""

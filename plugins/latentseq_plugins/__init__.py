@@ -1,0 +1,1 @@
+"""The built-in plugins, one a file; installed over the same entry points as anybody's."""
