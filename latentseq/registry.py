@@ -7,8 +7,9 @@ import leaves all others alone.
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NamedTuple
 
+from latentseq.configurable import Configurable
 from latentseq.errors import PluginError, UsageError, did_you_mean, listed
-from latentseq.protocols import Configurable, Dataset, Decoder, Dynamics, Encoder, Predictor
+from latentseq.protocols import Dataset, Decoder, Dynamics, Encoder, Predictor
 
 KINDS: dict[str, type[Configurable]] = {
     "datasets": Dataset,

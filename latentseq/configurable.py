@@ -1,0 +1,87 @@
+"""Things whose constructor keywords are their whole configuration: every plugin and dataset."""
+
+import inspect
+import types
+import typing
+from abc import ABC
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from latentseq.errors import UsageError, did_you_mean, listed
+
+
+class Configurable(ABC):
+    """Something whose constructor keywords are its whole configuration.
+
+    The keywords are JSON values with a type annotation each, and are kept as attributes of the same name; there
+    is no ``*args`` and no ``**kwargs``. ``from_config(get_config())`` builds the same thing again.
+    """
+
+    name: ClassVar[str]
+    """The name it is registered under."""
+    description: ClassVar[str]
+    """One line for ``latentseq show`` and the documentation."""
+
+    @classmethod
+    def keywords(cls) -> dict[str, inspect.Parameter]:
+        """The constructor's keywords, in order."""
+        return {k: p for k, p in inspect.signature(cls).parameters.items() if k != "self"}
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's keywords with their values, as JSON types."""
+        return {key: _plain(getattr(self, key)) for key in self.keywords()}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Build from keywords.
+
+        Raises:
+            UsageError: a keyword that does not exist, is missing, or has a value of another type.
+        """
+        keywords, hints = cls.keywords(), typing.get_type_hints(cls.__init__)
+        for key, value in config.items():
+            if key not in keywords:
+                raise UsageError(
+                    f"{cls.name} has no option {key!r}. {did_you_mean(key, keywords)}Its options: {listed(keywords)}."
+                )
+            if key in hints and not _fits(value, hints[key]):
+                wanted = inspect.formatannotation(hints[key])
+                raise UsageError(f"{cls.name}: option {key} is {value!r}; expected {wanted}.")
+        missing = [k for k, p in keywords.items() if p.default is p.empty and k not in config]
+        if missing:
+            raise UsageError(f"{cls.name} needs the option {listed(missing)}; none was given.")
+        return cls(**config)
+
+
+def _plain(value: Any) -> Any:
+    """JSON types only: tuples become lists, mappings dicts, paths strings."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a JSON value is of an annotated type; a list fits a tuple, an int a float, a bool only a bool."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return True
+    if hint is None or hint is type(None):
+        return value is None
+    if origin in (typing.Union, types.UnionType):
+        return any(_fits(value, a) for a in args)
+    if origin is typing.Literal:
+        return value in args
+    if origin in (list, tuple):
+        inner = [a for a in args if a is not Ellipsis]
+        same = isinstance(value, (list, tuple)) and (Ellipsis in args or origin is list or len(value) == len(inner))
+        return same and all(_fits(v, inner[min(i, len(inner) - 1)]) for i, v in enumerate(value))
+    if origin is dict:
+        return isinstance(value, Mapping) and all(_fits(v, args[1]) for v in value.values())
+    if hint is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, hint)
