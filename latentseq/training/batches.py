@@ -1,0 +1,148 @@
+"""Windows of data, their splits, and the order in which training sees them."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeAlias
+
+import numpy as np
+
+from latentseq.arrays import Batch, to_float
+from latentseq.errors import DataError
+from latentseq.protocols import Dataset, Source, Windows
+from latentseq.storage.latents import LatentFolder
+
+MAX_STEPS = 500
+"""An epoch is one pass over the windows, or this many batches of it where there are more."""
+VALIDATION_WINDOWS = 512
+"""Validation looks at no more windows than these, evenly spread; the same ones every time."""
+
+Reader: TypeAlias = Callable[[np.ndarray, np.ndarray, int], Batch]
+
+
+class RangeWindows(Windows):
+    """All windows of one length inside ranges of clips; none leaves its range."""
+
+    def __init__(self, ranges: np.ndarray, length: int, stride: int, read: Reader):
+        """Count the windows.
+
+        Args:
+            ranges: (m, 3) int, rows (clip, start, stop).
+            length: items of a window.
+            stride: items from one window's start to the next.
+            read: (clips (b,), starts (b,), length) -> batch.
+        """
+        self.length, self.stride, self._read = length, stride, read
+        counts = np.maximum(0, (ranges[:, 2] - ranges[:, 1] - length) // stride + 1)
+        self._ranges, self._ends = ranges[counts > 0], np.cumsum(counts[counts > 0])
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    def take(self, indices: np.ndarray) -> Batch:
+        """See ``Windows.take``."""
+        row = np.searchsorted(self._ends, indices, side="right")
+        first = np.where(row > 0, self._ends[row - 1], 0)
+        starts = self._ranges[row, 1] + (indices - first) * self.stride
+        return self._read(self._ranges[row, 0], starts, self.length)
+
+
+def split_ranges(lengths: np.ndarray, split: np.ndarray | None) -> dict[str, np.ndarray]:
+    """Which frames are for training, validation and test.
+
+    The data's own split where it has one. Else by clip, the last 10 % for validation and the 10 % before for test;
+    with fewer than three clips every clip is cut in time by the same shares.
+
+    Args:
+        lengths: (n,) frames of each clip.
+        split: (n,) of 'train', 'validation', 'test', or None.
+
+    Returns:
+        For each of the three, (m, 3) int64 rows (clip, start, stop).
+    """
+    n = len(lengths)
+    if split is None and n < 3:
+        ends = [np.rint(lengths * share).astype(np.int64) for share in (0, 0.8, 0.9, 1)]
+        parts = dict(zip(("train", "test", "validation"), itertools.pairwise(ends), strict=True))
+        return {k: np.stack([np.arange(n), start, stop], axis=1) for k, (start, stop) in parts.items()}
+    if split is None:
+        held = max(1, round(n / 10))
+        split = np.array(["train"] * (n - 2 * held) + ["test"] * held + ["validation"] * held)
+    whole = np.stack([np.arange(n), np.zeros(n, np.int64), lengths], axis=1)
+    return {name: whole[split == name] for name in ("train", "validation", "test")}
+
+
+def frame_source(dataset: Dataset) -> Source:
+    """Single frames, as an encoder is fitted on: ``x`` (b, h, w, c).
+
+    Raises:
+        DataError: no frame for training or for validation.
+    """
+
+    def read(clips: np.ndarray, starts: np.ndarray, length: int) -> Batch:
+        return {"x": to_float(dataset.read_windows(clips, starts, length).frames[:, 0])}
+
+    return _source(split_ranges(dataset.lengths, dataset.split), 1, 1, read, "frames")
+
+
+def latent_source(folder: LatentFolder, length: int, stride: int) -> Source:
+    """Windows of latents, as dynamics are fitted on: ``mean`` (b, t, *latent_shape), ``log_var``, streams.
+
+    Raises:
+        DataError: no clip is long enough.
+    """
+    return _source(split_ranges(folder.lengths, folder.split), length, stride, folder.read_windows, "latents")
+
+
+def ordered_batches(windows: Windows, batch_size: int, *, seed: int, epoch: int, start: int = 0) -> Iterator[Batch]:
+    """One epoch of full batches, in an order that depends on (seed, epoch) alone, the next one read ahead.
+
+    Args:
+        windows: where from; a batch is no larger than what there is.
+        batch_size: windows of a batch.
+        seed: of the run.
+        epoch: number of the epoch.
+        start: how many batches to leave out at the start: where an interrupted epoch goes on.
+    """
+    batch_size = min(batch_size, len(windows))
+    order = np.random.default_rng([seed, epoch]).permutation(len(windows))
+    order = order[: steps_per_epoch(windows, batch_size) * batch_size].reshape(-1, batch_size)[start:]
+    with ThreadPoolExecutor(1) as reader:
+        ahead = [reader.submit(windows.take, row) for row in order[:2]]
+        for i in range(len(order)):
+            if i + 2 < len(order):
+                ahead.append(reader.submit(windows.take, order[i + 2]))
+            yield ahead.pop(0).result()
+
+
+def steps_per_epoch(windows: Windows, batch_size: int) -> int:
+    """Batches of an epoch."""
+    return max(1, min(len(windows) // max(1, batch_size), MAX_STEPS))
+
+
+def validation_batches(windows: Windows, batch_size: int) -> Iterator[Batch]:
+    """The windows that validation looks at, in order; the last batch may be smaller."""
+    n = min(len(windows), VALIDATION_WINDOWS)
+    chosen = np.linspace(0, len(windows) - 1, n).astype(np.int64)
+    for start in range(0, n, batch_size):
+        yield windows.take(chosen[start : start + batch_size])
+
+
+def _source(ranges: dict[str, np.ndarray], length: int, stride: int, read: Reader, what: str) -> Source:
+    """Windows of training and validation; a validation range shorter than a window gives shorter windows."""
+    longest = {k: int((r[:, 2] - r[:, 1]).max(initial=0)) for k, r in ranges.items()}
+    if longest["train"] < length:
+        raise DataError(
+            f"Windows of {length} {what} were asked for; the longest training clip has {longest['train']}. "
+            "Ask for shorter windows with --length, or give longer clips."
+        )
+    if longest["validation"] < min(2, length):
+        raise DataError(
+            f"Nothing is left to validate on: the data has {int(sum(r[:, 2].sum() for r in ranges.values()))} {what} "
+            "in all. Give a longer clip, or at least three clips."
+        )
+    held_length = min(length, longest["validation"])
+    return Source(
+        train=RangeWindows(ranges["train"], length, stride, read),
+        validation=RangeWindows(ranges["validation"], held_length, stride, read),
+    )
