@@ -4,7 +4,7 @@ import inspect
 import types
 import typing
 from abc import ABC
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -39,19 +39,30 @@ class Configurable(ABC):
         Raises:
             UsageError: a keyword that does not exist, is missing, or has a value of another type.
         """
-        keywords, hints = cls.keywords(), typing.get_type_hints(cls.__init__)
+        cls.check_keywords(config)
+        hints = typing.get_type_hints(cls.__init__)
         for key, value in config.items():
+            if key in hints and not _fits(value, hints[key]):
+                wanted = inspect.formatannotation(hints[key])
+                raise UsageError(f"{cls.name}: option {key} is {value!r}; expected {wanted}.")
+        return cls(**config)
+
+    @classmethod
+    def check_keywords(cls, config: Iterable[str]) -> None:
+        """Refuse keywords that the constructor does not have, and miss none that it needs.
+
+        Raises:
+            UsageError: a keyword that does not exist or is missing.
+        """
+        keywords, given = cls.keywords(), list(config)
+        for key in given:
             if key not in keywords:
                 raise UsageError(
                     f"{cls.name} has no option {key!r}. {did_you_mean(key, keywords)}Its options: {listed(keywords)}."
                 )
-            if key in hints and not _fits(value, hints[key]):
-                wanted = inspect.formatannotation(hints[key])
-                raise UsageError(f"{cls.name}: option {key} is {value!r}; expected {wanted}.")
-        missing = [k for k, p in keywords.items() if p.default is p.empty and k not in config]
+        missing = [k for k, p in keywords.items() if p.default is p.empty and k not in given]
         if missing:
             raise UsageError(f"{cls.name} needs the option {listed(missing)}; none was given.")
-        return cls(**config)
 
 
 def _plain(value: Any) -> Any:

@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -53,6 +53,8 @@ class Dataset(Configurable):
     """Width f of every side stream."""
     fps: float = 25.0
     """Frames a second."""
+    slow: ClassVar[bool] = False
+    """Whether reading at random is slow, so that training first copies it into a folder of clips."""
     split: np.ndarray | None = None
     """(n,) of 'train', 'validation' or 'test', where the dataset has splits of its own."""
 
@@ -102,6 +104,16 @@ class Dataset(Configurable):
         """SHA-256 of what the frames depend on; here, of name and configuration."""
         text = json.dumps([self.name, self.get_config()], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Progress(typing.Protocol):
+    """Somebody who wants to know how far a long piece of work is."""
+
+    def update(self, share: float, text: str) -> None:
+        """Say the share of the whole, in [0, 1], and the numbers in a few words."""
+
+    def close(self) -> None:
+        """Say that it is over."""
 
 
 class Windows(ABC):

@@ -101,6 +101,40 @@ def output_folder(path: Path, marker: str, *, overwrite: bool = False) -> Iterat
         shutil.rmtree(work, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def run_folder(path: Path, marker: str, *, overwrite: bool = False) -> Iterator[Path]:
+    """A folder that can be looked into while it is being filled, as a training run is.
+
+    Args:
+        path: the folder.
+        marker: the file that says that a folder is one of ours.
+        overwrite: replace an earlier result.
+
+    Yields:
+        ``path``, empty. When the block fails, what was there before is put back.
+
+    Raises:
+        UsageError: ``path`` exists.
+        TryAgainError: it cannot be made.
+    """
+    check_free(path, marker, overwrite=overwrite)
+    old = path.with_name(f".{path.name}.{os.getpid()}.old")
+    try:
+        if path.exists():
+            path.replace(old)
+        path.mkdir(parents=True)
+    except OSError as cause:
+        raise TryAgainError(f"{path} cannot be made: {cause.strerror}. Choose another folder.") from cause
+    try:
+        yield path
+    except BaseException:
+        shutil.rmtree(path, ignore_errors=True)
+        if old.exists():
+            old.replace(path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
 def check_free(path: Path, marker: str | None, *, overwrite: bool = False) -> None:
     """Refuse to write over what exists.
 

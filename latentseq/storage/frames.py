@@ -1,12 +1,13 @@
 """A folder of clips: frames (uint8) and side streams in shards."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from latentseq.arrays import Clip
-from latentseq.protocols import Dataset
+from latentseq.protocols import Dataset, Progress
 from latentseq.storage.shards import ShardReader, ShardWriter
 
 FORMAT = "latentseq-clips/1"
@@ -64,19 +65,27 @@ class ClipFolder(Dataset):
         return self._reader.manifest
 
 
-def write_clips(dataset: Dataset, folder: Path) -> None:
+def write_clips(dataset: Dataset, folder: Path, progress: Progress) -> None:
     """Write every clip of a dataset into an empty folder; memory stays at about one shard.
+
+    Args:
+        dataset: what to copy.
+        folder: an empty folder, or a new one.
+        progress: told after every chunk.
 
     Raises:
         DataError: the dataset cannot be read.
         TryAgainError: the disk is full.
     """
     writer = ShardWriter(folder)
+    done, total = 0, int(dataset.lengths.sum())
     for i, length in enumerate(dataset.lengths.tolist()):
-        for start in range(0, length, CHUNK):
-            clip = dataset.read(i, start, min(start + CHUNK, length))
+        for clip in read_in_chunks(dataset, i):
+            done += len(clip.frames)
             writer.add({"frames": clip.frames, **clip.streams})
+            progress.update(done / total, f"{done} of {total} frames")
         writer.end_clip(length, split=None if dataset.split is None else str(dataset.split[i]))
+    progress.close()
     writer.close(
         format=FORMAT,
         frame_shape=list(dataset.frame_shape),
@@ -84,3 +93,10 @@ def write_clips(dataset: Dataset, folder: Path) -> None:
         streams=dict(dataset.streams),
         source={"dataset": dataset.name, "config": dataset.get_config()},
     )
+
+
+def read_in_chunks(dataset: Dataset, i: int) -> Iterator[Clip]:
+    """Clip ``i`` from start to end, ``CHUNK`` frames at a time."""
+    length = int(dataset.lengths[i])
+    for start in range(0, length, CHUNK):
+        yield dataset.read(i, start, min(start + CHUNK, length))

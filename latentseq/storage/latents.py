@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from latentseq.arrays import Latents, to_float
-from latentseq.protocols import Dataset, Encoder
-from latentseq.storage.frames import CHUNK
+from latentseq.protocols import Dataset, Encoder, Progress
+from latentseq.storage.frames import read_in_chunks
 from latentseq.storage.shards import ShardReader, ShardWriter
 
 FORMAT = "latentseq-latents/1"
@@ -58,28 +58,32 @@ class LatentFolder:
         return self._reader.fingerprint()
 
 
-def write_latents(dataset: Dataset, encoder: Encoder, fingerprint: str, folder: Path) -> None:
+def write_latents(dataset: Dataset, encoder: Encoder, fingerprint: str, folder: Path, progress: Progress) -> None:
     """Encode every clip of a dataset into an empty folder; memory stays at about one shard.
 
     Args:
         dataset: frames of the encoder's input shape.
         encoder: a trained encoder.
         fingerprint: the encoder artifact's.
-        folder: an empty folder.
+        folder: an empty folder, or a new one.
+        progress: told after every chunk.
 
     Raises:
         DataError: the dataset cannot be read.
         TryAgainError: the disk is full.
     """
     writer, posterior = ShardWriter(folder), False
+    done, total = 0, int(dataset.lengths.sum())
     for i, length in enumerate(dataset.lengths.tolist()):
-        for start in range(0, length, CHUNK):
-            clip = dataset.read(i, start, min(start + CHUNK, length))
+        for clip in read_in_chunks(dataset, i):
+            done += len(clip.frames)
             latents: Latents = encoder.encode(to_float(clip.frames))
             posterior = latents.log_var is not None
             arrays = {"mean": latents.mean, "log_var": latents.log_var}
             writer.add({k: v for k, v in arrays.items() if v is not None} | clip.streams)
+            progress.update(done / total, f"{done} of {total} frames")
         writer.end_clip(length, split=None if dataset.split is None else str(dataset.split[i]))
+    progress.close()
     writer.close(
         format=FORMAT,
         latent_shape=list(encoder.latent_shape),

@@ -30,7 +30,8 @@ class ShardWriter:
     """Appends rows, clip by clip; memory stays at about one shard."""
 
     def __init__(self, folder: Path):
-        """Start in an empty folder."""
+        """Start in an empty folder, or a new one."""
+        folder.mkdir(exist_ok=True)
         self.folder = folder
         self.shards: list[dict[str, Any]] = []
         self.clips: list[dict[str, Any]] = []
@@ -127,3 +128,10 @@ class ShardReader:
             if len(self._open) > OPEN_SHARDS:
                 self._open.popitem(last=False)[1].close()
         return self._open[shard]
+
+
+def folder_format(folder: Path) -> str | None:
+    """What format the manifest in a folder names; None where there is no manifest."""
+    if not (folder / MANIFEST).is_file():
+        return None
+    return read_json(folder / MANIFEST, "a manifest").get("format")

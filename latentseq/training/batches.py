@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 
 from latentseq.arrays import Batch, to_float
-from latentseq.errors import DataError
+from latentseq.errors import DataError, UsageError
 from latentseq.protocols import Dataset, Source, Windows
 from latentseq.storage.latents import LatentFolder
 
@@ -16,6 +16,9 @@ MAX_STEPS = 500
 """An epoch is one pass over the windows, or this many batches of it where there are more."""
 VALIDATION_WINDOWS = 512
 """Validation looks at no more windows than these, evenly spread; the same ones every time."""
+
+DEFAULT_LENGTH = 30
+"""Items of a training window."""
 
 Reader: TypeAlias = Callable[[np.ndarray, np.ndarray, int], Batch]
 
@@ -85,13 +88,26 @@ def frame_source(dataset: Dataset) -> Source:
     return _source(split_ranges(dataset.lengths, dataset.split), 1, 1, read, "frames")
 
 
-def latent_source(folder: LatentFolder, length: int, stride: int) -> Source:
+def latent_source(folder: LatentFolder, length: int | None = None, stride: int = 1) -> Source:
     """Windows of latents, as dynamics are fitted on: ``mean`` (b, t, *latent_shape), ``log_var``, streams.
 
+    Args:
+        folder: the latents.
+        length: items of a window; 30 where None, or as many as the clips have.
+        stride: items from one window's start to the next.
+
     Raises:
+        UsageError: a length below 2, a stride below 1.
         DataError: no clip is long enough.
     """
-    return _source(split_ranges(folder.lengths, folder.split), length, stride, folder.read_windows, "latents")
+    ranges = split_ranges(folder.lengths, folder.split)
+    if length is None:
+        length = min(DEFAULT_LENGTH, _longest(ranges["train"]))
+    if length < 2 or stride < 1:
+        raise UsageError(
+            f"Windows of {length} at a stride of {stride} were asked for; expected 2 or more, 1 or more."
+        )
+    return _source(ranges, length, stride, folder.read_windows, "latents")
 
 
 def ordered_batches(windows: Windows, batch_size: int, *, seed: int, epoch: int, start: int = 0) -> Iterator[Batch]:
@@ -130,7 +146,7 @@ def validation_batches(windows: Windows, batch_size: int) -> Iterator[Batch]:
 
 def _source(ranges: dict[str, np.ndarray], length: int, stride: int, read: Reader, what: str) -> Source:
     """Windows of training and validation; a validation range shorter than a window gives shorter windows."""
-    longest = {k: int((r[:, 2] - r[:, 1]).max(initial=0)) for k, r in ranges.items()}
+    longest = {k: _longest(r) for k, r in ranges.items()}
     if longest["train"] < length:
         raise DataError(
             f"Windows of {length} {what} were asked for; the longest training clip has {longest['train']}. "
@@ -146,3 +162,7 @@ def _source(ranges: dict[str, np.ndarray], length: int, stride: int, read: Reade
         train=RangeWindows(ranges["train"], length, stride, read),
         validation=RangeWindows(ranges["validation"], held_length, stride, read),
     )
+
+
+def _longest(ranges: np.ndarray) -> int:
+    return int((ranges[:, 2] - ranges[:, 1]).max(initial=0))

@@ -76,3 +76,9 @@ def write_history(rows: list[dict[str, Any]], path: Path) -> None:
     writer.writeheader()
     writer.writerows({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)
     write_bytes(path, text.getvalue().encode())
+
+
+def read_history(path: Path) -> list[dict[str, Any]]:
+    """The rows of a history.csv, numbers as numbers."""
+    with path.open(newline="") as file:
+        return [{k: v if k == "stage" else float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]

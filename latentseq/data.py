@@ -1,0 +1,107 @@
+"""DATA, as every command takes it: a path to what there is, or the name of a dataset."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from latentseq import registry
+from latentseq.errors import DataError, UsageError, did_you_mean, listed
+from latentseq.media.images import is_image
+from latentseq.media.preprocessing import Preprocessing
+from latentseq.media.video import is_video
+from latentseq.protocols import Dataset
+from latentseq.storage.frames import FORMAT, ClipFolder
+from latentseq.storage.shards import folder_format
+
+DEFAULT_SIZE = 64
+
+
+def open_data(
+    data: str | Path, *, options: Mapping[str, Any] | None = None, preprocessing: Preprocessing | None = None
+) -> Dataset:
+    """Open DATA: an existing path first, else a dataset's name.
+
+    Args:
+        data: a folder of clips, a video, a folder of movies or of frames; or a name such as ``moving-digits``.
+        options: the dataset's keywords.
+        preprocessing: how frames are prepared where they are decoded from files; 64 x 64, in colour, where None.
+
+    Raises:
+        UsageError: no such path and no such dataset, or an option that does not fit.
+        DataError: what is there cannot be used.
+    """
+    path, options = Path(data), dict(options or {})
+    if not path.exists():
+        return _by_name(str(data), options)
+    if folder_format(path) == FORMAT:
+        return ClipFolder.from_config({"path": str(path), **options})
+    prepared = (preprocessing or Preprocessing.of(DEFAULT_SIZE)).to_json()
+    plugin = registry.load("datasets", _kind(path))
+    return plugin.from_config({"path": str(path), **prepared, **options})
+
+
+def check_frame_shape(dataset: Dataset, wanted: tuple[int, ...], whose: str) -> None:
+    """Refuse frames that a model was not made for.
+
+    Raises:
+        DataError: the dataset's frames are of another shape.
+    """
+    if dataset.frame_shape != tuple(wanted):
+        raise DataError(
+            f"The frames of {dataset.name} are {_by(dataset.frame_shape)} (h x w x c); {whose} was trained on "
+            f"{_by(wanted)}. Give data of that size."
+        )
+
+
+def parse_size(text: str | int) -> tuple[int, int]:
+    """``64`` or ``48x64`` (h x w) to (h, w).
+
+    Raises:
+        UsageError: anything else.
+    """
+    found = re.fullmatch(r"(\d+)(?:x(\d+))?", str(text).strip().lower())
+    if not found:
+        raise UsageError(f"The size is {text!r}; expected a number of pixels such as 64, or 48x64 (h x w).")
+    return int(found[1]), int(found[2] or found[1])
+
+
+def parse_frames(value: str | int, fps: float, what: str) -> int:
+    """A number of frames, or a time such as ``1.5s``, to frames.
+
+    Raises:
+        UsageError: neither.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(s?)", str(value).strip())
+    if not found or (not found[2] and "." in found[1]):
+        raise UsageError(f"{what} is {value!r}; expected a number of frames such as 30, or a time such as 1.5s.")
+    return round(float(found[1]) * fps) if found[2] else int(found[1])
+
+
+def _by_name(name: str, options: dict[str, Any]) -> Dataset:
+    known = [row.name for row in registry.installed("datasets")]
+    if name in known:
+        return registry.load("datasets", name).from_config(options)
+    raise UsageError(
+        f"There is no file or folder {name!r}, and no dataset of that name. {did_you_mean(name, known)}"
+        f"Expected a video, a folder of movies, frames or clips, or one of {listed(known)}."
+    )
+
+
+def _kind(path: Path) -> str:
+    """Which dataset reads a path: by what the files in it are called."""
+    if not path.is_dir():
+        return "video"
+    files = [p for p in path.rglob("*") if not p.name.startswith(".")]
+    if any(is_video(p) for p in files):
+        return "video"
+    if any(is_image(p) for p in files):
+        return "frames"
+    raise DataError(
+        f"The folder {path} holds no movie and no image (of {len(files)} files and folders in it). "
+        "Expected movies such as .mp4, or images such as frame1.png."
+    )
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))

@@ -1,0 +1,103 @@
+"""The whole chain on generated clips: a digit that bounces, encoded, learnt and played forward."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from latentseq.arrays import to_float
+from latentseq.data import open_data
+from latentseq.evaluation.protocol import floors, squared_error
+from latentseq.media.charts import training_chart
+from latentseq.media.writers import write
+from latentseq.protocols import Dataset, Predictor
+from latentseq.sampling import continue_clip
+from latentseq.storage.atomic import run_folder, write_bytes, write_json
+from latentseq.training.watch import read_history
+from latentseq.workflow import RUN, encode, load_predictor, train_ae, train_lstm
+
+CONTEXT = HORIZON = 10
+CLIPS = 200
+DIGITS: dict[str, Any] = {
+    "number": 1,
+    "size": 32,
+    "digit_size": 16,
+    "speed": 2.0,
+    "count": 2000,
+    "held_out": CLIPS,
+}
+
+
+def demo(out: str | Path = "latentseq-demo", *, seed: int = 0, overwrite: bool = False, quiet: bool = False) -> Path:
+    """Train on generated clips and write what the model imagines, how wrong it is and how it learnt.
+
+    Args:
+        out: a folder.
+        seed: of data, weights and noise.
+        overwrite: replace an earlier result.
+        quiet: show no progress.
+
+    Returns:
+        ``out``: continuation.gif, training.png, metrics.json, and the run folders ae, latents and lstm.
+
+    Raises:
+        LatentseqError: the output cannot be written.
+    """
+    out = Path(out)
+    with run_folder(out, RUN, overwrite=overwrite) as work:
+        write_json(work / RUN, {"command": "demo", "asked": {"seed": seed}})
+        options = {**DIGITS, "seed": seed}
+        train_ae(
+            "moving-digits",
+            work / "ae",
+            options={"latent_dim": 32, "widths": [32, 64, 128]},
+            data_options=options,
+            max_minutes=0.6,
+            seed=seed,
+            quiet=quiet,
+        )
+        encode("moving-digits", work / "ae", work / "latents", data_options=options, quiet=quiet)
+        train_lstm(
+            work / "latents",
+            work / "ae",
+            work / "lstm",
+            head="mse",
+            options={"units": 256},
+            max_minutes=0.6,
+            seed=seed,
+            quiet=quiet,
+        )
+        dataset = open_data("moving-digits", options=options)
+        predictor = load_predictor(work / "lstm")
+        metrics = measure(predictor, dataset, seed)
+        histories = {"encoder": work / "ae", "dynamics": work / "lstm"}
+        stages = {name: read_history(run / "history.csv") for name, run in histories.items()}
+        write_bytes(work / "training.png", training_chart(stages, metrics["mse"]))
+        write_json(work / "metrics.json", metrics)
+        truth = to_float(dataset.read(_shown(dataset), 0, CONTEXT + HORIZON).frames)
+        made = continue_clip(predictor, truth, CONTEXT, HORIZON, samples=1, temperature=0.0, seed=seed)
+        write(work / "continuation.gif", made.rows(), border_at=CONTEXT, fps=5, arrays={})
+    return out
+
+
+def measure(predictor: Predictor, dataset: Dataset, seed: int) -> dict[str, Any]:
+    """Squared error by horizon on the test clips, of the model and of the floors.
+
+    Args:
+        predictor: the model.
+        dataset: with test clips of at least ``CONTEXT + HORIZON`` frames.
+        seed: for the record.
+    """
+    assert dataset.split is not None
+    test = np.flatnonzero(dataset.split == "test")
+    frames = to_float(dataset.read_windows(test, np.zeros_like(test), CONTEXT + HORIZON).frames)
+    known, truth = frames[:, :CONTEXT], frames[:, CONTEXT:]
+    predictions = {"model": predictor.predict(known, HORIZON, temperature=0.0)[:, 0], **floors(known, HORIZON)}
+    errors = {name: [round(float(e), 3) for e in squared_error(p, truth)] for name, p in predictions.items()}
+    return {"context": CONTEXT, "horizon": HORIZON, "clips": len(test), "seed": seed, "mse": errors}
+
+
+def _shown(dataset: Dataset) -> int:
+    """The clip in the picture: the first test clip."""
+    assert dataset.split is not None
+    return int(np.argmax(dataset.split == "test"))

@@ -1,0 +1,61 @@
+"""What a plugin whose learned state is Keras networks shares: plain weights on disk, and running in chunks."""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from latentseq.protocols import Plugin
+from latentseq.training.checkpoint import load_tensors, save_tensors
+
+WEIGHTS = "weights.safetensors"
+CHUNK = 64
+"""Rows run at once, at most."""
+
+
+class KerasPlugin(Plugin):
+    """State = the weights of its networks, by path: ``network/layer/variable``."""
+
+    @property
+    @abstractmethod
+    def networks(self) -> dict[str, keras.Model]:
+        """The networks that hold everything learned, by a name that stays."""
+
+    def save_state(self, folder: Path) -> None:
+        """See ``Plugin.save_state``."""
+        save_tensors({k: keras.ops.convert_to_numpy(v) for k, v in self._weights().items()}, folder / WEIGHTS)
+
+    def load_state(self, folder: Path) -> None:
+        """See ``Plugin.load_state``."""
+        weights = self._weights()
+        expected = {k: (tuple(v.shape), str(v.dtype)) for k, v in weights.items()}
+        for key, tensor in load_tensors(folder / WEIGHTS, expected).items():
+            weights[key].assign(tensor)
+
+    def _weights(self) -> dict[str, Any]:
+        return {f"{n}/{w.path}": w for n, network in self.networks.items() for w in network.weights}
+
+
+def in_chunks(run: Callable[[np.ndarray], Any], x: np.ndarray) -> list[np.ndarray]:
+    """Run rows through a compiled function, a chunk at a time.
+
+    A chunk is filled up to a power of two, so that few shapes are compiled and one row alone costs what one row costs.
+
+    Args:
+        run: (m, ...) -> a tensor, or a list of tensors, (m, ...).
+        x: (n, ...), at least one row.
+
+    Returns:
+        Its outputs, (n, ...) each.
+    """
+    parts = []
+    for start in range(0, len(x), CHUNK):
+        part = x[start : start + CHUNK]
+        rows = np.minimum(np.arange(1 << (len(part) - 1).bit_length()), len(part) - 1)
+        outputs = run(part[rows])
+        outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
+        parts.append([np.asarray(o)[: len(part)] for o in outputs])
+    return [np.concatenate(column) for column in zip(*parts, strict=True)]

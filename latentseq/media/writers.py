@@ -1,0 +1,233 @@
+"""Rows of video written to a file: what is written follows from the suffix.
+
+``.mp4``, ``.gif`` and ``.webp`` are the animation, ``.png`` the contact sheet, ``.npz`` the arrays. A closed set,
+in one file. Everything is encoded in memory first, so a file is there whole or not at all, and the same input
+gives the same bytes.
+"""
+
+import io
+import math
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from fractions import Fraction
+from itertools import islice, pairwise
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
+
+import av
+import numpy as np
+from av.codec.context import Flags
+from av.video.reformatter import ColorRange, Colorspace
+from PIL import Image
+
+from latentseq.arrays import to_uint8
+from latentseq.errors import DataError, UsageError, did_you_mean, listed
+from latentseq.media.picture import COLOURS, Row, moments, sheet
+from latentseq.storage import atomic
+
+
+class _Content(NamedTuple):
+    """What is to be written; every format takes its part of it."""
+
+    rows: Sequence[Row]
+    border_at: int | None
+    fps: float
+    arrays: Mapping[str, np.ndarray]
+
+    def moments(self) -> Iterator[np.ndarray]:
+        return moments(self.rows, border_at=self.border_at)
+
+
+def suffixes() -> tuple[str, ...]:
+    """What a file may end in, sorted."""
+    return tuple(sorted(_ENCODERS))
+
+
+def check_suffix(path: Path) -> str:
+    """The suffix of a path, in lower case.
+
+    Raises:
+        UsageError: none of ``suffixes()``.
+    """
+    suffix = path.suffix.lower()
+    if suffix in _ENCODERS:
+        return suffix
+    ends = f"ends in {path.suffix!r}" if suffix else "has no suffix"
+    hint = did_you_mean(_MEANT.get(suffix, suffix), _ENCODERS) if suffix else ""
+    raise UsageError(
+        f"{path.name} {ends}; expected one of {listed(_ENCODERS)}. {hint}The suffix says what is written: a video, "
+        "a contact sheet (.png) or arrays (.npz)."
+    )
+
+
+def write(
+    path: Path, rows: Sequence[Row], *, border_at: int | None, fps: float, arrays: Mapping[str, np.ndarray]
+) -> str:
+    """Write rows of video, or arrays, in the format that the suffix names.
+
+    Args:
+        path: a file that ends in one of ``suffixes()``; an earlier one is replaced.
+        rows: the picture, for everything but ``.npz``.
+        border_at: the first generated frame, None where there is none.
+        fps: frames a second, for what moves. Formats that cannot show so many leave frames out: the speed is right.
+        arrays: what ``.npz`` holds, by name, of any shape and dtype but object.
+
+    Returns:
+        The SHA-256 of the file, in hexadecimal.
+
+    Raises:
+        UsageError: another suffix, a frame rate that is none, or rows with nothing to draw.
+        DataError: frames that are no frames or of different sizes, or an array of objects.
+        TryAgainError: the disk is full, or the folder cannot be written.
+    """
+    suffix = check_suffix(path)
+    if not (math.isfinite(fps) and fps > 0):
+        raise UsageError(f"fps is {fps}; expected a number of frames a second above 0.")
+    return atomic.write_bytes(path, _ENCODERS[suffix](_Content(rows, border_at, fps, arrays)))
+
+
+def encode_png(picture: np.ndarray) -> bytes:
+    """One picture (H, W, 3) uint8 as a PNG file."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def _mp4(content: _Content) -> bytes:
+    buffer, name, pictures = io.BytesIO(), _video_encoder(), content.moments()
+    with av.open(buffer, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
+        stream = container.add_stream(name, rate=Fraction(content.fps).limit_denominator(1001))
+        for i, picture in enumerate(pictures):
+            if i == 0:
+                _set_up(stream, *picture.shape[:2])
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    return buffer.getvalue()
+
+
+def _video_encoder() -> Literal["libx264", "mpeg4"]:
+    """H.264 where this build of FFmpeg can write it, MPEG-4 elsewhere."""
+    return "libx264" if "libx264" in av.codecs_available else "mpeg4"
+
+
+def _set_up(stream: av.VideoStream, high: int, wide: int) -> None:
+    context = stream.codec_context
+    stream.height, stream.width, stream.pix_fmt = high, wide, "yuv420p"
+    # Said in the file, because players guess the colours of what is not.
+    context.colorspace, context.color_range = Colorspace.ITU601, ColorRange.MPEG
+    context.flags |= Flags.bitexact
+    # One thread, so that the bytes do not depend on the number of cores.
+    context.thread_count = 1
+    if stream.name == "libx264":
+        stream.options = {"crf": "14", "preset": "medium"}
+    else:
+        context.flags |= Flags.qscale
+        context.global_quality = 2 * _QUANTISER
+
+
+def _gif(content: _Content) -> bytes:
+    moments, palette = content.moments(), _palette(content.rows)
+    # Time is told in hundredths of a second, and browsers take less than two of them for ten. The last index stands
+    # for what has not changed since the frame before.
+    table = palette.tobytes().ljust(3 * 256, b"\0")
+    options = {"palette": table, "transparency": 255, "optimize": True, "disposal": 1}
+    return _animated(_indexed(moments, palette), content, "GIF", unit=10, least=2, **options)
+
+
+def _webp(content: _Content) -> bytes:
+    # Enlarged frames are flat squares, which the lossless mode stores in less than the lossy one.
+    pictures = (Image.fromarray(picture) for picture in content.moments())
+    return _animated(pictures, content, "WEBP", unit=1, least=11, lossless=True, quality=30, method=1)
+
+
+def _animated(
+    pictures: Iterator[Image.Image], content: _Content, format: str, *, unit: int, least: int, **options: Any
+) -> bytes:
+    """Pictures that Pillow can animate, at the right speed.
+
+    Args:
+        pictures: one for each frame.
+        content: whose frame rate it is.
+        format: Pillow's name of the format.
+        unit: milliseconds in which the format tells time.
+        least: the shortest duration that is played as written, in units.
+        options: for the format.
+    """
+    every = math.ceil(least * unit * content.fps / 1000 - 1e-9)
+    pictures = islice(pictures, 0, None, every)
+    buffer, first, rest = io.BytesIO(), next(pictures), list(pictures)
+    # The ends are rounded, not the durations: what one frame loses the next one gets, and the whole keeps time.
+    ends = [round(1000 / unit * every * i / content.fps) for i in range(len(rest) + 2)]
+    durations = [unit * (end - start) for start, end in pairwise(ends)]
+    first.save(buffer, format, save_all=True, append_images=rest, duration=durations, loop=0, **options)
+    return buffer.getvalue()
+
+
+def _palette(rows: Sequence[Row]) -> np.ndarray:
+    """(n, 3) uint8, n < 256: one for the whole animation, so that colours do not flicker."""
+    free = 255 - len(COLOURS)
+    every = max(1, sum(row.frames[..., 0].size for row in rows) // _PALETTE_PIXELS)
+    sample = np.concatenate([_rgb(row.frames).reshape(-1, 3)[::every] for row in rows])
+    colours, counts = np.unique(sample, axis=0, return_counts=True)
+    if len(colours) > free:
+        # The square root lets a small red lamp keep its red against a large grey sky.
+        weighed = np.repeat(colours, np.ceil(np.sqrt(counts)).astype(int), axis=0)
+        cut = Image.fromarray(weighed[None]).quantize(free, Image.Quantize.MEDIANCUT, kmeans=1)
+        colours = np.array(cut.getpalette(), np.uint8).reshape(-1, 3)[:free]
+    return np.concatenate([np.array(COLOURS, np.uint8), colours])
+
+
+def _indexed(pictures: Iterator[np.ndarray], palette: np.ndarray) -> Iterator[Image.Image]:
+    """Every pixel as the nearest colour of the palette; dithering would make noise that moves, and larger files.
+
+    Each of the 2^24 colours is looked for once, when it first occurs: exact, where Pillow's own is to 4 levels.
+    """
+    unknown, axis = 255, palette.astype(np.float32)
+    nearest = np.full(1 << 24, unknown, np.uint8)
+    for picture in pictures:
+        red, green, blue = np.moveaxis(picture.astype(np.uint32), -1, 0)
+        codes = red << 16 | green << 8 | blue
+        new = np.unique(codes[nearest[codes] == unknown])
+        for part in np.array_split(new, len(new) // 4096 + 1):
+            colours = np.stack([part >> 16, part >> 8 & 255, part & 255], axis=1).astype(np.float32)
+            nearest[part] = ((axis**2).sum(1) - 2 * colours @ axis.T).argmin(1)
+        image = Image.fromarray(nearest[codes])
+        image.putpalette(palette.tobytes())
+        yield image
+
+
+def _rgb(frames: np.ndarray) -> np.ndarray:
+    return np.broadcast_to(to_uint8(frames), (*frames.shape[:3], 3))
+
+
+def _png(content: _Content) -> bytes:
+    return encode_png(sheet(content.rows, border_at=content.border_at))
+
+
+def _npz(content: _Content) -> bytes:
+    buffer = io.BytesIO()
+    # As numpy.savez_compressed, but an array may have any name, and none is ever pickled.
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in content.arrays.items():
+            array = np.asarray(array)
+            if array.dtype.hasobject:
+                raise DataError(f"Array {name!r} has dtype {array.dtype}; expected numbers or text.")
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+_ENCODERS: Mapping[str, Callable[[_Content], bytes]] = MappingProxyType(
+    {".mp4": _mp4, ".gif": _gif, ".webp": _webp, ".png": _png, ".npz": _npz}
+)
+_MEANT: Mapping[str, str] = MappingProxyType(
+    dict.fromkeys((".avi", ".m4v", ".mkv", ".mov", ".mpeg", ".mpg", ".webm"), ".mp4")
+    | dict.fromkeys((".bmp", ".jpeg", ".jpg", ".tif", ".tiff"), ".png")
+    | dict.fromkeys((".h5", ".npy"), ".npz")
+)
+"""What people also write, and which of ours comes nearest; spelling alone would take .mpg for .png."""
+_QUANTISER = 118
+"""FFmpeg's FF_QP2LAMBDA: by how much it scales a quantiser."""
+_PALETTE_PIXELS = 1_000_000
+"""Enough to find the colours of a video by."""

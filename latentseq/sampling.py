@@ -1,0 +1,144 @@
+"""Prime a model with frames, let it go on, and write what it imagined."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from latentseq.arrays import to_float
+from latentseq.data import check_frame_shape, open_data, parse_frames
+from latentseq.errors import UsageError
+from latentseq.media.picture import Row
+from latentseq.media.preprocessing import Preprocessing
+from latentseq.media.writers import check_suffix, write
+from latentseq.protocols import Dataset, Predictor
+from latentseq.storage.artifact import read_artifact
+from latentseq.storage.atomic import check_free
+from latentseq.workflow import load_predictor
+
+PRIME = 30
+
+
+class Continuation(NamedTuple):
+    """A clip and what a model makes of it, float32 in [0, 1].
+
+    Attributes:
+        truth: (t, h, w, c), the frames that there are, from the first that primes on.
+        reconstruction: the same shape, through the encoder.
+        one_step: (prime - 1, h, w, c), forecasts of frames 1 to prime - 1, each from the frames before it.
+        futures: (s, steps, h, w, c).
+    """
+
+    truth: np.ndarray
+    reconstruction: np.ndarray
+    one_step: np.ndarray
+    futures: np.ndarray
+
+    def rows(self) -> list[Row]:
+        """The labelled rows of a picture."""
+        names = ["model"] if len(self.futures) == 1 else [f"future {i + 1}" for i in range(len(self.futures))]
+        model = [
+            Row(name, np.concatenate([self.one_step, future]), start=1, generated=True)
+            for name, future in zip(names, self.futures, strict=True)
+        ]
+        return [Row("truth", self.truth), Row("reconstruction", self.reconstruction), *model]
+
+
+def continue_clip(
+    predictor: Predictor, truth: np.ndarray, prime: int, steps: int, *, samples: int, temperature: float, seed: int
+) -> Continuation:
+    """What a model makes of a clip.
+
+    Args:
+        predictor: the model.
+        truth: (t, h, w, c) float32 in [0, 1], t of ``prime`` or more.
+        prime: frames that the model is shown.
+        steps: frames to go on.
+        samples: futures.
+        temperature: 0 for the most probable path.
+        seed: of the noise.
+    """
+    known = truth[None, :prime]
+    one_step, _ = predictor.observe(known)
+    futures = predictor.predict(known, steps, samples=samples, seed=seed, temperature=temperature)
+    return Continuation(truth, predictor.reconstruct(truth[None])[0], one_step[0, :-1], futures[0])
+
+
+def sample(
+    model: str | Path,
+    data: str | Path,
+    out: str | Path,
+    *,
+    clip: int | None = None,
+    start: str | int = 0,
+    prime: str | int | None = None,
+    steps: int = 30,
+    samples: int = 1,
+    temperature: float = 1.0,
+    seed: int = 0,
+    data_options: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Show a model the start of a clip and write what it imagines after it.
+
+    Args:
+        model: run folder of ``train_lstm``.
+        data: DATA; files are decoded as those that the model was trained on.
+        out: a file; its suffix says what is written: .mp4, .gif, .webp, .png (contact sheet) or .npz (arrays).
+        clip: which clip; the first test clip where None, or the first where the data has no splits of its own.
+        start: the first frame shown to the model, a number or a time such as ``1.5s``.
+        prime: frames shown, a number or a time; 30 where None, or half of the clip where that is less.
+        steps: frames to go on.
+        samples: futures.
+        temperature: 0 for the most probable path, 1 for the model's own spread.
+        seed: of the noise; the same seed writes the same bytes.
+        data_options: the dataset's keywords.
+        overwrite: replace an earlier file.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        LatentseqError: model, data, range or output do not fit.
+    """
+    out = Path(out)
+    check_suffix(out)
+    check_free(out, None, overwrite=overwrite)
+    if steps < 1 or samples < 1 or temperature < 0:
+        raise UsageError(
+            f"steps is {steps}, samples {samples} and temperature {temperature}; expected steps and samples of 1 or "
+            "more and a temperature of 0 or more."
+        )
+    artifact = read_artifact(Path(model))
+    dataset = open_data(data, options=data_options, preprocessing=Preprocessing.from_json(artifact.preprocessing))
+    chosen = _first_clip(dataset) if clip is None else clip
+    first = parse_frames(start, dataset.fps, "start")
+    shown = parse_frames(_default_prime(dataset, chosen, first) if prime is None else prime, dataset.fps, "prime")
+    _check_priming(dataset, chosen, first, shown)
+    predictor = load_predictor(model)
+    check_frame_shape(dataset, predictor.input_shape, f"the model in {model}")
+    end = min(first + shown + steps, int(dataset.lengths[chosen]))
+    truth = to_float(dataset.read(chosen, first, end).frames)
+    made = continue_clip(predictor, truth, shown, steps, samples=samples, temperature=temperature, seed=seed)
+    write(out, made.rows(), border_at=shown, fps=dataset.fps, arrays=made._asdict())
+    return out
+
+
+def _first_clip(dataset: Dataset) -> int:
+    return 0 if dataset.split is None else int(np.argmax(dataset.split == "test"))
+
+
+def _default_prime(dataset: Dataset, clip: int, start: int) -> int:
+    dataset.check_range(clip, 0, None)
+    return max(1, min(PRIME, (int(dataset.lengths[clip]) - start) // 2))
+
+
+def _check_priming(dataset: Dataset, clip: int, start: int, prime: int) -> None:
+    dataset.check_range(clip, 0, None)
+    length = int(dataset.lengths[clip])
+    if prime < 1 or start + prime > length:
+        raise UsageError(
+            f"Frames {start} to {start + prime} of clip {clip} were to prime the model; the clip has frames 0 to "
+            f"{length}. Choose --start and --prime inside it."
+        )

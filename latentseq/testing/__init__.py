@@ -1,0 +1,34 @@
+"""The conformance kit: numbered promises, as tests that a plugin's author inherits.
+
+    from latentseq.testing import EncoderPromises
+
+    class TestMyEncoder(EncoderPromises):
+        def make(self):
+            return MyEncoder(input_shape=(16, 16, 1), latent_dim=4)
+
+``pytest`` runs them; ``python -m latentseq.testing`` lists them. The kit itself needs NumPy only.
+"""
+
+from latentseq.testing.common import PromiseBroken, promises
+from latentseq.testing.datasets import DatasetPromises
+from latentseq.testing.dynamics import DynamicsPromises
+from latentseq.testing.encoders import EncoderPromises
+from latentseq.testing.predictors import PredictorPromises
+
+KINDS = {
+    "datasets": DatasetPromises,
+    "encoders": EncoderPromises,
+    "dynamics": DynamicsPromises,
+    "predictors": PredictorPromises,
+}
+"""Registry group -> the promises of what is in it."""
+
+__all__ = [
+    "KINDS",
+    "DatasetPromises",
+    "DynamicsPromises",
+    "EncoderPromises",
+    "PredictorPromises",
+    "PromiseBroken",
+    "promises",
+]

@@ -1,0 +1,24 @@
+"""``python -m latentseq.testing [KIND…]`` prints the promises, of all kinds or of those named."""
+
+import sys
+
+from latentseq.errors import did_you_mean, listed
+from latentseq.testing import KINDS, promises
+
+
+def main(kinds: list[str]) -> int:
+    """Print the promises of the kinds; the exit code."""
+    for kind in kinds:
+        if kind not in KINDS:
+            hint = did_you_mean(kind, KINDS)
+            print(f"error: There are no promises of {kind!r}. {hint}Kinds are {listed(KINDS)}.", file=sys.stderr)
+            return 2
+    for kind in kinds or KINDS:
+        print(kind)
+        for sentence in promises(KINDS[kind]).values():
+            print(f"  {sentence}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,278 @@
+"""What users call to train: an encoder, its latents, dynamics on them. Each is a command of the CLI."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from latentseq import registry
+from latentseq.data import DEFAULT_SIZE, check_frame_shape, open_data, parse_size
+from latentseq.errors import DataError
+from latentseq.latent_predictor import LatentPredictor
+from latentseq.media.preprocessing import Preprocessing
+from latentseq.previews import reconstructions, rollouts
+from latentseq.protocols import Dataset, Dynamics, Encoder, Predictor
+from latentseq.storage.artifact import Artifact, copy_artifact, read_artifact, save_artifact
+from latentseq.storage.atomic import check_free, output_folder, run_folder, write_json
+from latentseq.storage.frames import ClipFolder, write_clips
+from latentseq.storage.latents import FORMAT as LATENTS
+from latentseq.storage.latents import LatentFolder, write_latents
+from latentseq.storage.shards import MANIFEST, folder_format
+from latentseq.training.batches import frame_source, latent_source
+from latentseq.training.trainer import Trainer
+from latentseq.training.watch import Watcher
+
+RUN = "run.json"
+"""What a run was asked for: it marks a run folder from its first moment, as artifact.json does a finished one."""
+
+
+def train_ae(
+    data: str | Path,
+    out: str | Path,
+    *,
+    encoder: str = "vae",
+    options: Mapping[str, Any] | None = None,
+    data_options: Mapping[str, Any] | None = None,
+    size: str | int | None = None,
+    fit: str = "crop",
+    gray: bool = False,
+    skip: int = 1,
+    epochs: int | None = None,
+    steps: int | None = None,
+    max_minutes: float | None = None,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> Path:
+    """Train an encoder on frames.
+
+    Args:
+        data: DATA; a video or a folder is decoded once into OUT/cache.
+        out: folder of the run.
+        encoder: registered name.
+        options: the encoder's keywords.
+        data_options: the dataset's keywords.
+        size: of the frames that are decoded from files, ``64`` or ``48x64`` (h x w); 64 where None.
+        fit: crop, pad or stretch.
+        gray: one channel.
+        skip: keep every so-manieth frame.
+        epochs: budget in epochs.
+        steps: budget in batches.
+        max_minutes: budget in wall time of the training loop; 10 where no budget is given.
+        batch_size: in place of the encoder's own.
+        learning_rate: in place of the encoder's own.
+        seed: of weights, order and noise.
+        overwrite: replace an earlier run.
+        quiet: show no progress.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        LatentseqError: data, options or the output do not fit.
+    """
+    asked, out = dict(locals()), Path(out)
+    preprocessing = None
+    if size is not None or (fit, gray, skip) != ("crop", False, 1):
+        preprocessing = Preprocessing(parse_size(size or DEFAULT_SIZE), fit, gray, skip)
+    dataset = open_data(data, options=data_options, preprocessing=preprocessing)
+    plugin: Encoder = build("encoders", encoder, options, input_shape=list(dataset.frame_shape), seed=seed)
+    with run_folder(out, RUN, overwrite=overwrite) as folder:
+        write_json(folder / RUN, {"command": "train-ae", "asked": _plain(asked)})
+        if dataset.slow:
+            write_clips(dataset, folder / "cache", Watcher("decode", quiet=quiet))
+            dataset = ClipFolder(str(folder / "cache"))
+        trainer = Trainer(
+            folder,
+            epochs=epochs,
+            steps=steps,
+            max_minutes=max_minutes,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            seed=seed,
+            preview=lambda: reconstructions(plugin, dataset),
+            watcher=Watcher(encoder, quiet=quiet),
+        )
+        history = plugin.fit(frame_source(dataset), trainer)
+        h, w, c = dataset.frame_shape
+        save_artifact(
+            plugin,
+            "encoders",
+            folder,
+            preprocessing=Preprocessing((h, w), fit, c == 1, skip).to_json(),
+            training={"data": dataset.fingerprint(), "seed": seed, "best": history.best},
+        )
+    return out
+
+
+def encode(
+    data: str | Path,
+    encoder: str | Path,
+    out: str | Path,
+    *,
+    data_options: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> Path:
+    """Encode every clip of DATA.
+
+    Args:
+        data: DATA; files are decoded as those that the encoder was trained on.
+        encoder: run folder of a trained encoder.
+        out: folder of latents.
+        data_options: the dataset's keywords.
+        overwrite: replace earlier latents.
+        quiet: show no progress.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        LatentseqError: data, encoder or the output do not fit.
+    """
+    out, artifact = Path(out), read_artifact(Path(encoder), "encoders")
+    check_free(out, MANIFEST, overwrite=overwrite)
+    dataset = _prepared(data, data_options, artifact)
+    model: Encoder = artifact.load()
+    with output_folder(out, MANIFEST, overwrite=overwrite) as folder:
+        write_latents(dataset, model, artifact.fingerprint, folder, Watcher("encode", quiet=quiet))
+    return out
+
+
+def train_lstm(
+    data: str | Path,
+    encoder: str | Path,
+    out: str | Path,
+    *,
+    dynamics: str = "lstm",
+    head: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    data_options: Mapping[str, Any] | None = None,
+    length: int | None = None,
+    stride: int = 1,
+    epochs: int | None = None,
+    steps: int | None = None,
+    max_minutes: float | None = None,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> Path:
+    """Train a dynamics model on latents.
+
+    Args:
+        data: a folder of latents, or DATA, which is encoded into OUT/cache.
+        encoder: run folder of the encoder that the latents are of.
+        out: folder of the run; a copy of the encoder goes into it, so that it is all that ``sample`` needs.
+        dynamics: registered name.
+        head: mse, kl or mixture; the dynamics' own where None.
+        options: the dynamics' keywords.
+        data_options: the dataset's keywords, where data is not a folder of latents.
+        length: items of a training window; 30 where None, or as many as the clips have.
+        stride: items from one window's start to the next.
+        epochs: budget in epochs.
+        steps: budget in batches.
+        max_minutes: budget in wall time of the training loop; 10 where no budget is given.
+        batch_size: in place of the dynamics' own.
+        learning_rate: in place of the dynamics' own.
+        seed: of weights, order and noise.
+        overwrite: replace an earlier run.
+        quiet: show no progress.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        LatentseqError: data, encoder, options or the output do not fit.
+    """
+    asked, out = dict(locals()), Path(out)
+    artifact = read_artifact(Path(encoder), "encoders")
+    latents = LatentFolder(Path(data)) if folder_format(Path(data)) == LATENTS else None
+    if latents and latents.encoder != artifact.fingerprint:
+        raise DataError(
+            f"The latents in {data} were made by another encoder (fingerprint {latents.encoder[:12]}…) than the one "
+            f"in {encoder} ({artifact.fingerprint[:12]}…). Give that encoder, or encode the data again with this one."
+        )
+    dataset = None if latents else _prepared(data, data_options, artifact)
+    model: Encoder = artifact.load()
+    given = {**({"head": head} if head else {}), **(options or {})}
+    plugin: Dynamics = build("dynamics", dynamics, given, latent_shape=list(model.latent_shape), seed=seed)
+    with run_folder(out, RUN, overwrite=overwrite) as folder:
+        write_json(folder / RUN, {"command": "train-lstm", "asked": _plain(asked)})
+        if dataset:
+            cache = folder / "cache"
+            write_latents(dataset, model, artifact.fingerprint, cache, Watcher("encode", quiet=quiet))
+            latents = LatentFolder(cache)
+        assert latents is not None  # One of the two it is.
+        trainer = Trainer(
+            folder,
+            epochs=epochs,
+            steps=steps,
+            max_minutes=max_minutes,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            seed=seed,
+            preview=lambda: rollouts(plugin, model, latents),
+            watcher=Watcher(dynamics, quiet=quiet),
+        )
+        history = plugin.fit(latent_source(latents, length, stride), trainer)
+        copy_artifact(artifact, folder / "encoder")
+        save_artifact(
+            plugin,
+            "dynamics",
+            folder,
+            preprocessing=artifact.preprocessing,
+            training={"data": latents.fingerprint(), "seed": seed, "best": history.best},
+        )
+    return out
+
+
+def build(group: str, name: str, options: Mapping[str, Any] | None, **filled_in: Any) -> Any:
+    """A plugin from its registered name, the user's options, and what the workflow knows.
+
+    Args:
+        group: of the registry.
+        name: of the plugin.
+        options: the user's; they win.
+        filled_in: keywords that the plugin gets where it has them.
+
+    Raises:
+        UsageError: no such plugin, or an option that it does not take.
+    """
+    plugin = registry.load(group, name)
+    known = {k: v for k, v in filled_in.items() if k in plugin.keywords()}
+    return plugin.from_config({**known, **(options or {})})
+
+
+def load_predictor(path: str | Path) -> Predictor:
+    """The model in a run folder, as something that predicts frames.
+
+    Args:
+        path: run folder of ``train_lstm``.
+
+    Raises:
+        DataError: it holds no trained model that predicts.
+    """
+    folder = Path(path)
+    artifact = read_artifact(folder)
+    if artifact.group == "encoders":
+        raise DataError(
+            f"{folder} holds the encoder {artifact.plugin!r}, which does not predict. "
+            "Expected the folder that train-lstm wrote."
+        )
+    return LatentPredictor(read_artifact(folder / "encoder", "encoders").load(), artifact.load())
+
+
+def _prepared(data: str | Path, options: Mapping[str, Any] | None, artifact: Artifact) -> Dataset:
+    """DATA, prepared as the encoder's training data was."""
+    dataset = open_data(data, options=options, preprocessing=Preprocessing.from_json(artifact.preprocessing))
+    check_frame_shape(dataset, artifact.config["input_shape"], f"the encoder in {artifact.path}")
+    return dataset
+
+
+def _plain(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run was asked for, as JSON; where it went and how it was shown is no part of that."""
+    rest = {k: v for k, v in asked.items() if k not in ("out", "overwrite", "quiet")}
+    return {k: str(v) if isinstance(v, Path) else v for k, v in rest.items()}

@@ -1,0 +1,310 @@
+"""What recurrent dynamics share: one network for training, observing and running free, whatever its layers are."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from latentseq.arrays import Batch, Latents, State, as_items
+from latentseq.errors import UsageError, listed
+from latentseq.forecast import HeadForecast
+from latentseq.heads import Head, check_posterior
+from latentseq.keras_plugin import KerasPlugin
+from latentseq.protocols import Dynamics, Forecast, History, Source, Windows
+from latentseq.training.trainer import Trainer
+
+STATISTICS_WINDOWS = 2000
+MIN_SHARE = 0.1
+"""A dimension that hardly moves is scaled as if it moved this share of the others' mean: noise is not blown up."""
+
+
+class RecurrentNetwork(keras.Model):
+    """Recurrent layers from latents and conditions to a head's outputs, in standardised latents.
+
+    A recurrent layer is any ``keras.layers`` RNN with ``return_sequences`` and ``return_state``; its first state
+    is learned. What it hands to the outside is the state before the next item: the layers' states, the outputs
+    that forecast the next item, and the last item.
+    """
+
+    def __init__(
+        self,
+        recurrent: list[Any],
+        output: Any,
+        head: Head,
+        *,
+        latent_shape: tuple[int, ...],
+        state_shapes: list[tuple[int, ...]],
+        dropout: float,
+        residual: bool,
+        seed: int,
+    ):
+        """Put the layers together.
+
+        Args:
+            recurrent: the layers.
+            output: from the last layer's output (..., u) to (..., head.width).
+            head: what the outputs mean.
+            latent_shape: of one item.
+            state_shapes: of all layers' states, in order, two a layer.
+            dropout: share of each layer's output that is left out in training.
+            residual: predict the difference to the last item.
+            seed: of dropout.
+        """
+        super().__init__(name="recurrent")
+        self.recurrent, self.output_layer, self.head, self.residual = recurrent, output, head, residual
+        self.dropouts = [layers.Dropout(dropout, seed=seed + i, name=f"dropout_{i}") for i in range(len(recurrent))]
+        self.first_state = [
+            self.add_weight(shape=shape, initializer="zeros", name=f"first_state_{i}")
+            for i, shape in enumerate(state_shapes)
+        ]
+        self.offset = self.add_weight(shape=latent_shape, initializer="zeros", trainable=False, name="offset")
+        self.scale = self.add_weight(shape=latent_shape, initializer="ones", trainable=False, name="scale")
+        self.spread = self.add_weight(shape=latent_shape, initializer="ones", trainable=False, name="spread")
+
+    def standardise(self, z: Any) -> Any:
+        """The encoder's units to those of the network."""
+        return (z - self.offset) / self.scale
+
+    def base(self, z: Any) -> Any:
+        """What the head's locations are added to after standardised ``z``."""
+        return z if self.residual else ops.zeros_like(z)
+
+    def start(self, batch: int) -> list[Any]:
+        """The learned first state, for ``batch`` rows."""
+        return [ops.tile(w[None], (batch, *[1] * len(w.shape))) for w in self.first_state]
+
+    def advance(self, x: Any, states: list[Any], training: bool = False) -> tuple[Any, list[Any]]:
+        """Inputs (b, t, ..., d + f) from ``states`` -> outputs (b, t, ..., width) and the states after."""
+        after: list[Any] = []
+        for i, (layer, dropout) in enumerate(zip(self.recurrent, self.dropouts, strict=True)):
+            x, *state = layer(x, initial_state=states[2 * i : 2 * i + 2])
+            x, after = dropout(x, training=training), after + state
+        return self.output_layer(x), after
+
+    def step(self, x: Any, states: list[Any]) -> tuple[Any, list[Any]]:
+        """``advance`` by one item (b, ..., d + f)."""
+        after: list[Any] = []
+        for i, layer in enumerate(self.recurrent):
+            x, state = layer.cell(x, states[2 * i : 2 * i + 2])
+            after = after + list(state)
+        return self.output_layer(x), after
+
+    def call(self, batch: Batch, training: bool = False) -> dict[str, Any]:
+        """Teacher forcing: outputs for items 1.. of windows, with what the head's loss needs beside them."""
+        z = self.standardise(batch["mean"])
+        streams = [join_condition(batch[name], z) for name in sorted(batch) if name not in ("mean", "log_var")]
+        x = ops.concatenate([z, *streams], axis=-1)[:, :-1]
+        outputs, _ = self.advance(x, self.start(ops.shape(z)[0]), training)
+        made = {"outputs": outputs, "base": self.base(z[:, :-1]), "mean": z[:, 1:]}
+        if "log_var" in batch:
+            made["log_var"] = batch["log_var"][:, 1:] - 2 * ops.log(self.scale)
+        return made
+
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
+        """The head's loss an item, mean over windows and time."""
+        losses = self.head.loss(y_pred["outputs"], y_pred["base"], y_pred["mean"], y_pred.get("log_var"))
+        return ops.mean(ops.sum(ops.reshape(losses, (*ops.shape(losses)[:2], -1)), axis=-1))
+
+
+class Observe(keras.Model):
+    """Compiled: standardise, advance."""
+
+    def __init__(self, network: RecurrentNetwork):
+        """Share the network."""
+        super().__init__(name="observe")
+        self.network = network
+
+    def call(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """``z`` (b, t, *latent_shape), ``conditions`` a list, ``states`` a list -> outputs, base, states."""
+        z = self.network.standardise(inputs["z"])
+        x = ops.concatenate([z, *(join_condition(c, z) for c in inputs["conditions"])], axis=-1)
+        outputs, states = self.network.advance(x, inputs["states"])
+        return {"outputs": outputs, "base": self.network.base(z), "states": states, "last": z[:, -1]}
+
+
+class Feedback(layers.Layer):
+    """A cell that draws an item from its own forecast, emits it and consumes it."""
+
+    def __init__(self, network: RecurrentNetwork):
+        """Share the network."""
+        super().__init__(name="feedback")
+        self.network = network
+        self.noise_width = network.head.noise_width
+        latent_shape = tuple(network.offset.shape)
+        states = [tuple(w.shape) for w in network.first_state]
+        self.state_size = [(*latent_shape[:-1], network.head.width), latent_shape, *states]
+        self.output_size = latent_shape
+
+    def build(self, input_shape: Any, *_: Any) -> None:
+        """Everything in it is built already."""
+
+    def call(self, inputs: Any, states: Any, training: bool = False) -> tuple[Any, list[Any]]:
+        """Noise and conditions of one step, and the states, to the item and the states after."""
+        outputs, last, *rest = states
+        noise, conditions = inputs[..., : self.noise_width], inputs[..., self.noise_width : -1]
+        z = self.network.head.draw(outputs, self.network.base(last), noise)
+        outputs, rest = self.network.step(ops.concatenate([z, conditions], axis=-1), rest)
+        return z, [outputs, z, *rest]
+
+
+class Imagine(keras.Model):
+    """Compiled: the whole rollout in one call."""
+
+    def __init__(self, network: RecurrentNetwork):
+        """Share the network."""
+        super().__init__(name="imagine")
+        self.network = network
+        self.rollout = layers.RNN(Feedback(network), return_sequences=True, return_state=True, name="rollout")
+
+    def call(self, inputs: dict[str, Any]) -> list[Any]:
+        """``drive`` (b, t, ..., noise and conditions), ``states`` -> items in the encoder's units, states."""
+        z, *states = self.rollout(inputs["drive"], initial_state=inputs["states"])
+        return [z * self.network.scale + self.network.offset, *states]
+
+
+def join_condition(stream: Any, z: Any) -> Any:
+    """A stream (b, t, f) as channels beside latents (b, t, ..., d): repeated at every position of a map."""
+    spatial = tuple(z.shape[2:-1])
+    stream = ops.reshape(stream, (*ops.shape(stream)[:2], *[1] * len(spatial), stream.shape[-1]))
+    return ops.tile(stream, (1, 1, *spatial, 1))
+
+
+class RecurrentDynamics(KerasPlugin, Dynamics):
+    """Dynamics around a ``RecurrentNetwork``; a subclass makes the layers."""
+
+    network: RecurrentNetwork
+
+    def connect(self) -> None:
+        """Call at the end of the constructor, when ``network`` stands: builds it and its compiled programs."""
+        inputs = {"mean": np.zeros((1, 2, *self.latent_shape), np.float32)}
+        self.network({**inputs, **{k: np.zeros((1, 2, f), np.float32) for k, f in self.conditions.items()}})
+        self._observe, self._imagine = Observe(self.network), Imagine(self.network)
+
+    @property
+    def networks(self) -> dict[str, keras.Model]:
+        """One network, with the statistics among its weights."""
+        return {"network": self.network}
+
+    def fit(self, source: Source, trainer: Trainer) -> History:
+        """See ``Dynamics.fit``."""
+        first = source.train.take(np.arange(1))
+        check_posterior(self.network.head, "log_var" in first)
+        chosen = _Only(source.train, self.conditions), _Only(source.validation, self.conditions)
+        offset, scale = _statistics(source.train)
+        self.network.offset.assign(offset)
+        self.network.scale.assign(scale)
+        history = trainer.fit(self.network, Source(*chosen), batch_size=32, learning_rate=2e-3, clip_norm=1.0)
+        self.network.spread.assign(self._residual(chosen[1]))
+        return history
+
+    def observe(
+        self, latents: Latents, state: State | None = None, *, conditions: Mapping[str, np.ndarray] | None = None
+    ) -> tuple[Forecast, State]:
+        """See ``Dynamics.observe``."""
+        z = as_items(latents.mean, self.latent_shape, "latents", axes=2)
+        b, t = z.shape[:2]
+        streams = self._streams(conditions, b, t)
+        if state is None:
+            states = [np.array(ops.convert_to_numpy(s)) for s in self.network.start(b)]
+        else:
+            states = [state[name] for name in self._state_names()[2:]]
+        made = self._observe.predict_on_batch({"z": z, "conditions": streams, "states": states})
+        forecast = HeadForecast(
+            self.network.head,
+            made["outputs"],
+            made["base"],
+            spread=ops.convert_to_numpy(self.network.spread),
+            offset=ops.convert_to_numpy(self.network.offset),
+            scale=ops.convert_to_numpy(self.network.scale),
+        )
+        before = np.zeros(b, np.int64) if state is None else state["step"]
+        arrays = [made["outputs"][:, -1], made["last"], *made["states"]]
+        return forecast, dict(zip(self._state_names(), arrays, strict=True)) | {"step": before + t}
+
+    def imagine(
+        self,
+        state: State,
+        steps: int,
+        *,
+        seed: int,
+        temperature: float = 1.0,
+        conditions: Mapping[str, np.ndarray] | None = None,
+    ) -> tuple[np.ndarray, State]:
+        """See ``Dynamics.imagine``. A state's noise is that of the step its first row is at."""
+        if steps < 1 or temperature < 0:
+            raise UsageError(
+                f"steps is {steps} and temperature {temperature}; expected steps of 1 or more and a temperature of 0 "
+                "or more."
+            )
+        b, spatial, first = len(state["step"]), self.latent_shape[:-1], int(state["step"][0])
+        noise = [
+            self.network.head.noise(np.random.default_rng([seed, step]), (b, *spatial), temperature)
+            for step in range(first, first + steps)
+        ]
+        like = np.empty((b, steps, *self.latent_shape), np.float32)
+        streams = [ops.convert_to_numpy(join_condition(c, like)) for c in self._streams(conditions, b, steps)]
+        # The last channel is nothing: there is always something to run over.
+        drive = [np.stack(noise, axis=1), *streams, np.zeros((b, steps, *spatial, 1), np.float32)]
+        names = self._state_names()
+        z, *after = self._imagine.predict_on_batch(
+            {"drive": np.concatenate(drive, axis=-1), "states": [state[name] for name in names]}
+        )
+        return z, dict(zip(names, after, strict=True)) | {"step": state["step"] + steps}
+
+    def _state_names(self) -> list[str]:
+        return ["outputs", "last", *(f"layer_{i}" for i in range(len(self.network.first_state)))]
+
+    def _streams(self, conditions: Mapping[str, np.ndarray] | None, b: int, t: int) -> list[np.ndarray]:
+        given = {name: np.shape(a) for name, a in (conditions or {}).items()}
+        expected = {name: (b, t, f) for name, f in self.conditions.items()}
+        if given != expected:
+            raise UsageError(
+                f"{self.name} is driven by {_shapes(expected)}; it was given {_shapes(given)}. "
+                "Give each stream that it was trained with, one row an item."
+            )
+        return [np.asarray((conditions or {})[name], np.float32) for name in sorted(expected)]
+
+    def _residual(self, windows: Windows) -> np.ndarray:
+        """Root mean square of the one-step residual on validation windows, standardised; (*latent_shape)."""
+        batch = windows.take(np.linspace(0, len(windows) - 1, min(len(windows), 256)).astype(np.int64))
+        made = self.network.predict_on_batch(batch)
+        drawn = ops.convert_to_numpy(self.network.head.distribution(made["outputs"], made["base"], 1.0).mean())
+        return np.maximum(np.sqrt(np.square(drawn - made["mean"]).mean((0, 1))), 1e-3)
+
+
+class _Only(Windows):
+    """Windows with the arrays that the network is driven by, and no others."""
+
+    def __init__(self, windows: Windows, conditions: Mapping[str, int]):
+        missing = set(conditions) - set(windows.take(np.arange(1)))
+        if missing:
+            raise UsageError(f"The data has no stream {listed(missing)}, which conditions ask for.")
+        self._windows, self._names = windows, {"mean", "log_var", *conditions}
+
+    def __len__(self) -> int:
+        return len(self._windows)
+
+    def take(self, indices: np.ndarray) -> Batch:
+        return {k: v for k, v in self._windows.take(indices).items() if k in self._names}
+
+
+def _statistics(windows: Windows) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation a dimension, over at most ``STATISTICS_WINDOWS`` windows evenly spread."""
+    chosen = np.linspace(0, len(windows) - 1, min(len(windows), STATISTICS_WINDOWS)).astype(np.int64)
+    n, total, squares = 0, 0.0, 0.0
+    for start in range(0, len(chosen), 100):
+        z = windows.take(chosen[start : start + 100])["mean"].astype(np.float64)
+        n += z.shape[0] * z.shape[1]
+        total, squares = total + z.sum((0, 1)), squares + np.square(z).sum((0, 1))
+    offset = np.asarray(total) / n
+    deviation = np.sqrt(np.maximum(np.asarray(squares) / n - np.square(offset), 0))
+    floor = max(MIN_SHARE * float(np.sqrt(np.square(deviation).mean())), 1e-6)
+    return offset.astype(np.float32), np.maximum(deviation, floor).astype(np.float32)
+
+
+def _shapes(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    return listed(f"{name} {shape}" for name, shape in shapes.items()) if shapes else "no stream"

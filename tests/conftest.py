@@ -1,0 +1,69 @@
+"""What tests of every root share."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+MovieWriter = Callable[..., Path]
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The folder of sample videos and digits beside the repository."""
+    folder = Path(__file__).resolve().parents[2] / "shared"
+    if not folder.is_dir():
+        pytest.skip("needs ../shared, which a clone does not have")
+    return folder
+
+
+def _bars(number: int, height: int, width: int) -> np.ndarray:
+    """A picture that says its number: twelve upright bars, bit 0 on the left, white for 1. (h, w, 3) uint8."""
+    bits = (number >> np.arange(12)) & 1
+    columns = np.repeat(bits, width // 12)
+    return np.broadcast_to((columns * 255).astype(np.uint8)[None, :, None], (height, width, 3)).copy()
+
+
+@pytest.fixture
+def numbers() -> Callable[[np.ndarray], list[int]]:
+    """Reads the numbers in frames of bars (t, h, w, c), whatever their size."""
+
+    def read(frames: np.ndarray) -> list[int]:
+        w = frames.shape[2]
+        middles = [int((bar + 0.5) * w / 12) for bar in range(12)]
+        bits = frames[:, frames.shape[1] // 2, middles, 0] > 127
+        return (bits @ (1 << np.arange(12))).tolist()
+
+    return read
+
+
+@pytest.fixture
+def write_movie(tmp_path: Path) -> MovieWriter:
+    """Writes a movie whose frame i shows the number i in bars."""
+
+    def write(
+        name: str,
+        frames: int = 40,
+        *,
+        codec: str = "libx264",
+        fps: int = 25,
+        size: tuple[int, int] = (48, 96),
+        options: dict[str, str] | None = None,
+        container: dict[str, str] | None = None,
+        keyframes: int = 12,
+    ) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with av.open(str(path), "w", options=container or {}) as file:
+            stream = file.add_stream(codec, rate=fps, options=options or {})
+            stream.height, stream.width = size
+            stream.pix_fmt = "yuv420p"
+            stream.codec_context.gop_size = keyframes
+            for i in range(frames):
+                file.mux(stream.encode(av.VideoFrame.from_ndarray(_bars(i, *size), "rgb24")))
+            file.mux(stream.encode())
+        return path
+
+    return write

@@ -1,0 +1,93 @@
+"""Charts: the lines are found by their colours, and nothing global is touched."""
+
+import io
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from latentseq.errors import UsageError
+from latentseq.media.charts import error_by_horizon, training_chart
+
+ROWS = [{"epoch": i, "loss": 100 / i, "val_loss": 120 / i} for i in range(1, 9)]
+ERRORS = {"model": [10.0, 20.0, 30.0, 40.0], "copy_last": [50.0, 60.0, 70.0, 80.0], "black": [90.0] * 4}
+MODEL, VALIDATION = (0xD9, 0x69, 0x0F), (0x2F, 0x6D, 0xB3)
+
+
+def pixels(png: bytes) -> np.ndarray:
+    with Image.open(io.BytesIO(png)) as image:
+        assert image.format == "PNG"
+        return np.array(image.convert("RGB"))
+
+
+def drawn(picture: np.ndarray, rgb: tuple[int, int, int]) -> np.ndarray:
+    return np.argwhere((picture == rgb).all(-1))
+
+
+def test_a_panel_for_every_stage_and_one_for_the_errors() -> None:
+    one, two = pixels(training_chart({"a": ROWS}, {})), pixels(training_chart({"a": ROWS, "b": ROWS}, ERRORS))
+    assert one.shape[0] == two.shape[0] and 2.5 < two.shape[1] / one.shape[1] < 3.1
+    third = two.shape[1] // 3
+    assert [bool(len(drawn(two[:, i * third : (i + 1) * third], VALIDATION))) for i in range(3)] == [
+        True,
+        True,
+        False,
+    ]
+    assert drawn(two, MODEL)[:, 1].min() > 2 * third
+
+
+def test_the_model_rises_to_the_right_and_a_loss_falls() -> None:
+    for picture, rgb, sign in (
+        (pixels(error_by_horizon({"model": [1, 2, 3, 4, 5]}, ylabel="error")), MODEL, -1),
+        (pixels(training_chart({"a": ROWS}, {})), VALIDATION, 1),
+    ):
+        y, x = drawn(picture, rgb).T
+        inside = x < x.min() + 0.7 * (x.max() - x.min())
+        assert np.corrcoef(x[inside], sign * y[inside])[0, 1] > 0.8
+
+
+def test_floors_are_lighter_than_models() -> None:
+    strong = pixels(error_by_horizon({"a": [1.0, 2.0]}, ylabel="error"))
+    light = pixels(error_by_horizon({"a": [1.0, 2.0]}, ylabel="error", floors=("a",)))
+    assert len(drawn(strong, MODEL)) and not len(drawn(light, MODEL))
+
+
+def test_every_curve_is_labelled() -> None:
+    named = pixels(error_by_horizon({"model": [1, 2]}, ylabel="error"))
+    renamed = pixels(error_by_horizon({"quite another name": [1, 2]}, ylabel="error"))
+    assert drawn(named, MODEL)[:, 1].min() > 0 and (named.shape != renamed.shape or (named != renamed).any())
+
+
+def test_the_same_input_gives_the_same_bytes() -> None:
+    assert training_chart({"a": ROWS}, ERRORS) == training_chart({"a": ROWS}, ERRORS)
+    assert b"Software" not in training_chart({"a": ROWS}, {})
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [],
+        [{"epoch": 1, "loss": 1.0}],
+        [{"epoch": 1, "loss": 1.0, "val_loss": None}, {"epoch": 2, "loss": float("nan"), "val_loss": 2.0}],
+        [{"epoch": 1, "loss": -5.0, "val_loss": -4.0}, {"epoch": 2, "loss": 0.0, "val_loss": float("inf")}],
+        [{"epoch": i, "loss": 10.0**-i, "val_loss": 1e6} for i in range(1, 9)],
+    ],
+)
+def test_awkward_histories_are_drawn(rows: list[dict], recwarn: pytest.WarningsRecorder) -> None:
+    assert pixels(training_chart({"main": rows}, {"model": [], "b": [float("nan"), 1.0]})).std() > 0
+    assert not recwarn.list
+
+
+def test_nothing_to_chart() -> None:
+    for draw in (lambda: training_chart({}, {}), lambda: error_by_horizon({}, ylabel="error")):
+        with pytest.raises(UsageError) as caught:
+            draw()
+        assert str(caught.value) == ("There is nothing to chart; expected at least one stage or one curve of errors.")
+
+
+def test_pyplot_is_never_imported() -> None:
+    code = "import sys; from latentseq.media.charts import *; training_chart({}, {'a': [1]}); print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "matplotlib.figure" in modules and "matplotlib.pyplot" not in modules
