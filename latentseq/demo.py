@@ -62,7 +62,7 @@ def demo(out: str | Path = "latentseq-demo", *, seed: int = 0, overwrite: bool =
             work / "ae",
             work / "lstm",
             head="mse",
-            options={"units": 256},
+            options={"units": 256, "free_steps": 10},
             max_minutes=0.6,
             seed=seed,
             quiet=quiet,

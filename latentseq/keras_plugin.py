@@ -42,7 +42,7 @@ class KerasPlugin(Plugin):
 def in_chunks(run: Callable[[np.ndarray], Any], x: np.ndarray) -> list[np.ndarray]:
     """Run rows through a compiled function, a chunk at a time.
 
-    A chunk is filled up to a power of two, so that few shapes are compiled and one row alone costs what one row costs.
+    A chunk is filled up to a power of two, so that few shapes are compiled and one row costs what one row costs.
 
     Args:
         run: (m, ...) -> a tensor, or a list of tensors, (m, ...).

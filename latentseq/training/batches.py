@@ -105,7 +105,7 @@ def latent_source(folder: LatentFolder, length: int | None = None, stride: int =
         length = min(DEFAULT_LENGTH, _longest(ranges["train"]))
     if length < 2 or stride < 1:
         raise UsageError(
-            f"Windows of {length} at a stride of {stride} were asked for; expected 2 or more, 1 or more."
+            f"length is {length} and stride {stride}; expected a length of 2 or more, a stride of 1 or more."
         )
     return _source(ranges, length, stride, folder.read_windows, "latents")
 

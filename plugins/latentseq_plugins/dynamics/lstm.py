@@ -28,6 +28,7 @@ class LSTM(RecurrentDynamics):
         units: int = 512,
         dropout: float = 0.0,
         residual: bool = True,
+        free_steps: int = 0,
         components: int = 5,
         seed: int = 0,
     ):
@@ -41,6 +42,8 @@ class LSTM(RecurrentDynamics):
             units: of each layer.
             dropout: share of each layer's output that is left out in training.
             residual: predict differences in Z.
+            free_steps: items at the end of a training window that it is trained to reach on its own, from what it
+                imagined itself; 0 trains on true items only.
             components: of the mixture.
             seed: of the initial weights and of dropout.
 
@@ -52,14 +55,14 @@ class LSTM(RecurrentDynamics):
                 f"lstm: the latents are maps of shape {tuple(latent_shape)}; expected vectors (d,). "
                 "Train an encoder with a vector latent."
             )
-        if layers < 1 or units < 1 or not 0 <= dropout < 1:
+        if min(layers, units) < 1 or not 0 <= dropout < 1 or free_steps < 0:
             raise UsageError(
-                f"lstm: layers is {layers}, units {units}, dropout {dropout}; expected layers and units of 1 or more "
-                "and a dropout from 0 to below 1."
+                f"lstm: layers is {layers}, units {units}, dropout {dropout} and free_steps {free_steps}; expected "
+                "layers and units of 1 or more, a dropout from 0 to below 1, and free_steps of 0 or more."
             )
         self.latent_shape, self.conditions = tuple(latent_shape), dict(conditions or {})
         self.head, self.layers, self.units, self.dropout = head, layers, units, dropout
-        self.residual, self.components, self.seed = residual, components, seed
+        self.residual, self.free_steps, self.components, self.seed = residual, free_steps, components, seed
         kind = make_head(head, self.latent_shape[-1], components)
         self.network = RecurrentNetwork(
             [_layer(units, i, seed) for i in range(layers)],
@@ -69,6 +72,7 @@ class LSTM(RecurrentDynamics):
             state_shapes=[(units,)] * (2 * layers),
             dropout=dropout,
             residual=residual,
+            free_steps=free_steps,
             seed=seed,
         )
         self.connect()

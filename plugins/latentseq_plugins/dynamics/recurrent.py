@@ -1,6 +1,6 @@
 """What recurrent dynamics share: one network for training, observing and running free, whatever its layers are."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -38,6 +38,7 @@ class RecurrentNetwork(keras.Model):
         state_shapes: list[tuple[int, ...]],
         dropout: float,
         residual: bool,
+        free_steps: int,
         seed: int,
     ):
         """Put the layers together.
@@ -50,10 +51,12 @@ class RecurrentNetwork(keras.Model):
             state_shapes: of all layers' states, in order, two a layer.
             dropout: share of each layer's output that is left out in training.
             residual: predict the difference to the last item.
+            free_steps: items at the end of a training window that it has to reach on its own.
             seed: of dropout.
         """
         super().__init__(name="recurrent")
-        self.recurrent, self.output_layer, self.head, self.residual = recurrent, output, head, residual
+        self.recurrent, self.output_layer, self.head = recurrent, output, head
+        self.residual, self.free_steps = residual, free_steps
         self.dropouts = [layers.Dropout(dropout, seed=seed + i, name=f"dropout_{i}") for i in range(len(recurrent))]
         self.first_state = [
             self.add_weight(shape=shape, initializer="zeros", name=f"first_state_{i}")
@@ -62,6 +65,13 @@ class RecurrentNetwork(keras.Model):
         self.offset = self.add_weight(shape=latent_shape, initializer="zeros", trainable=False, name="offset")
         self.scale = self.add_weight(shape=latent_shape, initializer="ones", trainable=False, name="scale")
         self.spread = self.add_weight(shape=latent_shape, initializer="ones", trainable=False, name="spread")
+        shapes = [(*latent_shape[:-1], head.width), latent_shape, *state_shapes]
+        self.rollout = layers.RNN(
+            Feedback(self.feed, shapes), return_sequences=True, return_state=True, name="rollout"
+        )
+
+    def build(self, *_: Any) -> None:
+        """Its layers build themselves in the first call."""
 
     def standardise(self, z: Any) -> Any:
         """The encoder's units to those of the network."""
@@ -91,13 +101,55 @@ class RecurrentNetwork(keras.Model):
             after = after + list(state)
         return self.output_layer(x), after
 
+    def feed(self, drive: Any, states: list[Any]) -> tuple[Any, list[Any]]:
+        """One free step: draw an item from the outputs that forecast it, then consume it.
+
+        Args:
+            drive: (b, ..., noise and conditions and one more).
+            states: outputs (b, ..., width), last item (b, *latent_shape), the layers' states.
+
+        Returns:
+            The item and the outputs that it was drawn from, as channels (b, ..., d + width); the states after.
+        """
+        outputs, last, *rest = states
+        width = self.head.noise_width
+        z = self.head.draw(outputs, self.base(last), drive[..., :width])
+        after, rest = self.step(ops.concatenate([z, drive[..., width:-1]], axis=-1), rest)
+        return ops.concatenate([z, outputs], axis=-1), [after, z, *rest]
+
+    def roll(self, noise: Any, conditions: Any, states: list[Any]) -> tuple[Any, Any, list[Any]]:
+        """Free steps, as many as there is noise (b, t, ..., noise_width) and conditions (b, t, ..., f) for.
+
+        Returns:
+            Items (b, t, *latent_shape), the outputs that they were drawn from (b, t, ..., width), states after.
+        """
+        # The last channel is nothing: there is always something to run over.
+        drive = ops.concatenate([noise, conditions, ops.zeros((*ops.shape(noise)[:-1], 1))], axis=-1)
+        both, *states = self.rollout(drive, initial_state=states)
+        return both[..., : self.head.d], both[..., self.head.d :], states
+
     def call(self, batch: Batch, training: bool = False) -> dict[str, Any]:
-        """Teacher forcing: outputs for items 1.. of windows, with what the head's loss needs beside them."""
+        """Outputs for items 1.. of windows, with what the head's loss needs beside them.
+
+        The last ``free_steps`` items are forecast from what it imagined itself, with the gradient through the
+        rollout; the ones before from the true items.
+        """
         z = self.standardise(batch["mean"])
         streams = [join_condition(batch[name], z) for name in sorted(batch) if name not in ("mean", "log_var")]
-        x = ops.concatenate([z, *streams], axis=-1)[:, :-1]
-        outputs, _ = self.advance(x, self.start(ops.shape(z)[0]), training)
-        made = {"outputs": outputs, "base": self.base(z[:, :-1]), "mean": z[:, 1:]}
+        conditions = ops.concatenate([z[..., :0], *streams], axis=-1)
+        known = max(1, z.shape[1] - self.free_steps)
+        x = ops.concatenate([z, conditions], axis=-1)
+        outputs, states = self.advance(x[:, :known], self.start(ops.shape(z)[0]), training)
+        base, free = self.base(z[:, :known]), z.shape[1] - 1 - known
+        if free < 0:
+            outputs, base = outputs[:, :-1], base[:, :-1]
+        elif free:
+            state = [outputs[:, -1], z[:, known - 1], *states]
+            quiet = ops.zeros((*ops.shape(z)[:1], free, *z.shape[2:-1], self.head.noise_width))
+            imagined, later, _ = self.roll(quiet, conditions[:, known:-1], state)
+            outputs = ops.concatenate([outputs, later], axis=1)
+            base = ops.concatenate([base, self.base(imagined)], axis=1)
+        made = {"outputs": outputs, "base": base, "mean": z[:, 1:]}
         if "log_var" in batch:
             made["log_var"] = batch["log_var"][:, 1:] - 2 * ops.log(self.scale)
         return made
@@ -127,28 +179,19 @@ class Observe(keras.Model):
 
 
 class Feedback(layers.Layer):
-    """A cell that draws an item from its own forecast, emits it and consumes it."""
+    """A cell for ``keras.layers.RNN`` around ``RecurrentNetwork.feed``; the network is its owner, not its part."""
 
-    def __init__(self, network: RecurrentNetwork):
-        """Share the network."""
+    def __init__(self, feed: Callable[[Any, list[Any]], tuple[Any, list[Any]]], shapes: list[tuple[int, ...]]):
+        """Take the step and the shapes of the states."""
         super().__init__(name="feedback")
-        self.network = network
-        self.noise_width = network.head.noise_width
-        latent_shape = tuple(network.offset.shape)
-        states = [tuple(w.shape) for w in network.first_state]
-        self.state_size = [(*latent_shape[:-1], network.head.width), latent_shape, *states]
-        self.output_size = latent_shape
+        self.feed, self.state_size, self.output_size = feed, shapes, shapes[1]
 
-    def build(self, input_shape: Any, *_: Any) -> None:
-        """Everything in it is built already."""
+    def build(self, *_: Any) -> None:
+        """There is nothing to build."""
 
     def call(self, inputs: Any, states: Any, training: bool = False) -> tuple[Any, list[Any]]:
-        """Noise and conditions of one step, and the states, to the item and the states after."""
-        outputs, last, *rest = states
-        noise, conditions = inputs[..., : self.noise_width], inputs[..., self.noise_width : -1]
-        z = self.network.head.draw(outputs, self.network.base(last), noise)
-        outputs, rest = self.network.step(ops.concatenate([z, conditions], axis=-1), rest)
-        return z, [outputs, z, *rest]
+        """See ``RecurrentNetwork.feed``."""
+        return self.feed(inputs, list(states))
 
 
 class Imagine(keras.Model):
@@ -158,11 +201,10 @@ class Imagine(keras.Model):
         """Share the network."""
         super().__init__(name="imagine")
         self.network = network
-        self.rollout = layers.RNN(Feedback(network), return_sequences=True, return_state=True, name="rollout")
 
     def call(self, inputs: dict[str, Any]) -> list[Any]:
-        """``drive`` (b, t, ..., noise and conditions), ``states`` -> items in the encoder's units, states."""
-        z, *states = self.rollout(inputs["drive"], initial_state=inputs["states"])
+        """``noise``, ``conditions``, ``states`` as in ``roll`` -> items in the encoder's units, states."""
+        z, _, states = self.network.roll(inputs["noise"], inputs["conditions"], inputs["states"])
         return [z * self.network.scale + self.network.offset, *states]
 
 
@@ -245,13 +287,15 @@ class RecurrentDynamics(KerasPlugin, Dynamics):
             self.network.head.noise(np.random.default_rng([seed, step]), (b, *spatial), temperature)
             for step in range(first, first + steps)
         ]
-        like = np.empty((b, steps, *self.latent_shape), np.float32)
+        like = np.empty((b, steps, *spatial, 0), np.float32)
         streams = [ops.convert_to_numpy(join_condition(c, like)) for c in self._streams(conditions, b, steps)]
-        # The last channel is nothing: there is always something to run over.
-        drive = [np.stack(noise, axis=1), *streams, np.zeros((b, steps, *spatial, 1), np.float32)]
         names = self._state_names()
         z, *after = self._imagine.predict_on_batch(
-            {"drive": np.concatenate(drive, axis=-1), "states": [state[name] for name in names]}
+            {
+                "noise": np.stack(noise, axis=1),
+                "conditions": np.concatenate([like, *streams], axis=-1),
+                "states": [state[name] for name in names],
+            }
         )
         return z, dict(zip(names, after, strict=True)) | {"step": state["step"] + steps}
 
