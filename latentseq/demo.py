@@ -1,5 +1,6 @@
 """The whole chain on generated clips: a digit that bounces, encoded, learnt and played forward."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -101,3 +102,15 @@ def _shown(dataset: Dataset) -> int:
     """The clip in the picture: the first test clip."""
     assert dataset.split is not None
     return int(np.argmax(dataset.split == "test"))
+
+
+def table(out: str | Path) -> str:
+    """The metrics of a demo as a table: squared error by frame of the future, for the model and the floors.
+
+    Args:
+        out: the folder that ``demo`` wrote.
+    """
+    errors = json.loads((Path(out) / "metrics.json").read_text())["mse"]
+    lines = [f"{'squared error at step':22}" + "".join(f"{i + 1:>7}" for i in range(HORIZON))]
+    lines += [f"{name.replace('_', ' '):22}" + "".join(f"{e:7.1f}" for e in errors[name]) for name in errors]
+    return "\n".join(lines)

@@ -10,7 +10,7 @@ from latentseq.errors import DataError
 from latentseq.latent_predictor import LatentPredictor
 from latentseq.media.preprocessing import Preprocessing
 from latentseq.previews import reconstructions, rollouts
-from latentseq.protocols import Dataset, Dynamics, Encoder, Predictor
+from latentseq.protocols import Dataset, Dynamics, Encoder, History, Predictor
 from latentseq.storage.artifact import Artifact, copy_artifact, read_artifact, save_artifact
 from latentseq.storage.atomic import check_free, output_folder, run_folder, write_json
 from latentseq.storage.frames import ClipFolder, write_clips
@@ -101,7 +101,7 @@ def train_ae(
             "encoders",
             folder,
             preprocessing=Preprocessing((h, w), fit, c == 1, skip).to_json(),
-            training={"data": dataset.fingerprint(), "seed": seed, "best": history.best},
+            training={"data": dataset.fingerprint(), "seed": seed, "best": _result(history)},
         )
     return out
 
@@ -224,7 +224,7 @@ def train_lstm(
             "dynamics",
             folder,
             preprocessing=artifact.preprocessing,
-            training={"data": latents.fingerprint(), "seed": seed, "best": history.best},
+            training={"data": latents.fingerprint(), "seed": seed, "best": _result(history)},
         )
     return out
 
@@ -276,3 +276,8 @@ def _plain(asked: Mapping[str, Any]) -> dict[str, Any]:
     """What a run was asked for, as JSON; where it went and how it was shown is no part of that."""
     rest = {k: v for k, v in asked.items() if k not in ("out", "overwrite", "quiet")}
     return {k: str(v) if isinstance(v, Path) else v for k, v in rest.items()}
+
+
+def _result(history: History) -> dict[str, Any]:
+    """The best row of a history, without what differs from run to run."""
+    return {k: v for k, v in history.best.items() if k != "seconds"}

@@ -1,0 +1,23 @@
+"""latentseq demo"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from latentseq_cli.options import Overwrite, Quiet, Seed
+
+EXAMPLE = "Example: `latentseq demo` writes latentseq-demo/continuation.gif"
+
+
+def command(
+    out: Annotated[Path, typer.Argument(help="Folder to write to.")] = Path("latentseq-demo"),
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """The whole chain on generated clips: encode, train, play forward. No download, two minutes at most."""
+    from latentseq.demo import demo, table
+
+    print(demo(out, seed=seed, overwrite=overwrite, quiet=quiet))
+    print(table(out))

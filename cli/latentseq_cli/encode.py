@@ -1,0 +1,24 @@
+"""latentseq encode"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from latentseq_cli.options import DataSet, Overwrite, Quiet, settings
+
+EXAMPLE = "Example: `latentseq encode film.mp4 runs/ae runs/z`"
+
+
+def command(
+    data: Annotated[str, typer.Argument(help="A video, a folder of movies, frames or clips, or a dataset's name.")],
+    encoder: Annotated[Path, typer.Argument(help="Run folder of a trained encoder.")],
+    out: Annotated[Path, typer.Argument(help="Folder of latents.")],
+    data_options: DataSet = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Encode every clip to latents."""
+    from latentseq.workflow import encode
+
+    print(encode(data, encoder, out, data_options=settings(data_options), overwrite=overwrite, quiet=quiet))

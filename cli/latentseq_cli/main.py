@@ -1,0 +1,87 @@
+"""The application: its commands, and how errors are told."""
+
+import importlib
+import os
+import signal
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.exceptions import TyperException
+
+from latentseq.errors import LatentseqError
+from latentseq_cli.quiet import silence_native_logs
+
+COMMANDS = ("demo", "train-ae", "encode", "train-lstm", "sample", "plugins", "show")
+"""In the order of ``--help``; each is the module and the function of that name, with an underscore for the hyphen."""
+
+app = typer.Typer(
+    help="Encode video to latents, learn how they move, roll them forward.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Start with `latentseq demo`. Every command explains itself: `latentseq sample --help`.",
+)
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and the logs of native libraries.")] = False,
+) -> None:
+    """Encode video to latents, learn how they move, roll them forward."""
+
+
+for _name in COMMANDS:
+    _module = importlib.import_module(f"latentseq_cli.{_name.replace('-', '_')}")
+    app.command(_name, epilog=_module.EXAMPLE)(_module.command)
+
+
+def main() -> None:
+    """Run the command line; ends the process."""
+    debug = "--debug" in sys.argv
+    if not debug:
+        silence_native_logs()
+    # Bound to numbers before anything is imported that might install handlers of its own.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    # --debug is taken wherever it stands.
+    arguments = (["--debug"] if debug else []) + [a for a in sys.argv[1:] if a != "--debug"]
+    sys.exit(run(arguments, debug=debug))
+
+
+def run(arguments: list[str], *, debug: bool = False) -> int:
+    """Run a command and tell what went wrong.
+
+    Args:
+        arguments: of the command line, without the program.
+        debug: let exceptions through.
+
+    Returns:
+        The exit code: 0, 2 usage, 65 bad data, 70 a broken plugin, 75 try again, 130 interrupted.
+    """
+    try:
+        result: Any = app(arguments, prog_name="latentseq", standalone_mode=False)
+    except LatentseqError as error:
+        return _fail(error, str(error), error.exit_code, debug)
+    except TyperException as error:
+        text = error.format_message()
+        # Without arguments Typer has printed the help, and has nothing more to say.
+        return _fail(error, text, 2, debug) if text.strip() else 2
+    except (KeyboardInterrupt, typer.Abort) as error:
+        return _fail(error, "interrupted; nothing was left half written.", 128 + signal.SIGINT, debug)
+    except BrokenPipeError:
+        # The reader of our output is gone, as with `| head`; what is left must not be flushed at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        text = f"{type(error).__name__}: {error}. This is a defect; --debug shows where. Please report it."
+        return _fail(error, text, 70, debug)
+    return result if isinstance(result, int) else 0
+
+
+def _fail(error: BaseException, text: str, code: int, debug: bool) -> int:
+    if debug:
+        raise error
+    print(f"error: {text}", file=sys.stderr)
+    return code

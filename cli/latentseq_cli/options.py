@@ -1,0 +1,46 @@
+"""Options that several commands share, and how their values are read."""
+
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from latentseq.errors import UsageError
+
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="An option of the plugin; a JSON value. May be repeated."),
+]
+DataSet = Annotated[
+    list[str] | None,
+    typer.Option("--data-set", metavar="KEY=VALUE", help="An option of the dataset; a JSON value. May be repeated."),
+]
+Epochs = Annotated[int | None, typer.Option(help="Train for so many epochs.")]
+Steps = Annotated[int | None, typer.Option(help="Train for so many batches.")]
+MaxMinutes = Annotated[
+    float | None, typer.Option(help="Train for so many minutes of wall time.  [default: 10, without another budget]")
+]
+BatchSize = Annotated[int | None, typer.Option(help="Windows or frames of a batch, in place of the plugin's own.")]
+LearningRate = Annotated[float | None, typer.Option(help="At its highest, in place of the plugin's own.")]
+Seed = Annotated[int, typer.Option(help="Of weights, order and noise.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
+
+
+def settings(pairs: Sequence[str] | None) -> dict[str, Any]:
+    """``key=value`` pairs; a value is JSON, or else the text itself.
+
+    Raises:
+        UsageError: no ``=``, or no key.
+    """
+    found: dict[str, Any] = {}
+    for pair in pairs or []:
+        key, equals, value = pair.partition("=")
+        if not equals or not key.strip():
+            raise UsageError(f"The setting {pair!r} is not KEY=VALUE. Write it as in --set latent_dim=64.")
+        try:
+            found[key.strip()] = json.loads(value)
+        except ValueError:
+            found[key.strip()] = value
+    return found

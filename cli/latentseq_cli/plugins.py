@@ -1,0 +1,25 @@
+"""latentseq plugins"""
+
+from typing import Annotated
+
+import typer
+
+EXAMPLE = "Example: `latentseq plugins encoders`"
+
+
+def command(
+    group: Annotated[
+        str | None, typer.Argument(help="datasets, encoders, decoders, dynamics or predictors; all where left out.")
+    ] = None,
+) -> None:
+    """List what is installed; nothing is imported."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from latentseq.registry import installed
+
+    table = Table("kind", "name", "from", "class", box=None, pad_edge=False, header_style="bold")
+    table.columns[-1].overflow = "fold"
+    for row in installed(group):
+        table.add_row(row.group, row.name, f"{row.distribution} {row.version}", row.value)
+    Console(soft_wrap=True).print(table)

@@ -1,0 +1,19 @@
+"""Keeps the log lines of native libraries off the terminal: TensorFlow writes them to file descriptor 2 itself."""
+
+import faulthandler
+import os
+import sys
+
+
+def silence_native_logs() -> None:
+    """Send what native code writes to descriptor 2 to nowhere; Python's own standard error stays on the terminal.
+
+    A crash of native code still shows where it happened: the fault handler writes to the terminal.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    terminal = os.dup(2)
+    sys.stderr = os.fdopen(terminal, "w", buffering=1, encoding="utf-8", errors="backslashreplace")
+    faulthandler.enable(sys.stderr)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)

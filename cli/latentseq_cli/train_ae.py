@@ -1,0 +1,69 @@
+"""latentseq train-ae"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from latentseq_cli.options import (
+    BatchSize,
+    DataSet,
+    Epochs,
+    LearningRate,
+    MaxMinutes,
+    Overwrite,
+    Quiet,
+    Seed,
+    Set,
+    Steps,
+    settings,
+)
+
+EXAMPLE = "Example: `latentseq train-ae film.mp4 runs/ae --encoder vae --set latent_dim=64 --size 64 --max-minutes 3`"
+
+
+def command(
+    data: Annotated[str, typer.Argument(help="A video, a folder of movies, frames or clips, or a dataset's name.")],
+    out: Annotated[Path, typer.Argument(help="Folder of the run.")],
+    encoder: Annotated[str, typer.Option(help="Which encoder; `latentseq plugins` lists them.")] = "vae",
+    options: Set = None,
+    data_options: DataSet = None,
+    size: Annotated[
+        str | None, typer.Option(help="Of frames decoded from files: 64, or 48x64 (h x w).  [default: 64]")
+    ] = None,
+    fit: Annotated[str, typer.Option(help="Where the shape differs: crop, pad or stretch.")] = "crop",
+    gray: Annotated[bool, typer.Option("--gray", help="One channel.")] = False,
+    skip: Annotated[int, typer.Option(help="Keep every so-manieth frame.")] = 1,
+    epochs: Epochs = None,
+    steps: Steps = None,
+    max_minutes: MaxMinutes = None,
+    batch_size: BatchSize = None,
+    learning_rate: LearningRate = None,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train an encoder on frames."""
+    from latentseq.workflow import train_ae
+
+    print(
+        train_ae(
+            data,
+            out,
+            encoder=encoder,
+            options=settings(options),
+            data_options=settings(data_options),
+            size=size,
+            fit=fit,
+            gray=gray,
+            skip=skip,
+            epochs=epochs,
+            steps=steps,
+            max_minutes=max_minutes,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            seed=seed,
+            overwrite=overwrite,
+            quiet=quiet,
+        )
+    )

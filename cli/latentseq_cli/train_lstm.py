@@ -1,0 +1,71 @@
+"""latentseq train-lstm"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from latentseq_cli.options import (
+    BatchSize,
+    DataSet,
+    Epochs,
+    LearningRate,
+    MaxMinutes,
+    Overwrite,
+    Quiet,
+    Seed,
+    Set,
+    Steps,
+    settings,
+)
+
+EXAMPLE = "Example: `latentseq train-lstm runs/z runs/ae runs/lstm --head mixture --max-minutes 2`"
+
+
+def command(
+    data: Annotated[str, typer.Argument(help="A folder of latents; or a video, folder or dataset, encoded first.")],
+    encoder: Annotated[Path, typer.Argument(help="Run folder of the encoder that the latents are of.")],
+    out: Annotated[Path, typer.Argument(help="Folder of the run.")],
+    dynamics: Annotated[str, typer.Option(help="Which dynamics; `latentseq plugins` lists them.")] = "lstm",
+    head: Annotated[
+        str | None, typer.Option(help="What it is trained for: mse, kl or mixture.  [default: the dynamics' own]")
+    ] = None,
+    options: Set = None,
+    data_options: DataSet = None,
+    length: Annotated[
+        int | None, typer.Option(help="Items of a training window.  [default: 30, or as many as the clips have]")
+    ] = None,
+    stride: Annotated[int, typer.Option(help="Items from one window's start to the next.")] = 1,
+    epochs: Epochs = None,
+    steps: Steps = None,
+    max_minutes: MaxMinutes = None,
+    batch_size: BatchSize = None,
+    learning_rate: LearningRate = None,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a dynamics model on latents."""
+    from latentseq.workflow import train_lstm
+
+    print(
+        train_lstm(
+            data,
+            encoder,
+            out,
+            dynamics=dynamics,
+            head=head,
+            options=settings(options),
+            data_options=settings(data_options),
+            length=length,
+            stride=stride,
+            epochs=epochs,
+            steps=steps,
+            max_minutes=max_minutes,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            seed=seed,
+            overwrite=overwrite,
+            quiet=quiet,
+        )
+    )

@@ -1,0 +1,82 @@
+"""What a folder holds, in words."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from latentseq.errors import DataError
+from latentseq.storage.artifact import ARTIFACT, read_artifact
+from latentseq.storage.atomic import read_json
+from latentseq.storage.shards import MANIFEST
+
+
+def describe(path: str | Path) -> dict[str, str]:
+    """What a run folder, or a folder of clips or latents, holds.
+
+    Args:
+        path: the folder.
+
+    Returns:
+        Values by name, in reading order.
+
+    Raises:
+        DataError: it is neither.
+    """
+    folder = Path(path)
+    if (folder / ARTIFACT).is_file():
+        return _artifact(folder)
+    if (folder / MANIFEST).is_file():
+        return _rows(folder)
+    unfinished = " It holds a run that did not finish." if (folder / "run.json").is_file() else ""
+    raise DataError(
+        f"{folder} holds neither a trained model ({ARTIFACT}) nor clips or latents ({MANIFEST}).{unfinished} "
+        "Expected a folder that train-ae, train-lstm or encode wrote."
+    )
+
+
+def _artifact(folder: Path) -> dict[str, str]:
+    artifact = read_artifact(folder)
+    training = artifact.about["training"]
+    rows = {
+        "plugin": f"{artifact.plugin} ({artifact.group})",
+        **{f"  {key}": json.dumps(value) for key, value in artifact.config.items()},
+        "preprocessing": _pairs(artifact.preprocessing),
+        "seed": str(training["seed"]),
+        "best epoch": _pairs(training["best"]),
+        "trained on": f"data {training['data'][:12]}…",
+        "fingerprint": artifact.fingerprint,
+        "made with": _pairs(artifact.about["versions"]),
+    }
+    if (folder / "encoder" / ARTIFACT).is_file():
+        inner = read_artifact(folder / "encoder", "encoders")
+        rows["encoder"] = f"{inner.plugin}, {inner.fingerprint[:12]}…"
+    return rows
+
+
+def _rows(folder: Path) -> dict[str, str]:
+    manifest = read_json(folder / MANIFEST, "a manifest")
+    runs, shards = manifest["clips"], manifest["shards"]
+    count, frames = sum(r["count"] for r in runs), sum(s["rows"] for s in shards)
+    lengths = [r["length"] for r in runs]
+    splits = {
+        name: sum(r["count"] for r in runs if r.get("split") == name) for name in ("train", "validation", "test")
+    }
+    shape = manifest.get("frame_shape") or manifest.get("latent_shape")
+    size = sum((folder / s["file"]).stat().st_size for s in shards if (folder / s["file"]).is_file())
+    rows = {
+        "format": manifest["format"],
+        "clips": f"{count}, of {min(lengths, default=0)} to {max(lengths, default=0)} frames",
+        "frames": f"{frames} of {' x '.join(map(str, shape or []))}, {manifest['fps']:g} a second",
+        "splits": "none of its own" if None in splits else _pairs(splits),
+        "streams": _pairs(manifest["streams"]) or "none",
+        "shards": f"{len(shards)}, {size / 1e6:.1f} MB",
+    }
+    if "encoder" in manifest:
+        rows["encoder"] = f"{manifest['encoder'][:12]}…"
+    if "source" in manifest:
+        rows["source"] = json.dumps(manifest["source"])
+    return rows
+
+
+def _pairs(values: dict[str, Any]) -> str:
+    return ", ".join(f"{k} {v:.6g}" if isinstance(v, float) else f"{k} {v}" for k, v in values.items())
