@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from latentseq.arrays import Batch, Clip, Latents, State
+    from latentseq.data import open_data
     from latentseq.protocols import (
         Dataset,
         Decoder,
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
         Source,
         Windows,
     )
-    from latentseq.workflow import encode, load_predictor, open_data, sample, train_ae, train_lstm
+    from latentseq.sampling import sample
+    from latentseq.workflow import encode, load_predictor, train_ae, train_lstm
 
 __version__ = "0.1.0"
 
@@ -41,9 +43,9 @@ _HOME = {
         ),
         "latentseq.protocols",
     ),
-    **dict.fromkeys(
-        ("encode", "load_predictor", "open_data", "sample", "train_ae", "train_lstm"), "latentseq.workflow"
-    ),
+    "open_data": "latentseq.data",
+    "sample": "latentseq.sampling",
+    **dict.fromkeys(("encode", "load_predictor", "train_ae", "train_lstm"), "latentseq.workflow"),
 }
 
 __all__ = [

@@ -13,7 +13,7 @@ from latentseq.media.charts import training_chart
 from latentseq.media.writers import write
 from latentseq.protocols import Dataset, Predictor
 from latentseq.sampling import continue_clip
-from latentseq.storage.atomic import run_folder, write_bytes, write_json
+from latentseq.storage.atomic import HISTORY, run_folder, write_bytes, write_json
 from latentseq.training.watch import read_history
 from latentseq.workflow import RUN, encode, load_predictor, train_ae, train_lstm
 
@@ -72,7 +72,7 @@ def demo(out: str | Path = "latentseq-demo", *, seed: int = 0, overwrite: bool =
         predictor = load_predictor(work / "lstm")
         metrics = measure(predictor, dataset, seed)
         histories = {"encoder": work / "ae", "dynamics": work / "lstm"}
-        stages = {name: read_history(run / "history.csv") for name, run in histories.items()}
+        stages = {name: read_history(run / HISTORY) for name, run in histories.items()}
         write_bytes(work / "training.png", training_chart(stages, metrics["mse"]))
         write_json(work / "metrics.json", metrics)
         truth = to_float(dataset.read(_shown(dataset), 0, CONTEXT + HORIZON).frames)

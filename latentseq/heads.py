@@ -47,7 +47,7 @@ class Head(ABC):
         """The TFP distribution: event (d,), batch the axes before. Temperature above 0."""
 
     @abstractmethod
-    def loss(self, outputs: Any, base: Any, mean: Any, log_var: Any | None) -> Any:
+    def loss(self, outputs: Any, base: Any, mean: Any, log_var: Any = None) -> Any:
         """(..., d) -> (...): what training lowers, for a target's mean and log variance."""
 
     @abstractmethod
@@ -78,7 +78,7 @@ class MSE(Head):
         """See ``Head.distribution``."""
         return densities.normal(base + outputs, spread * temperature**0.5)
 
-    def loss(self, outputs: Any, base: Any, mean: Any, log_var: Any | None) -> Any:
+    def loss(self, outputs: Any, base: Any, mean: Any, log_var: Any = None) -> Any:
         """Squared error, summed over the latent."""
         return ops.sum(ops.square(base + outputs - mean), axis=-1)
 
@@ -112,7 +112,7 @@ class KL(Head):
         loc, scale = self._split(outputs, base)
         return densities.normal(loc, scale * temperature**0.5)
 
-    def loss(self, outputs: Any, base: Any, mean: Any, log_var: Any | None) -> Any:
+    def loss(self, outputs: Any, base: Any, mean: Any, log_var: Any = None) -> Any:
         """Nats."""
         posterior = densities.normal(mean, ops.exp(0.5 * log_var))
         return densities.kl_divergence(posterior, densities.normal(*self._split(outputs, base)))
@@ -155,7 +155,7 @@ class Mixture(Head):
         logits, loc, scale = self._split(outputs, base)
         return densities.mixture(logits / temperature, loc, scale * temperature**0.5)
 
-    def loss(self, outputs: Any, base: Any, mean: Any, log_var: Any | None) -> Any:
+    def loss(self, outputs: Any, base: Any, mean: Any, log_var: Any = None) -> Any:
         """Negative log likelihood of the mean, nats."""
         return -self.distribution(outputs, base, None).log_prob(mean)
 

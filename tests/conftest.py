@@ -1,6 +1,7 @@
 """What tests of every root share."""
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import av
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 MovieWriter = Callable[..., Path]
+LIBRARY = Path(__file__).parent / "library"
 
 
 @pytest.fixture
@@ -67,3 +69,52 @@ def write_movie(tmp_path: Path) -> MovieWriter:
         return path
 
     return write
+
+
+@pytest.fixture
+def install(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Path]]:
+    """Installs a distribution that is its metadata and a few modules, for the length of a test."""
+    installed: list[str] = []
+
+    def one(name: str, entry_points: Mapping[str, Mapping[str, str]], **modules: str) -> Path:
+        """Entry points by group (without ``latentseq.``) and name; modules by name, as their text."""
+        site = tmp_path_factory.mktemp("site")
+        info = site / f"{name.replace('-', '_')}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        lines = []
+        for group, points in entry_points.items():
+            lines += [f"[latentseq.{group}]", *(f"{key} = {value}" for key, value in points.items())]
+        (info / "entry_points.txt").write_text("\n".join([*lines, ""]))
+        for module, text in modules.items():
+            (site / f"{module}.py").write_text(text)
+            installed.append(module)
+        monkeypatch.syspath_prepend(str(site))
+        return site
+
+    yield one
+    for module in installed:
+        sys.modules.pop(module, None)
+
+
+@pytest.fixture
+def honest(install: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Registers the honest plugins, which are NumPy: whole runs without Keras, in a moment."""
+    monkeypatch.syspath_prepend(str(LIBRARY))
+    kinds = {"encoders": "Encoder", "dynamics": "Dynamics", "datasets": "Dataset"}
+    points = {group: f"honest_plugins:Honest{name}" for group, name in kinds.items()}
+    names = {"encoders": "honest-encoder", "dynamics": "honest-dynamics", "datasets": "honest-dataset"}
+    install("honest", {group: {names[group]: value} for group, value in points.items()})
+
+
+@pytest.fixture
+def tree() -> Callable[[Path], dict[str, bytes | None]]:
+    """Reads a folder whole, hidden files included: what is compared to say that nothing was written or lost."""
+
+    def read(folder: Path) -> dict[str, bytes | None]:
+        paths = sorted(folder.rglob("*"))
+        return {str(p.relative_to(folder)): p.read_bytes() if p.is_file() else None for p in paths}
+
+    return read

@@ -69,7 +69,7 @@ def run(arguments: list[str], *, debug: bool = False) -> int:
         # Without arguments Typer has printed the help, and has nothing more to say.
         return _fail(error, text, 2, debug) if text.strip() else 2
     except (KeyboardInterrupt, typer.Abort) as error:
-        return _fail(error, "interrupted; nothing was left half written.", 128 + signal.SIGINT, debug)
+        return _fail(error, "interrupted.", 128 + signal.SIGINT, debug)
     except BrokenPipeError:
         # The reader of our output is gone, as with `| head`; what is left must not be flushed at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

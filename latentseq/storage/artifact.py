@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from latentseq import registry
-from latentseq.errors import DataError
+from latentseq.errors import DataError, listed
 from latentseq.protocols import Plugin
 from latentseq.storage.atomic import read_json, write_bytes, write_json
 
@@ -117,14 +117,11 @@ def read_artifact(folder: Path, group: str | None = None) -> Artifact:
             "command finished, such as runs/ae."
         )
     about = read_json(folder / ARTIFACT, "an artifact")
-    try:
-        artifact = Artifact(
-            folder,
-            *(about[k] for k in ("group", "plugin", "config", "preprocessing", "fingerprint")),
-            about=about,
-        )
-    except KeyError as missing:
-        raise DataError(f"{folder / ARTIFACT} is not an artifact: {missing} is missing.") from missing
+    keys = ("group", "plugin", "config", "preprocessing", "fingerprint")
+    missing = [key for key in (*keys, "files") if key not in about]
+    if missing:
+        raise DataError(f"{folder / ARTIFACT} is not an artifact: {listed(missing)} is missing.")
+    artifact = Artifact(path=folder, about=about, **{key: about[key] for key in keys})
     if about.get("format") != FORMAT:
         raise DataError(f"{folder} is of format {about.get('format')!r}; expected {FORMAT!r}.")
     if group and artifact.group != group:

@@ -12,6 +12,8 @@ from typing import Any
 
 from latentseq.errors import DataError, TryAgainError, UsageError
 
+HISTORY = "history.csv"
+"""What a run has once an epoch of training is over."""
 _NOT_NOW = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
 
@@ -111,7 +113,8 @@ def run_folder(path: Path, marker: str, *, overwrite: bool = False) -> Iterator[
         overwrite: replace an earlier result.
 
     Yields:
-        ``path``, empty. When the block fails, what was there before is put back.
+        ``path``, empty. When the block fails, an earlier result is put back; where there was none, a run that has
+        a history.csv stays to be looked at, and one that has not is removed.
 
     Raises:
         UsageError: ``path`` exists.
@@ -128,7 +131,8 @@ def run_folder(path: Path, marker: str, *, overwrite: bool = False) -> Iterator[
     try:
         yield path
     except BaseException:
-        shutil.rmtree(path, ignore_errors=True)
+        if old.exists() or not (path / HISTORY).exists():
+            shutil.rmtree(path, ignore_errors=True)
         if old.exists():
             old.replace(path)
         raise

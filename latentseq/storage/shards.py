@@ -9,6 +9,7 @@ import hashlib
 import io
 import itertools
 import json
+import threading
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -88,6 +89,7 @@ class ShardReader:
         self.clip_starts = np.concatenate([[0], np.cumsum(self.lengths)]).astype(np.int64)
         self._ends = list(itertools.accumulate(s["rows"] for s in self.manifest["shards"]))
         self._open: OrderedDict[int, h5py.File] = OrderedDict()
+        self._lock = threading.Lock()  # Batches are read ahead in a thread of their own.
 
     def clip_values(self, key: str) -> list[Any]:
         """What the manifest says of every clip under ``key``; None where it says nothing."""
@@ -105,8 +107,9 @@ class ShardReader:
             first = self._ends[shard - 1] if shard else 0
             end = min(stop, self._ends[shard])
             try:
-                file = self._file(shard)
-                pieces.append({key: file[key][start - first : end - first] for key in file})
+                with self._lock:
+                    file = self._file(shard)
+                    pieces.append({key: file[key][start - first : end - first] for key in file})
             except (OSError, KeyError, RuntimeError) as cause:
                 name = self.folder / self.manifest["shards"][shard]["file"]
                 raise DataError(f"{name} cannot be read: {cause}. Make the folder again.") from cause

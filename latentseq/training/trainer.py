@@ -12,7 +12,7 @@ import numpy as np
 from latentseq.arrays import Batch
 from latentseq.errors import DataError, UsageError
 from latentseq.protocols import History, Source
-from latentseq.storage.atomic import write_bytes
+from latentseq.storage.atomic import HISTORY, write_bytes
 from latentseq.training.batches import ordered_batches, steps_per_epoch, validation_batches
 from latentseq.training.watch import Watcher, write_history
 
@@ -236,7 +236,7 @@ class Trainer:
         self.history.append(row)
         if self.folder is None:
             return
-        write_history(self.history, self.folder / "history.csv")
+        write_history(self.history, self.folder / HISTORY)
         if self.preview is not None and draw:
             name = f"{row['stage']}-{row['epoch']:04d}.png"
             write_bytes(self.folder / "previews" / name, self.preview())

@@ -1,0 +1,45 @@
+# Everything from a fresh clone, with Python 3.11 to 3.13 and make: `make demo`, `make test`.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+WORKERS ?= 2
+
+.DELETE_ON_ERROR:
+.PHONY: demo test test-all docs benchmarks
+
+demo: $(VENV)/.installed
+	$(BIN)/latentseq demo --overwrite
+
+test: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+	$(BIN)/pytest -n $(WORKERS) -m "not slow"
+
+test-all: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+	$(BIN)/pytest -n $(WORKERS)
+
+docs: $(VENV)/.installed-docs
+	$(BIN)/mkdocs build --strict
+
+benchmarks: $(VENV)/.installed-test
+	for file in tests/benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+
+# A stamp for each set of extras: nothing is installed again before pyproject.toml or constraints.txt changes.
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/pip
+	$(BIN)/pip install -q -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-%: pyproject.toml constraints.txt | $(BIN)/pip
+	$(BIN)/pip install -q -c constraints.txt -e ".[$*]"
+	@touch $@
+
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; sys.exit(None if (3, 11) <= sys.version_info[:2] <= (3, 13) else f"error: $(PYTHON) is Python {v}; expected 3.11, 3.12 or 3.13. Choose one, as in: make PYTHON=python3.12 test")'
+	$(PYTHON) -m venv $(VENV)

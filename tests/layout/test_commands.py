@@ -1,0 +1,111 @@
+"""Every command is its function: the same parameters, order and defaults, and it hands them on."""
+
+import importlib
+import inspect
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+from latentseq_cli.main import COMMANDS, app
+
+FUNCTIONS = {
+    "demo": "latentseq.demo:demo",
+    "train-ae": "latentseq.workflow:train_ae",
+    "encode": "latentseq.workflow:encode",
+    "train-lstm": "latentseq.workflow:train_lstm",
+    "sample": "latentseq.sampling:sample",
+    "plugins": "latentseq.registry:installed",
+    "show": "latentseq.describe:describe",
+}
+SETTINGS = ("options", "data_options")
+SHORTER = {"options": "--set", "data_options": "--data-set"}
+"""Options that are not called as the parameter is."""
+
+
+def module_of(command: str) -> Any:
+    return importlib.import_module(f"latentseq_cli.{command.replace('-', '_')}")
+
+
+def function_of(command: str) -> Any:
+    module, name = FUNCTIONS[command].split(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def default_of(parameter: inspect.Parameter) -> Any:
+    """The default; a path and a number count as what one types for them."""
+    value = parameter.default
+    return str(value) if isinstance(value, (Path, int)) and not isinstance(value, bool) else value
+
+
+def parsed_by(command: str) -> Any:
+    return typer.main.get_command(app).commands[command]  # type: ignore[attr-defined]
+
+
+def examples(command: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", module_of(command).EXAMPLE)
+
+
+def test_every_command_has_a_function():
+    assert list(FUNCTIONS) == list(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_takes_what_its_function_takes(command):
+    mine = inspect.signature(module_of(command).command).parameters
+    theirs = inspect.signature(function_of(command)).parameters
+    assert list(mine) == list(theirs)
+    assert {k: default_of(p) for k, p in mine.items()} == {k: default_of(p) for k, p in theirs.items()}
+    # Arguments are what the function takes by position; options, by name only.
+    kinds = {p.name: p.param_type_name for p in parsed_by(command).params}
+    by_name = {k: p.kind is p.KEYWORD_ONLY for k, p in theirs.items()}
+    assert kinds == {k: "option" if named else "argument" for k, named in by_name.items()}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_option_is_called_as_its_parameter(command):
+    for parameter in parsed_by(command).params:
+        if parameter.param_type_name == "option":
+            flag = SHORTER.get(parameter.name, "--" + parameter.name.replace("_", "-"))
+            assert (parameter.opts, parameter.secondary_opts) == ([flag], [])
+            assert parameter.help
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_hands_on_every_parameter(command, monkeypatch, capsys):
+    module, name = FUNCTIONS[command].split(":")
+    signature = inspect.signature(function_of(command))
+    passed: dict[str, Any] = {}
+
+    def record(*args: Any, **keywords: Any) -> Any:
+        passed.update(signature.bind(*args, **keywords).arguments)
+        return {} if command == "show" else [] if command == "plugins" else "the result"
+
+    monkeypatch.setattr(f"{module}.{name}", record)
+    monkeypatch.setattr("latentseq.demo.table", lambda out: f"the table of {out}")
+    given = {key: [f"{key}=[1]"] if key in SETTINGS else object() for key in signature.parameters}
+    module_of(command).command(**given)
+    assert passed == {key: {key: [1]} if key in SETTINGS else value for key, value in given.items()}
+    if command not in ("show", "plugins"):
+        assert capsys.readouterr().out.splitlines()[0] == "the result"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_example_is_a_command_line(command):
+    lines = examples(command)
+    assert lines
+    for line in lines:
+        program, name, *rest = shlex.split(line)
+        assert (program, name) == ("latentseq", command)
+        with parsed_by(command).make_context(name, rest) as context:
+            assert set(context.params) == set(inspect.signature(function_of(command)).parameters)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_says_what_it_does_in_one_line(command):
+    lines = module_of(command).command.__doc__.splitlines()
+    assert len(lines) == 1
+    assert lines[0].endswith(".")

@@ -1,0 +1,70 @@
+"""Who may import whom: the contracts of pyproject.toml hold, and each of them catches what it is for."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("latentseq", "cli/latentseq_cli", "plugins/latentseq_plugins")
+LINT = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+
+
+def lint(folder: Path) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join(str(folder / root) for root in (".", "cli", "plugins"))
+    return subprocess.run(
+        [sys.executable, "-c", LINT, "--no-cache"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    return tmp_path
+
+
+def test_every_import_goes_down():
+    run = lint(ROOT)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "Contracts: 5 kept, 0 broken." in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "contract"),
+    [
+        ("latentseq/arrays.py", "from latentseq.storage import atomic", "lower floors only"),
+        ("latentseq/data.py", "def later():\n    from latentseq.workflow import encode", "lower floors only"),
+        ("latentseq/novelty.py", "from latentseq import errors", "lower floors only"),
+        ("latentseq/workflow.py", "import latentseq_plugins.encoders.vae", "neither plugins nor commands"),
+        ("plugins/latentseq_plugins/dynamics/lstm.py", "import latentseq_cli.main", "neither plugins nor commands"),
+        ("latentseq/storage/shards.py", "def later():\n    import keras", "before a model is touched"),
+        ("latentseq/media/images.py", "import tensorflow", "before a model is touched"),
+        ("cli/latentseq_cli/sample.py", "import keras", "imports no framework itself"),
+        ("plugins/latentseq_plugins/encoders/vae.py", "import tensorflow_probability", "has one import"),
+        ("latentseq/heads.py", "import tensorflow", "has one import"),
+    ],
+)
+def test_a_wrong_import_is_caught(module, line, contract, copy):
+    with (copy / module).open("a") as file:
+        file.write(f"\n{line}\n")
+    run = lint(copy)
+    # A contract that is not broken is a line that ends in KEPT, with how many imports it ignores.
+    broken = [row for row in run.stdout.splitlines() if row.split(" (")[0].endswith("BROKEN")]
+    assert run.returncode == 1, run.stdout + run.stderr
+    assert any(contract in row for row in broken), run.stdout
+
+
+def test_what_only_a_type_checker_imports_does_not_count(copy):
+    text = "from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    from latentseq.workflow import encode\n"
+    (copy / "latentseq" / "errors.py").write_text(text + (copy / "latentseq" / "errors.py").read_text())
+    assert lint(copy).returncode == 0

@@ -1,0 +1,146 @@
+"""The variational autoencoder: the promises of an encoder, its loss, and a posterior that does not collapse."""
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from latentseq.errors import DataError, UsageError
+from latentseq.protocols import Source, Windows
+from latentseq.testing import EncoderPromises
+from latentseq.training.batches import frame_source
+from latentseq.training.trainer import Trainer
+from latentseq_plugins.datasets.moving_digits import MovingDigits
+from latentseq_plugins.encoders.vae import MIN_SIGMA, VAE
+
+
+class TestVAE(EncoderPromises):
+    def make(self):
+        return VAE([16, 16, 1], latent_dim=4, widths=[8, 16])
+
+
+class TestVAEOfAnOddSizeInColour(EncoderPromises):
+    def make(self):
+        return VAE([21, 27, 3], latent_dim=3, widths=[4, 8, 8])
+
+
+def as_numpy(x):
+    return np.asarray(x, np.float64)
+
+
+def elbo(x, decoded, mean, log_var, beta):
+    """The negative evidence lower bound in nats, by SciPy, under the variance that fits the batch best."""
+    sigma = max(np.sqrt(np.mean((x - decoded) ** 2)), MIN_SIGMA)
+    nll = -norm.logpdf(x, decoded, sigma).sum(axis=(1, 2, 3))
+    kl = 0.5 * (np.exp(log_var) + mean**2 - 1 - log_var).sum(-1)
+    return np.mean(nll + beta * kl)
+
+
+@pytest.mark.parametrize("error", [0.3, 1e-4], ids=["fitted variance", "variance at its floor"])
+@pytest.mark.parametrize("beta", [0.0, 1.0, 4.0])
+def test_the_loss_is_the_negative_evidence_lower_bound(beta, error):
+    rng = np.random.default_rng(0)
+    x = rng.uniform(size=(5, 16, 16, 1)).astype(np.float32)
+    made = {
+        "x": (x + error * rng.normal(size=x.shape)).astype(np.float32),
+        "mean": rng.normal(size=(5, 4)).astype(np.float32),
+        "log_var": rng.normal(size=(5, 4)).astype(np.float32),
+    }
+    network = VAE([16, 16, 1], latent_dim=4, widths=[8], beta=beta).network
+    found = float(network.compute_loss(x={"x": x}, y_pred=made))
+    wanted = elbo(*(as_numpy(a) for a in (x, made["x"], made["mean"], made["log_var"])), beta)
+    assert found == pytest.approx(wanted, rel=1e-5)
+
+
+def test_in_training_it_decodes_a_draw_of_the_posterior_and_else_the_mean():
+    vae = VAE([16, 16, 1], latent_dim=4, widths=[4])
+    x = np.random.default_rng(0).uniform(size=(3, 16, 16, 1)).astype(np.float32)
+    quiet, again = (np.asarray(vae.network({"x": x})["x"]) for _ in range(2))
+    drawn, other = (np.asarray(vae.network({"x": x}, training=True)["x"]) for _ in range(2))
+    assert np.array_equal(quiet, again)
+    assert not np.allclose(drawn, other, atol=1e-5)
+    decoded = vae.network.decoder(vae.encode(x).mean)
+    np.testing.assert_allclose(quiet, decoded, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """An encoder after 150 steps on moving digits, and validation frames."""
+    dataset = MovingDigits(number=1, size=16, digit_size=10, speed=2.0, count=200, held_out=20)
+    source = frame_source(dataset)
+    vae = VAE([16, 16, 1], latent_dim=8, widths=[16, 32])
+    history = vae.fit(source, Trainer(steps=150, learning_rate=3e-3))
+    train = source.train.take(np.arange(len(source.train)))["x"]
+    return vae, history, train, source.validation.take(np.arange(len(source.validation)))["x"]
+
+
+def test_the_posterior_does_not_collapse(digits):
+    vae, _, _, x = digits
+    mean, log_var = (as_numpy(a) for a in vae.encode(x))
+    kl = 0.5 * (np.exp(log_var) + mean**2 - 1 - log_var)
+    assert kl.sum(-1).mean() > 5
+    assert (mean.var(0) > 0.01).all()  # Every unit is active, as Burda et al., arXiv 1509.00519, call it.
+    assert (np.exp(log_var).mean(0) < 0.8).all()
+
+
+def test_the_reconstruction_is_better_than_the_mean_frame(digits):
+    vae, _, train, x = digits
+    error = np.square(vae.decode(vae.encode(x).mean) - x).sum((1, 2, 3)).mean()
+    floor = np.square(train.mean(0) - x).sum((1, 2, 3)).mean()
+    assert error < 0.6 * floor
+
+
+def test_the_history_has_the_two_terms(digits):
+    vae, history, _, x = digits
+    assert {"val_loss", "val_squared_error", "val_kl"} <= set(history.best)
+    mean, log_var = (as_numpy(a) for a in vae.encode(x))
+    chosen = np.linspace(0, len(x) - 1, min(len(x), 512)).astype(int)
+    kl = 0.5 * (np.exp(log_var) + mean**2 - 1 - log_var).sum(-1)[chosen]
+    assert history.best["val_kl"] == pytest.approx(kl.mean(), rel=1e-3)
+    decoded = vae.network.decoder.predict_on_batch(vae.encode(x[chosen]).mean)
+    error = np.square(decoded - x[chosen]).sum((1, 2, 3))
+    assert history.best["val_squared_error"] == pytest.approx(error.mean(), rel=1e-3)
+
+
+def test_still_black_frames_keep_the_loss_finite():
+    class Black(Windows):
+        __len__ = lambda self: 32  # noqa: E731
+        take = lambda self, indices: {"x": np.zeros((len(indices), 8, 8, 1), np.float32)}  # noqa: E731
+
+    history = VAE([8, 8, 1], latent_dim=2, widths=[4]).fit(Source(Black(), Black()), Trainer(steps=20))
+    assert np.isfinite(history.best["val_loss"])
+
+
+def message(kind, call, *args, **kwargs):
+    with pytest.raises(kind) as error:
+        call(*args, **kwargs)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("shape", [[16, 16], [16], [0, 16, 1]])
+def test_an_input_that_is_not_frames_is_refused(shape):
+    assert message(UsageError, VAE, shape) == (
+        f"vae: input_shape is {shape}; expected (height, width, channels) of frames."
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        ({"latent_dim": 0}, "latent_dim is 0, beta 1.0, widths [8]"),
+        ({"beta": -1.0}, "latent_dim is 64, beta -1.0, widths [8]"),
+        ({"widths": []}, "latent_dim is 64, beta 1.0, widths []"),
+        ({"widths": [8, 0]}, "latent_dim is 64, beta 1.0, widths [8, 0]"),
+    ],
+)
+def test_an_option_out_of_range_is_refused(options, found):
+    assert message(UsageError, VAE, [16, 16, 1], **{"widths": [8], **options}) == (
+        f"vae: {found}; expected latent_dim of 1 or more, beta of 0 or more, and at least one width, each 1 or more."
+    )
+
+
+def test_items_of_another_shape_are_refused():
+    vae = VAE([16, 16, 1], latent_dim=4, widths=[4])
+    assert message(DataError, vae.encode, np.zeros((2, 16, 17, 1), np.float32)) == (
+        "x has shape (2, 16, 17, 1); expected (n, 16, 16, 1)."
+    )
+    assert message(DataError, vae.decode, np.zeros((2, 5), np.float32)) == "z has shape (2, 5); expected (n, 4)."
