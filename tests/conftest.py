@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 MovieWriter = Callable[..., Path]
-LIBRARY = Path(__file__).parent / "library"
+TESTS = Path(__file__).parent
 
 
 @pytest.fixture
@@ -71,42 +71,51 @@ def write_movie(tmp_path: Path) -> MovieWriter:
     return write
 
 
+def _distribution(site: Path, name: str, entry_points: Mapping[str, Mapping[str, str]]) -> None:
+    """Write the metadata of an installed distribution: entry points by group (without ``latentseq.``) and name."""
+    info = site / f"{name.replace('-', '_')}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    lines = []
+    for group, points in entry_points.items():
+        lines += [f"[latentseq.{group}]", *(f"{key} = {value}" for key, value in points.items())]
+    (info / "entry_points.txt").write_text("\n".join([*lines, ""]))
+
+
 @pytest.fixture
 def install(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., Path]]:
-    """Installs a distribution that is its metadata and a few modules, for the length of a test."""
+) -> Iterator[Callable[..., None]]:
+    """Installs a distribution that is its metadata and a few modules, given as text, for the length of a test."""
     installed: list[str] = []
 
-    def one(name: str, entry_points: Mapping[str, Mapping[str, str]], **modules: str) -> Path:
-        """Entry points by group (without ``latentseq.``) and name; modules by name, as their text."""
+    def one(name: str, entry_points: Mapping[str, Mapping[str, str]], **modules: str) -> None:
         site = tmp_path_factory.mktemp("site")
-        info = site / f"{name.replace('-', '_')}-1.0.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-        lines = []
-        for group, points in entry_points.items():
-            lines += [f"[latentseq.{group}]", *(f"{key} = {value}" for key, value in points.items())]
-        (info / "entry_points.txt").write_text("\n".join([*lines, ""]))
+        _distribution(site, name, entry_points)
         for module, text in modules.items():
             (site / f"{module}.py").write_text(text)
             installed.append(module)
         monkeypatch.syspath_prepend(str(site))
-        return site
 
     yield one
     for module in installed:
         sys.modules.pop(module, None)
 
 
-@pytest.fixture
-def honest(install: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Registers the honest plugins, which are NumPy: whole runs without Keras, in a moment."""
-    monkeypatch.syspath_prepend(str(LIBRARY))
-    kinds = {"encoders": "Encoder", "dynamics": "Dynamics", "datasets": "Dataset"}
-    points = {group: f"honest_plugins:Honest{name}" for group, name in kinds.items()}
-    names = {"encoders": "honest-encoder", "dynamics": "honest-dynamics", "datasets": "honest-dataset"}
-    install("honest", {group: {names[group]: value} for group, value in points.items()})
+@pytest.fixture(scope="module")
+def honest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Registers the honest plugins and the tutorial's, which are NumPy: whole runs without Keras, in a moment."""
+    site = tmp_path_factory.mktemp("site")
+    points = {
+        "datasets": {"honest-dataset": "honest_plugins:HonestDataset"},
+        "dynamics": {"honest-dynamics": "honest_plugins:HonestDynamics"},
+        "encoders": {"honest-encoder": "honest_plugins:HonestEncoder", "numpy-pca": "numpy_pca:NumpyPCA"},
+    }
+    _distribution(site, "honest", points)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for folder in (site, TESTS / "library", TESTS.parent / "docs" / "examples" / "numpy-pca"):
+            monkeypatch.syspath_prepend(str(folder))
+        yield
 
 
 @pytest.fixture

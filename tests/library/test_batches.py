@@ -270,8 +270,7 @@ def test_messages_of_windows_that_do_not_fit(tmp_path):
 
 def test_the_message_of_too_little_data_says_how_much_there_is(tmp_path):
     assert message(DataError, latent_source, latent_folder(tmp_path / "z", [9]), 2) == (
-        "Nothing is left to validate on: the data has 9 latents in all. "
-        "Give a longer clip, or at least three clips."
+        "Nothing is left to validate on: the data has 9 latents in all. Give a longer clip, or at least three clips."
     )
     assert message(DataError, frame_source, Frames([2])) == (
         "Nothing is left to validate on: the data has 2 frames in all. Give a longer clip, or at least three clips."

@@ -82,7 +82,9 @@ def test_the_mixtures_loss_is_the_negative_log_likelihood_after_the_last_item():
 def test_a_mixture_of_one_is_a_gaussian():
     _, loc, scale, z = random_mixtures(k=1)
     found = Mixture(3, 1).distribution(mixture_outputs(np.full((40, 1), 7.0), loc, scale), zeros(40, 3), None)
-    gaussian = [multivariate_normal(m[0], np.diag(s[0] ** 2)).logpdf(row) for m, s, row in zip(loc, scale, z, strict=True)]
+    gaussian = [
+        multivariate_normal(m[0], np.diag(s[0] ** 2)).logpdf(row) for m, s, row in zip(loc, scale, z, strict=True)
+    ]
     np.testing.assert_allclose(as_numpy(found.log_prob(z)), gaussian, rtol=1e-5, atol=1e-5)
     kl = KL(3).distribution(normal_outputs(loc[:, 0], scale[:, 0]), zeros(40, 3), None)
     np.testing.assert_allclose(as_numpy(kl.log_prob(z)), gaussian, rtol=1e-5, atol=1e-5)

@@ -108,7 +108,7 @@ def test_training_on_true_items_sees_what_observe_answers(head, residual):
     np.testing.assert_allclose(found.log_prob(truth), wanted.log_prob(truth), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("free_steps", [1, 2, 4, 8, 9, 30])
+@pytest.mark.parametrize("free_steps", [1, 2, 5, 30])
 @pytest.mark.parametrize("head", ["mse", "kl", "mixture"])
 def test_in_closed_loop_the_last_items_are_forecast_from_what_it_imagined(head, free_steps):
     model, batch = wild(head=head, free_steps=free_steps), windows()

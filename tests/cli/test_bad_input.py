@@ -1,0 +1,423 @@
+"""What cannot work is told in one sentence with its exit code, and nothing is written or lost."""
+
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+SQUARES = ["moving-squares", "--data-set", "count=12", "--data-set", "length=12", "--data-set", "size=16"]
+QUICK = ["--encoder", "honest-encoder", "--steps", 2]
+
+
+@pytest.fixture(scope="module")
+def runs(honest, cli, tmp_path_factory):
+    """Two encoders, the latents of the first, and dynamics on them: all NumPy."""
+    folder = tmp_path_factory.mktemp("runs")
+    for name, seed in (("ae", 0), ("other", 1)):
+        data = [*SQUARES, "--data-set", f"seed={seed}"]
+        assert cli("train-ae", *data, folder / name, *QUICK).code == 0
+    assert cli("encode", *SQUARES, folder / "ae", folder / "z").code == 0
+    dynamics = ["--dynamics", "honest-dynamics", "--steps", 2]
+    assert cli("train-lstm", folder / "z", folder / "ae", folder / "lstm", *dynamics).code == 0
+    return folder
+
+
+@pytest.fixture
+def refused(runs, cli, tmp_path, tree):
+    """Runs a command that has to fail; checks that nothing changed; its message without ``error:``."""
+
+    def call(code, *arguments):
+        before = tree(runs), tree(tmp_path)
+        answer = cli(*arguments)
+        assert (answer.code, answer.out) == (code, ""), answer
+        lines = answer.err.splitlines()
+        assert len(lines) == 1, answer.err
+        assert lines[0].startswith("error: ")
+        assert "This is a defect" not in lines[0]
+        after = tree(runs), tree(tmp_path)
+        assert after == before, "Something was written or lost."
+        return lines[0].removeprefix("error: ")
+
+    return call
+
+
+@pytest.fixture
+def with_data(runs, tmp_path):
+    """Every command that takes DATA, given some."""
+
+    def commands(data):
+        out = tmp_path / "out"
+        return {
+            "train-ae": ["train-ae", data, out, *QUICK],
+            "encode": ["encode", data, runs / "ae", out],
+            "train-lstm": ["train-lstm", data, runs / "ae", out, "--dynamics", "honest-dynamics"],
+            "sample": ["sample", runs / "lstm", data, f"{out}.gif"],
+        }
+
+    return commands
+
+
+WITH_DATA = pytest.mark.parametrize("command", ["train-ae", "encode", "train-lstm", "sample"])
+
+
+class TestData:
+    @WITH_DATA
+    def test_an_unreadable_video(self, command, with_data, refused, tmp_path):
+        film = tmp_path / "film.mp4"
+        film.write_text("this is no film")
+        assert refused(65, *with_data(film)[command]) == (
+            f"{film} cannot be read as a video: its content is of no known video format, or its end is missing. "
+            "Expected a file such as MP4, MKV, WebM or AVI; copy or export it again, or remove it."
+        )
+
+    @pytest.mark.parametrize("share", [0, 0.5, 0.9])
+    def test_a_video_that_is_cut_short(self, share, with_data, refused, write_movie, tmp_path):
+        film = write_movie("film.mp4")
+        film.write_bytes(film.read_bytes()[: int(share * film.stat().st_size)])
+        assert str(film) in refused(65, *with_data(film)["train-ae"])
+
+    def test_one_unreadable_video_among_others(self, with_data, refused, write_movie, tmp_path):
+        write_movie("films/a.mp4")
+        (tmp_path / "films" / "b.mp4").write_text("no film")
+        message = refused(65, *with_data(tmp_path / "films")["train-ae"])
+        assert message.startswith(f"{tmp_path / 'films' / 'b.mp4'} cannot be read as a video: ")
+
+    @WITH_DATA
+    def test_an_empty_folder(self, command, with_data, refused, tmp_path):
+        (tmp_path / "films").mkdir()
+        assert refused(65, *with_data(tmp_path / "films")[command]) == (
+            f"The folder {tmp_path / 'films'} holds no movie and no image (of 0 files and folders in it). "
+            "Expected movies such as .mp4, or images such as frame1.png."
+        )
+
+    @WITH_DATA
+    def test_mixed_frame_sizes(self, command, with_data, refused, tmp_path):
+        (tmp_path / "shot").mkdir()
+        for i, size in enumerate([(12, 16), (12, 16), (16, 12)]):
+            Image.fromarray(np.zeros((*size, 3), np.uint8)).save(tmp_path / "shot" / f"frame{i}.png")
+        first, third = tmp_path / "shot" / "frame0.png", tmp_path / "shot" / "frame2.png"
+        assert refused(65, *with_data(tmp_path / "shot")[command]) == (
+            f"{first} is 12 x 16 (h x w) and {third} is 16 x 12; expected one size in a clip. "
+            "Put them into folders of their own, or make them equal."
+        )
+
+    @pytest.mark.parametrize("command", ["encode", "train-lstm", "sample"])
+    def test_frames_that_the_model_was_not_made_for(self, command, with_data, refused, runs):
+        whose = "the model in " + str(runs / "lstm") if command == "sample" else "the encoder in " + str(runs / "ae")
+        assert refused(65, *with_data("moving-squares")[command]) == (
+            f"The frames of moving-squares are 40 x 40 x 1 (h x w x c); {whose} was trained on 16 x 16 x 1. "
+            "Give data of that size."
+        )
+
+    @WITH_DATA
+    def test_neither_a_path_nor_a_dataset(self, command, with_data, refused):
+        message = refused(2, *with_data("moving-square")[command])
+        assert message.startswith(
+            "There is no file or folder 'moving-square', and no dataset of that name. Did you mean 'moving-squares'? "
+            "Expected a video, a folder of movies, frames or clips, or one of "
+        )
+
+    def test_a_name_that_no_file_can_have(self, with_data, refused):
+        assert "no dataset of that name" in refused(2, *with_data("x" * 300)["train-ae"])
+
+    def test_latents_are_no_frames(self, with_data, refused, runs):
+        assert refused(65, *with_data(runs / "z")["train-ae"]).startswith(f"The folder {runs / 'z'} holds no movie ")
+
+    def test_a_video_too_short_to_validate_on(self, with_data, refused, write_movie, tmp_path):
+        film = write_movie("film.mp4", frames=3)
+        assert refused(65, *with_data(film)["train-ae"]) == (
+            "Nothing is left to validate on: the data has 3 frames in all. Give a longer clip, or at least three clips."
+        )
+
+    def test_windows_longer_than_the_clips(self, refused, runs, tmp_path):
+        command = ["train-lstm", runs / "z", runs / "ae", tmp_path / "out", "--dynamics", "honest-dynamics"]
+        assert refused(65, *command, "--length", 50) == (
+            "Windows of 50 latents were asked for; the longest training clip has 12. "
+            "Ask for shorter windows with --length, or give longer clips."
+        )
+        assert refused(2, *command, "--length", 1) == (
+            "length is 1 and stride 1; expected a length of 2 or more, a stride of 1 or more."
+        )
+        assert refused(2, *command, "--stride", 0) == (
+            "length is 12 and stride 0; expected a length of 2 or more, a stride of 1 or more."
+        )
+
+
+class TestModels:
+    def test_latents_of_another_encoder(self, refused, runs, tmp_path):
+        prints = {name: self.fingerprint(runs / name) for name in ("ae", "other")}
+        assert refused(65, "train-lstm", runs / "z", runs / "other", tmp_path / "out") == (
+            f"The latents in {runs / 'z'} were made by another encoder (fingerprint {prints['ae']}…) than the one in "
+            f"{runs / 'other'} ({prints['other']}…). Give that encoder, or encode the data again with this one."
+        )
+
+    @staticmethod
+    def fingerprint(folder):
+        from latentseq.storage.artifact import read_artifact
+
+        return read_artifact(folder).fingerprint[:12]
+
+    @pytest.mark.parametrize("command", ["encode", "train-lstm", "sample"])
+    def test_no_model(self, command, refused, runs, tmp_path):
+        (tmp_path / "empty").mkdir()
+        arguments = {
+            "encode": [*SQUARES, tmp_path / "empty", tmp_path / "out"],
+            "train-lstm": [runs / "z", tmp_path / "empty", tmp_path / "out"],
+            "sample": [tmp_path / "empty", *SQUARES, tmp_path / "out.gif"],
+        }
+        assert refused(65, command, *arguments[command]) == (
+            f"{tmp_path / 'empty'} holds no trained model: there is no artifact.json in it. "
+            "Expected a folder that a training command finished, such as runs/ae."
+        )
+
+    def test_a_model_of_another_kind(self, refused, runs, tmp_path):
+        assert refused(65, "encode", *SQUARES, runs / "lstm", tmp_path / "out") == (
+            f"{runs / 'lstm'} holds the 'honest-dynamics' of dynamics; expected one of encoders."
+        )
+        assert refused(65, "sample", runs / "ae", *SQUARES, tmp_path / "out.gif") == (
+            f"{runs / 'ae'} holds the encoder 'honest-encoder', which does not predict. "
+            "Expected the folder that train-lstm wrote."
+        )
+
+    def test_a_model_that_was_damaged(self, refused, runs, tmp_path):
+        shutil.copytree(runs / "ae", tmp_path / "ae")
+        (tmp_path / "ae" / "mean.npy").write_bytes(b"other")
+        assert refused(65, "encode", *SQUARES, tmp_path / "ae", tmp_path / "out") == (
+            f"{tmp_path / 'ae' / 'mean.npy'} is missing or is not the file that was saved. "
+            "Copy the folder again, or train again."
+        )
+
+    def test_a_folder_that_holds_nothing_of_ours(self, refused, tmp_path):
+        assert refused(65, "show", tmp_path) == (
+            f"{tmp_path} holds neither a trained model (artifact.json) nor clips or latents (manifest.json). "
+            "Expected a folder that train-ae, train-lstm or encode wrote."
+        )
+
+
+class TestPriming:
+    @pytest.fixture
+    def sample(self, refused, runs, tmp_path):
+        return lambda *options: refused(2, "sample", runs / "lstm", *SQUARES, tmp_path / "out.gif", *options)
+
+    @pytest.mark.parametrize(
+        ("options", "asked"),
+        [
+            (["--prime", 30], "Frames 0 to 30"),
+            (["--start", 5, "--prime", 8], "Frames 5 to 13"),
+            (["--start", 12], "Frames 12 to 13"),
+            (["--start", "1s", "--prime", 2], "Frames 25 to 27"),
+            (["--prime", "0.5s"], "Frames 0 to 12"),
+            (["--prime", 0], "Frames 0 to 0"),
+        ],
+    )
+    def test_a_range_beyond_the_clip(self, options, asked, sample, cli, runs, tmp_path):
+        if options == ["--prime", "0.5s"]:  # 12.5 frames round to 12, the whole clip: that is inside it.
+            assert cli("sample", runs / "lstm", *SQUARES, tmp_path / "out.gif", *options).code == 0
+            return
+        assert sample(*options) == (
+            f"{asked} of clip 0 were to prime the model; the clip has frames 0 to 12. "
+            "Choose --start and --prime inside it."
+        )
+
+    def test_a_clip_that_does_not_exist(self, sample):
+        assert sample("--clip", 12) == "Clip 12 does not exist: moving-squares has clips 0 to 11."
+        assert sample("--clip", -1) == "Clip -1 does not exist: moving-squares has clips 0 to 11."
+
+    @pytest.mark.parametrize(
+        ("option", "value"), [("start", "-1"), ("start", "soon"), ("prime", "1.5"), ("prime", "")]
+    )
+    def test_what_is_no_number_of_frames(self, option, value, sample):
+        assert sample(f"--{option}", value) == (
+            f"{option} is {value!r}; expected a number of frames such as 30, or a time such as 1.5s."
+        )
+
+    @pytest.mark.parametrize(
+        ("options", "found"),
+        [
+            (["--steps", 0], "steps is 0, samples 1 and temperature 1.0"),
+            (["--samples", 0], "steps is 30, samples 0 and temperature 1.0"),
+            (["--temperature", -0.5], "steps is 30, samples 1 and temperature -0.5"),
+            (["--temperature", "nan"], "steps is 30, samples 1 and temperature nan"),
+            (["--temperature", "inf"], "steps is 30, samples 1 and temperature inf"),
+        ],
+    )
+    def test_numbers_out_of_range(self, options, found, sample):
+        message = sample(*options)
+        assert message.startswith(f"{found}; expected steps and samples of 1 or more and a ")
+        assert "temperature of 0 or more" in message
+
+    def test_a_negative_seed(self, sample):
+        assert "seed is -1" in sample("--seed", -1)
+
+    @pytest.mark.parametrize(
+        ("name", "problem", "hint"),
+        [
+            ("out.mpg", "ends in '.mpg'", "Did you mean '.mp4'? "),
+            ("out.npy", "ends in '.npy'", "Did you mean '.npz'? "),
+            ("out.jpg", "ends in '.jpg'", "Did you mean '.png'? "),
+            ("out.txt", "ends in '.txt'", ""),
+            ("out", "has no suffix", ""),
+        ],
+    )
+    def test_a_suffix_that_is_not_written(self, name, problem, hint, refused, runs, tmp_path):
+        assert refused(2, "sample", runs / "lstm", *SQUARES, tmp_path / name) == (
+            f"{name} {problem}; expected one of .gif, .mp4, .npz, .png and .webp. {hint}"
+            "The suffix says what is written: a video, a contact sheet (.png) or arrays (.npz)."
+        )
+
+
+class TestPlugins:
+    def test_an_unknown_plugin(self, refused, runs, tmp_path):
+        encoders = "honest-encoder, numpy-pca and vae"
+        tail = "A plugin is installed with pip; `latentseq plugins` lists them all."
+        assert refused(2, "train-ae", *SQUARES, tmp_path / "out", "--encoder", "vea") == (
+            f"No encoder is called 'vea'. Did you mean 'vae'? Installed: {encoders}. {tail}"
+        )
+        assert refused(2, "train-lstm", runs / "z", runs / "ae", tmp_path / "out", "--dynamics", "lsmt") == (
+            f"No dynamics is called 'lsmt'. Did you mean 'lstm'? Installed: honest-dynamics and lstm. {tail}"
+        )
+
+    def test_an_unknown_option_of_a_plugin(self, refused, runs, tmp_path):
+        assert refused(2, "train-ae", *SQUARES, tmp_path / "out", *QUICK, "--set", "latent_dimm=3") == (
+            "honest-encoder has no option 'latent_dimm'. Did you mean 'latent_dim'? "
+            "Its options: input_shape and latent_dim."
+        )
+        dynamics = ["--dynamics", "honest-dynamics", "--head", "mse"]
+        assert refused(2, "train-lstm", runs / "z", runs / "ae", tmp_path / "out", *dynamics) == (
+            "honest-dynamics has no option 'head'. Its options: conditions and latent_shape."
+        )
+
+    @WITH_DATA
+    def test_an_unknown_option_of_a_dataset(self, command, with_data, refused):
+        assert refused(2, *with_data("moving-squares")[command], "--data-set", "cuont=3") == (
+            "moving-squares has no option 'cuont'. Did you mean 'count'? Its options: count, length, seed and size."
+        )
+
+    def test_an_option_of_a_dataset_where_there_is_none(self, refused, runs, tmp_path):
+        command = ["train-lstm", runs / "z", runs / "ae", tmp_path / "out", "--dynamics", "honest-dynamics"]
+        assert "latents" in refused(2, *command, "--steps", 1, "--data-set", "count=3")
+
+    @pytest.mark.parametrize("option", [["--size", "32"], ["--skip", "2"], ["--gray"], ["--fit", "pad"]])
+    def test_an_option_for_files_where_there_is_none(self, option, refused, tmp_path):
+        """What would be left out of account must not be taken: it would go into the artifact as if it were true."""
+        message = refused(2, "train-ae", *SQUARES, tmp_path / "out", *QUICK, *option)
+        assert option[0] in message
+        assert "moving-squares" in message
+
+    def test_a_value_of_another_type(self, refused, tmp_path):
+        train = ["train-ae", "moving-squares", tmp_path / "out", *QUICK]
+        assert refused(2, *train, "--set", "latent_dim=big") == (
+            "honest-encoder: option latent_dim is 'big'; expected int."
+        )
+        assert refused(2, *train, "--data-set", "count=0") == (
+            "moving-squares: option count is 0; expected 1 or more."
+        )
+
+    @pytest.mark.parametrize("pair", ["latent_dim", "=3", " =3", ""])
+    @pytest.mark.parametrize("option", ["--set", "--data-set"])
+    def test_a_setting_that_is_none(self, option, pair, refused, tmp_path):
+        assert refused(2, "train-ae", "moving-squares", tmp_path / "out", *QUICK, option, pair) == (
+            f"The setting {pair!r} is not KEY=VALUE. Write it as in --set latent_dim=64."
+        )
+
+    def test_an_unknown_kind_of_plugin(self, refused):
+        assert refused(2, "plugins", "encoder") == (
+            "There are no 'encoder'. Did you mean 'encoders'? "
+            "Plugins are datasets, decoders, dynamics, encoders and predictors."
+        )
+
+
+class TestBudgetsAndPreparation:
+    @pytest.mark.parametrize("option", ["steps", "epochs", "max_minutes", "batch_size", "learning_rate"])
+    @pytest.mark.parametrize("value", ["0", "-1"])
+    def test_a_budget_that_is_none(self, option, value, refused, tmp_path):
+        command = ["train-ae", *SQUARES, tmp_path / "out", "--encoder", "honest-encoder"]
+        found = float(value) if option in ("max_minutes", "learning_rate") else int(value)
+        assert refused(2, *command, f"--{option.replace('_', '-')}", value) == (
+            f"{option} is {found}; expected a number above 0."
+        )
+
+    def test_a_negative_seed(self, refused, tmp_path):
+        assert "seed is -1" in refused(2, "train-ae", *SQUARES, tmp_path / "out", *QUICK, "--seed", -1)
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            (["--size", "big"], "The size is 'big'; expected a number of pixels such as 64, or 48x64 (h x w)."),
+            (
+                ["--size", "0"],
+                "Option size is [0, 0]; expected a side or [height, width] in pixels, each from 1 to 8192, such as 64 "
+                "or [64, 96].",
+            ),
+            (["--fit", "squeeze"], "Option fit is 'squeeze'; expected 'crop', 'pad' or 'stretch'."),
+            (["--skip", "0"], "Option skip is 0; expected 1 to keep every frame, 3 to keep every third."),
+        ],
+    )
+    def test_how_frames_are_prepared(self, options, message, refused, write_movie, tmp_path):
+        assert refused(2, "train-ae", write_movie("film.mp4"), tmp_path / "out", *QUICK, *options) == message
+
+
+class TestCommandLine:
+    def test_an_unknown_command(self, refused):
+        assert refused(2, "train-ea").startswith("No such command 'train-ea'. Did you mean 'train-ae'")
+
+    def test_an_unknown_option(self, refused):
+        message = refused(2, "sample", "a", "b", "c.gif", "--step", 3)
+        assert message.startswith("No such option: --step")
+        assert "--steps" in message
+
+    def test_an_argument_too_few_or_too_many(self, refused):
+        assert refused(2, "sample", "a") == "Missing argument 'PRIME'."
+        assert "(c)" in refused(2, "show", "a", "b", "c") or "(b c)" in refused(2, "show", "a", "b", "c")
+
+    def test_a_number_that_is_none(self, refused):
+        assert refused(2, "train-ae", "a", "b", "--steps", "many").startswith("Invalid value for '--steps': ")
+
+
+class TestOutput:
+    @pytest.fixture
+    def commands(self, runs):
+        dynamics = ["--dynamics", "honest-dynamics", "--steps", 2]
+        return lambda out: {
+            "train-ae": ["train-ae", *SQUARES, out, *QUICK],
+            "encode": ["encode", *SQUARES, runs / "ae", out],
+            "train-lstm": ["train-lstm", runs / "z", runs / "ae", out, *dynamics],
+            "sample": ["sample", runs / "lstm", *SQUARES, f"{out}.gif"],
+            "demo": ["demo", out],
+        }
+
+    @pytest.mark.parametrize("command", ["train-ae", "encode", "train-lstm", "sample"])
+    def test_an_existing_result_is_kept_until_it_is_asked_to_be_replaced(
+        self, command, commands, refused, cli, tmp_path
+    ):
+        line = commands(tmp_path / "out")[command]
+        path = tmp_path / ("out.gif" if command == "sample" else "out")
+        assert cli(*line).code == 0
+        assert refused(2, *line) == f"{path} exists already. Choose another name, or replace it with --overwrite."
+        answer = cli(*line, "--overwrite")
+        assert (answer.code, answer.out) == (0, f"{path}\n")
+        assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+    @pytest.mark.parametrize("command", ["train-ae", "encode", "train-lstm", "demo"])
+    def test_a_folder_of_somebody_else_is_never_replaced(self, command, commands, refused, tmp_path):
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "thesis.tex").write_text("years of work")
+        marker = "manifest.json" if command == "encode" else "run.json"
+        assert refused(2, *commands(tmp_path / "out")[command], "--overwrite") == (
+            f"{tmp_path / 'out'} exists and was not made by this command (it holds no {marker}), so it is not "
+            "replaced. Choose another name, or remove it yourself."
+        )
+
+    @pytest.mark.parametrize("command", ["train-ae", "train-lstm"])
+    def test_a_failure_puts_the_earlier_run_back(self, command, commands, refused, cli, tmp_path):
+        line = commands(tmp_path / "out")[command]
+        assert cli(*line).code == 0
+        assert refused(2, *line, "--overwrite", "--batch-size", 0) == "batch_size is 0; expected a number above 0."
+
+    @pytest.mark.parametrize("command", ["train-ae", "encode", "train-lstm", "sample"])
+    def test_a_place_below_a_file(self, command, commands, refused, cli, tmp_path):
+        (tmp_path / "notes").write_text("mine")
+        line = commands(tmp_path / "notes" / "out")[command]
+        assert str(tmp_path / "notes") in refused(cli(*line).code, *line)
+        assert cli(*line).code in (2, 75)
