@@ -27,7 +27,7 @@ DIGITS: dict[str, Any] = {
     "count": 4000,
     "held_out": CLIPS,
 }
-ENCODER: dict[str, Any] = {"latent_dim": 16, "beta": 2.0, "widths": [32, 64, 128]}
+ENCODER: dict[str, Any] = {"latent_dim": 16, "beta": 2.0, "widths": [32, 64, 128], "augment": False}
 DYNAMICS: dict[str, Any] = {"head": "mse", "layers": 1, "units": 256, "free_steps": HORIZON}
 MINUTES = {"encoder": 0.35, "dynamics": 0.8}
 """Of training; with start, encoding and drawing it stays below two minutes on two cores."""

@@ -51,6 +51,10 @@ class Head(ABC):
         """(..., d) -> (...): what training lowers, for a target's mean and log variance."""
 
     @abstractmethod
+    def first_bias(self, scale: np.ndarray) -> np.ndarray:
+        """(d,), a standard deviation -> (width,), the outputs whose density is that wide around the base."""
+
+    @abstractmethod
     def noise(self, rng: np.random.Generator, shape: tuple[int, ...], temperature: float) -> np.ndarray:
         """Noise for ``draw``: (*shape, noise_width) float32, already scaled to the temperature; zeros at 0."""
 
@@ -81,6 +85,10 @@ class MSE(Head):
     def loss(self, outputs: Any, base: Any, mean: Any, log_var: Any = None) -> Any:
         """Squared error, summed over the latent."""
         return ops.sum(ops.square(base + outputs - mean), axis=-1)
+
+    def first_bias(self, scale: np.ndarray) -> np.ndarray:
+        """See ``Head.first_bias``; how wide it is comes from validation data."""
+        return np.zeros(self.d)
 
     def noise(self, rng: np.random.Generator, shape: tuple[int, ...], temperature: float) -> np.ndarray:
         """Nothing."""
@@ -116,6 +124,10 @@ class KL(Head):
         """Nats."""
         posterior = densities.normal(mean, ops.exp(0.5 * log_var))
         return densities.kl_divergence(posterior, densities.normal(*self._split(outputs, base)))
+
+    def first_bias(self, scale: np.ndarray) -> np.ndarray:
+        """See ``Head.first_bias``."""
+        return np.concatenate([np.zeros(self.d), _raw(scale)])
 
     def noise(self, rng: np.random.Generator, shape: tuple[int, ...], temperature: float) -> np.ndarray:
         """Normals."""
@@ -158,6 +170,10 @@ class Mixture(Head):
     def loss(self, outputs: Any, base: Any, mean: Any, log_var: Any = None) -> Any:
         """Negative log likelihood of the mean, nats."""
         return -self.distribution(outputs, base, None).log_prob(mean)
+
+    def first_bias(self, scale: np.ndarray) -> np.ndarray:
+        """See ``Head.first_bias``."""
+        return np.concatenate([np.zeros(self.k), *[np.zeros(self.d), _raw(scale)] * self.k])
 
     def noise(self, rng: np.random.Generator, shape: tuple[int, ...], temperature: float) -> np.ndarray:
         """Gumbel variates times tau: argmax(logits + tau g) draws from logits / tau (the Gumbel-max trick)."""
@@ -214,3 +230,8 @@ def check_posterior(head: Head, has_posterior: bool) -> None:
 
 def _scale(raw: Any) -> Any:
     return MIN_SCALE + ops.softplus(raw)
+
+
+def _raw(scale: np.ndarray) -> np.ndarray:
+    """What ``_scale`` makes ``scale`` of, for those above the floor."""
+    return np.log(np.expm1(np.maximum(scale - MIN_SCALE, MIN_SCALE)))

@@ -27,7 +27,7 @@ D = 64
 LENGTH = 30
 SIZE = 64
 BATCH = 32
-BLOCKS = 12
+BLOCKS = 10
 STEPS = 30
 FEW = {"latents": 100, "frames": 20}
 """Clips of the small set; the large one has a hundred times as many."""
@@ -125,7 +125,7 @@ def main() -> None:
                 f"{peaks[1] / peaks[0] - 1:+.1%}"
             )
         folder = Path(work) / "timed"
-        write("latents", 1000, folder)
+        write("latents", 400, folder)
         shards, in_memory = seconds_a_step(folder)
         print(
             f"a training step: {1000 * shards:.1f} ms on shards, {1000 * in_memory:.1f} ms in memory: "

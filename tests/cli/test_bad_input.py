@@ -10,38 +10,6 @@ SQUARES = ["moving-squares", "--data-set", "count=12", "--data-set", "length=12"
 QUICK = ["--encoder", "honest-encoder", "--steps", 2]
 
 
-@pytest.fixture(scope="module")
-def runs(honest, cli, tmp_path_factory):
-    """Two encoders, the latents of the first, and dynamics on them: all NumPy."""
-    folder = tmp_path_factory.mktemp("runs")
-    for name, seed in (("ae", 0), ("other", 1)):
-        data = [*SQUARES, "--data-set", f"seed={seed}"]
-        assert cli("train-ae", *data, folder / name, *QUICK).code == 0
-    assert cli("encode", *SQUARES, folder / "ae", folder / "z").code == 0
-    dynamics = ["--dynamics", "honest-dynamics", "--steps", 2]
-    assert cli("train-lstm", folder / "z", folder / "ae", folder / "lstm", *dynamics).code == 0
-    return folder
-
-
-@pytest.fixture
-def refused(runs, cli, tmp_path, tree):
-    """Runs a command that has to fail; checks that nothing changed; its message without ``error:``."""
-
-    def call(code, *arguments):
-        before = tree(runs), tree(tmp_path)
-        answer = cli(*arguments)
-        assert (answer.code, answer.out) == (code, ""), answer
-        lines = answer.err.splitlines()
-        assert len(lines) == 1, answer.err
-        assert lines[0].startswith("error: ")
-        assert "This is a defect" not in lines[0]
-        after = tree(runs), tree(tmp_path)
-        assert after == before, "Something was written or lost."
-        return lines[0].removeprefix("error: ")
-
-    return call
-
-
 @pytest.fixture
 def with_data(runs, tmp_path):
     """Every command that takes DATA, given some."""
@@ -127,7 +95,8 @@ class TestData:
     def test_a_video_too_short_to_validate_on(self, with_data, refused, write_movie, tmp_path):
         film = write_movie("film.mp4", frames=3)
         assert refused(65, *with_data(film)["train-ae"]) == (
-            "Nothing is left to validate on: the data has 3 frames in all. Give a longer clip, or at least three clips."
+            "Nothing is left to validate on: the data has 3 frames in all. "
+            "Give a longer clip, or at least three clips."
         )
 
     def test_windows_longer_than_the_clips(self, refused, runs, tmp_path):
@@ -207,14 +176,11 @@ class TestPriming:
             (["--start", 5, "--prime", 8], "Frames 5 to 13"),
             (["--start", 12], "Frames 12 to 13"),
             (["--start", "1s", "--prime", 2], "Frames 25 to 27"),
-            (["--prime", "0.5s"], "Frames 0 to 12"),
+            (["--prime", "1s"], "Frames 0 to 25"),
             (["--prime", 0], "Frames 0 to 0"),
         ],
     )
-    def test_a_range_beyond_the_clip(self, options, asked, sample, cli, runs, tmp_path):
-        if options == ["--prime", "0.5s"]:  # 12.5 frames round to 12, the whole clip: that is inside it.
-            assert cli("sample", runs / "lstm", *SQUARES, tmp_path / "out.gif", *options).code == 0
-            return
+    def test_a_range_beyond_the_clip(self, options, asked, sample):
         assert sample(*options) == (
             f"{asked} of clip 0 were to prime the model; the clip has frames 0 to 12. "
             "Choose --start and --prime inside it."
@@ -347,8 +313,8 @@ class TestBudgetsAndPreparation:
             (["--size", "big"], "The size is 'big'; expected a number of pixels such as 64, or 48x64 (h x w)."),
             (
                 ["--size", "0"],
-                "Option size is [0, 0]; expected a side or [height, width] in pixels, each from 1 to 8192, such as 64 "
-                "or [64, 96].",
+                "Option size is [0, 0]; expected a side or [height, width] in pixels, each from 1 to 8192, "
+                "such as 64 or [64, 96].",
             ),
             (["--fit", "squeeze"], "Option fit is 'squeeze'; expected 'crop', 'pad' or 'stretch'."),
             (["--skip", "0"], "Option skip is 0; expected 1 to keep every frame, 3 to keep every third."),
@@ -356,68 +322,3 @@ class TestBudgetsAndPreparation:
     )
     def test_how_frames_are_prepared(self, options, message, refused, write_movie, tmp_path):
         assert refused(2, "train-ae", write_movie("film.mp4"), tmp_path / "out", *QUICK, *options) == message
-
-
-class TestCommandLine:
-    def test_an_unknown_command(self, refused):
-        assert refused(2, "train-ea").startswith("No such command 'train-ea'. Did you mean 'train-ae'")
-
-    def test_an_unknown_option(self, refused):
-        message = refused(2, "sample", "a", "b", "c.gif", "--step", 3)
-        assert message.startswith("No such option: --step")
-        assert "--steps" in message
-
-    def test_an_argument_too_few_or_too_many(self, refused):
-        assert refused(2, "sample", "a") == "Missing argument 'PRIME'."
-        assert "(c)" in refused(2, "show", "a", "b", "c") or "(b c)" in refused(2, "show", "a", "b", "c")
-
-    def test_a_number_that_is_none(self, refused):
-        assert refused(2, "train-ae", "a", "b", "--steps", "many").startswith("Invalid value for '--steps': ")
-
-
-class TestOutput:
-    @pytest.fixture
-    def commands(self, runs):
-        dynamics = ["--dynamics", "honest-dynamics", "--steps", 2]
-        return lambda out: {
-            "train-ae": ["train-ae", *SQUARES, out, *QUICK],
-            "encode": ["encode", *SQUARES, runs / "ae", out],
-            "train-lstm": ["train-lstm", runs / "z", runs / "ae", out, *dynamics],
-            "sample": ["sample", runs / "lstm", *SQUARES, f"{out}.gif"],
-            "demo": ["demo", out],
-        }
-
-    @pytest.mark.parametrize("command", ["train-ae", "encode", "train-lstm", "sample"])
-    def test_an_existing_result_is_kept_until_it_is_asked_to_be_replaced(
-        self, command, commands, refused, cli, tmp_path
-    ):
-        line = commands(tmp_path / "out")[command]
-        path = tmp_path / ("out.gif" if command == "sample" else "out")
-        assert cli(*line).code == 0
-        assert refused(2, *line) == f"{path} exists already. Choose another name, or replace it with --overwrite."
-        answer = cli(*line, "--overwrite")
-        assert (answer.code, answer.out) == (0, f"{path}\n")
-        assert [p.name for p in tmp_path.iterdir()] == [path.name]
-
-    @pytest.mark.parametrize("command", ["train-ae", "encode", "train-lstm", "demo"])
-    def test_a_folder_of_somebody_else_is_never_replaced(self, command, commands, refused, tmp_path):
-        (tmp_path / "out").mkdir()
-        (tmp_path / "out" / "thesis.tex").write_text("years of work")
-        marker = "manifest.json" if command == "encode" else "run.json"
-        assert refused(2, *commands(tmp_path / "out")[command], "--overwrite") == (
-            f"{tmp_path / 'out'} exists and was not made by this command (it holds no {marker}), so it is not "
-            "replaced. Choose another name, or remove it yourself."
-        )
-
-    @pytest.mark.parametrize("command", ["train-ae", "train-lstm"])
-    def test_a_failure_puts_the_earlier_run_back(self, command, commands, refused, cli, tmp_path):
-        line = commands(tmp_path / "out")[command]
-        assert cli(*line).code == 0
-        assert refused(2, *line, "--overwrite", "--batch-size", 0) == "batch_size is 0; expected a number above 0."
-
-    @pytest.mark.parametrize("command", ["train-ae", "encode", "train-lstm", "sample"])
-    def test_a_place_below_a_file(self, command, commands, refused, cli, tmp_path):
-        (tmp_path / "notes").write_text("mine")
-        line = commands(tmp_path / "notes" / "out")[command]
-        assert str(tmp_path / "notes") in refused(cli(*line).code, *line)
-        assert cli(*line).code in (2, 75)

@@ -11,7 +11,15 @@ from pathlib import Path
 import pytest
 
 from latentseq.errors import DataError, TryAgainError, UsageError
-from latentseq.storage.atomic import check_free, output_folder, read_json, run_folder, write_bytes, write_json
+from latentseq.storage.atomic import (
+    HISTORY,
+    check_free,
+    output_folder,
+    read_json,
+    run_folder,
+    write_bytes,
+    write_json,
+)
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 FOLDERS = pytest.mark.parametrize("open_folder", [output_folder, run_folder])
@@ -196,6 +204,26 @@ def test_a_failure_leaves_nothing_where_nothing_was(open_folder, tmp_path, tree)
         (folder / "half").write_text("half")
         raise ValueError("x")
     assert tree(tmp_path) == {}
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), KeyboardInterrupt()])
+def test_a_run_that_has_begun_to_learn_stays_where_nothing_was(error, tmp_path, tree):
+    with pytest.raises(type(error)), run_folder(tmp_path / "run", "run.json") as folder:
+        (folder / "run.json").write_text("{}")
+        (folder / HISTORY).write_text("epoch")
+        raise error
+    assert tree(tmp_path) == {"run": None, "run/run.json": b"{}", "run/history.csv": b"epoch"}
+    # It is one of ours, so it can be replaced.
+    with run_folder(tmp_path / "run", "run.json", overwrite=True) as folder:
+        assert not any(folder.iterdir())
+
+
+def test_a_run_that_has_begun_to_learn_gives_way_to_the_earlier_result(earlier, tmp_path, tree):
+    before = tree(tmp_path)
+    with pytest.raises(ValueError, match="x"), run_folder(earlier, "run.json", overwrite=True) as folder:
+        (folder / HISTORY).write_text("epoch")
+        raise ValueError("x")
+    assert tree(tmp_path) == before
 
 
 @FOLDERS

@@ -43,7 +43,7 @@ def test_a_trained_encoder(encoder, tmp_path):
     assert told["best epoch"] == "epoch 2, val_loss 0.123457"
     assert told["trained on"] == "data dddddddddddd…"
     assert told["fingerprint"] == made.fingerprint
-    assert told["made with"].startswith("python 3.")
+    assert "python 3." in told["made with"]
 
 
 def test_trained_dynamics_name_their_encoder(encoder, tmp_path):

@@ -156,7 +156,7 @@ def test_the_order_is_that_of_seed_and_epoch():
     assert first == again
     assert first != other
     epochs = first[:5], first[5:]
-    assert all(sorted(sum((x for x, _ in epoch), [])) == list(range(40)) for epoch in epochs)
+    assert all(sorted(i for x, _ in epoch for i in x) == list(range(40)) for epoch in epochs)
     assert [x for x, _ in epochs[0]] != [x for x, _ in epochs[1]]
 
 

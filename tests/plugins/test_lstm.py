@@ -206,7 +206,8 @@ def message(call, *args, **kwargs):
 
 def test_maps_are_refused():
     assert message(LSTM, [8, 8, 16]) == (
-        "lstm: the latents are maps of shape (8, 8, 16); expected vectors (d,). Train an encoder with a vector latent."
+        "lstm: the latents are maps of shape (8, 8, 16); expected vectors (d,). "
+        "Train an encoder with a vector latent."
     )
 
 

@@ -7,6 +7,7 @@ from scipy.stats import norm
 from latentseq.errors import DataError, UsageError
 from latentseq.protocols import Source, Windows
 from latentseq.testing import EncoderPromises
+from latentseq.testing.generated import blobs
 from latentseq.training.batches import frame_source
 from latentseq.training.trainer import Trainer
 from latentseq_plugins.datasets.moving_digits import MovingDigits
@@ -41,6 +42,7 @@ def test_the_loss_is_the_negative_evidence_lower_bound(beta, error):
     rng = np.random.default_rng(0)
     x = rng.uniform(size=(5, 16, 16, 1)).astype(np.float32)
     made = {
+        "target": x,
         "x": (x + error * rng.normal(size=x.shape)).astype(np.float32),
         "mean": rng.normal(size=(5, 4)).astype(np.float32),
         "log_var": rng.normal(size=(5, 4)).astype(np.float32),
@@ -51,8 +53,26 @@ def test_the_loss_is_the_negative_evidence_lower_bound(beta, error):
     assert found == pytest.approx(wanted, rel=1e-5)
 
 
+def test_in_training_frames_are_mirrored_and_shifted_and_rebuilt_as_such():
+    x = blobs(np.arange(16), 1, (16, 16, 1))[:, 0]
+    network = VAE([16, 16, 1], latent_dim=4, widths=[4], augment=True).network
+    made = network({"x": x}, training=True)
+    target = np.asarray(made["target"])
+    assert target.shape == x.shape
+    assert all(np.abs(a - b).max() > 0.05 for a, b in zip(target, x, strict=True))
+    assert np.array_equal(network({"x": x})["target"], x)
+    wanted = elbo(*(as_numpy(made[k]) for k in ("target", "x", "mean", "log_var")), 1.0)
+    assert float(network.compute_loss(x={"x": x}, y_pred=made)) == pytest.approx(wanted, rel=1e-5)
+
+
+def test_without_augmentation_frames_are_what_they_are():
+    x = blobs(np.arange(4), 1, (16, 16, 1))[:, 0]
+    network = VAE([16, 16, 1], latent_dim=4, widths=[4], augment=False).network
+    assert np.array_equal(network({"x": x}, training=True)["target"], x)
+
+
 def test_in_training_it_decodes_a_draw_of_the_posterior_and_else_the_mean():
-    vae = VAE([16, 16, 1], latent_dim=4, widths=[4])
+    vae = VAE([16, 16, 1], latent_dim=4, widths=[4], augment=False)
     x = np.random.default_rng(0).uniform(size=(3, 16, 16, 1)).astype(np.float32)
     quiet, again = (np.asarray(vae.network({"x": x})["x"]) for _ in range(2))
     drawn, other = (np.asarray(vae.network({"x": x}, training=True)["x"]) for _ in range(2))
@@ -67,7 +87,7 @@ def digits():
     """An encoder after 150 steps on moving digits, and validation frames."""
     dataset = MovingDigits(number=1, size=16, digit_size=10, speed=2.0, count=200, held_out=20)
     source = frame_source(dataset)
-    vae = VAE([16, 16, 1], latent_dim=8, widths=[16, 32])
+    vae = VAE([16, 16, 1], latent_dim=8, widths=[16, 32], augment=False)
     history = vae.fit(source, Trainer(steps=150, learning_rate=3e-3))
     train = source.train.take(np.arange(len(source.train)))["x"]
     return vae, history, train, source.validation.take(np.arange(len(source.validation)))["x"]

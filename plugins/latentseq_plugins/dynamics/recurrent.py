@@ -236,9 +236,12 @@ class RecurrentDynamics(KerasPlugin, Dynamics):
         first = source.train.take(np.arange(1))
         check_posterior(self.network.head, "log_var" in first)
         chosen = _Only(source.train, self.conditions), _Only(source.validation, self.conditions)
-        offset, scale = _statistics(source.train)
+        offset, scale, step = _statistics(source.train)
         self.network.offset.assign(offset)
         self.network.scale.assign(scale)
+        # Where differences are predicted, the first forecast is the last item, give or take a usual step.
+        usual = step.reshape(-1, step.shape[-1]).mean(axis=0) if self.network.residual else np.ones(step.shape[-1])
+        self.network.output_layer.bias.assign(self.network.head.first_bias(usual))
         history = trainer.fit(self.network, Source(*chosen), batch_size=32, learning_rate=2e-3, clip_norm=1.0)
         self.network.spread.assign(self._residual(chosen[1]))
         return history
@@ -336,18 +339,23 @@ class _Only(Windows):
         return {k: v for k, v in self._windows.take(indices).items() if k in self._names}
 
 
-def _statistics(windows: Windows) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation a dimension, over at most ``STATISTICS_WINDOWS`` windows evenly spread."""
+def _statistics(windows: Windows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean, standard deviation, and usual step in units of it, a dimension; (*latent_shape) each.
+
+    Over at most ``STATISTICS_WINDOWS`` windows, evenly spread.
+    """
     chosen = np.linspace(0, len(windows) - 1, min(len(windows), STATISTICS_WINDOWS)).astype(np.int64)
-    n, total, squares = 0, 0.0, 0.0
+    n, total, squares, steps = 0, np.zeros(()), np.zeros(()), np.zeros(())
     for start in range(0, len(chosen), 100):
         z = windows.take(chosen[start : start + 100])["mean"].astype(np.float64)
         n += z.shape[0] * z.shape[1]
         total, squares = total + z.sum((0, 1)), squares + np.square(z).sum((0, 1))
-    offset = np.asarray(total) / n
-    deviation = np.sqrt(np.maximum(np.asarray(squares) / n - np.square(offset), 0))
+        steps = steps + np.square(np.diff(z, axis=1)).mean((0, 1)) * z.shape[0] * z.shape[1]
+    offset = total / n
+    deviation = np.sqrt(np.maximum(squares / n - np.square(offset), 0))
     floor = max(MIN_SHARE * float(np.sqrt(np.square(deviation).mean())), 1e-6)
-    return offset.astype(np.float32), np.maximum(deviation, floor).astype(np.float32)
+    scale = np.maximum(deviation, floor)
+    return offset.astype(np.float32), scale.astype(np.float32), np.sqrt(steps / n) / scale
 
 
 def _shapes(shapes: Mapping[str, tuple[int, ...]]) -> str:

@@ -16,6 +16,8 @@ from latentseq.training.trainer import Trainer
 
 MIN_SIGMA = 0.01
 """Floor of the likelihood's standard deviation: frames come in steps of 1/255."""
+SHIFT = 0.15
+"""Share of the side by which a frame is shifted in training, at most."""
 MAX_LOG_VAR = 8.0
 START_LOG_VAR = -4.0
 
@@ -41,6 +43,7 @@ class VAE(KerasPlugin, Encoder):
         latent_dim: int = 64,
         beta: float = 1.0,
         widths: list[int] = (32, 64, 128, 256),  # type: ignore[assignment]
+        augment: bool = True,
         seed: int = 0,
     ):
         """Build the networks.
@@ -50,7 +53,9 @@ class VAE(KerasPlugin, Encoder):
             latent_dim: d, length of the latent vector.
             beta: weight of the KL divergence.
             widths: channels of each layer; every layer halves the resolution.
-            seed: of the initial weights and of the noise in training.
+            augment: mirror and shift the frames at random in training, without which a film of seconds is learnt by
+                heart; leave it out for generated data, of which there is no end.
+            seed: of the initial weights and of all that is random in training.
 
         Raises:
             UsageError: an option out of its range.
@@ -65,8 +70,9 @@ class VAE(KerasPlugin, Encoder):
                 "more, beta of 0 or more, and at least one width, each 1 or more."
             )
         self.input_shape = tuple(input_shape)
-        self.latent_dim, self.beta, self.widths, self.seed = latent_dim, beta, tuple(widths), seed
-        self.network = VAENetwork(self.input_shape, latent_dim, beta, self.widths, seed)
+        self.latent_dim, self.beta, self.widths = latent_dim, beta, tuple(widths)
+        self.augment, self.seed = augment, seed
+        self.network = VAENetwork(self.input_shape, latent_dim, beta, self.widths, augment, seed)
 
     @property
     def latent_shape(self) -> tuple[int, ...]:
@@ -97,7 +103,13 @@ class VAENetwork(keras.Model):
     """Encoder, noise, decoder, and their loss."""
 
     def __init__(
-        self, input_shape: tuple[int, ...], latent_dim: int, beta: float, widths: tuple[int, ...], seed: int
+        self,
+        input_shape: tuple[int, ...],
+        latent_dim: int,
+        beta: float,
+        widths: tuple[int, ...],
+        augment: bool,
+        seed: int,
     ):
         """See ``VAE``."""
         super().__init__(name="vae")
@@ -105,24 +117,33 @@ class VAENetwork(keras.Model):
         self.encoder = encoder_network(input_shape, latent_dim, widths, seed)
         self.decoder = decoder_network(input_shape, latent_dim, widths, seed + 1000)
         self.noise = keras.random.SeedGenerator(seed)
+        shift = layers.RandomTranslation(SHIFT, SHIFT, fill_mode="reflect", seed=seed + 2001, name="shift")
+        self.augment = [layers.RandomFlip("horizontal", seed=seed + 2000, name="mirror"), shift] if augment else []
         self.squared_error = keras.metrics.Mean(name="squared_error")
         self.kl = keras.metrics.Mean(name="kl")
 
+    def build(self, *_: Any) -> None:
+        """Its parts are built already."""
+
     def call(self, batch: dict[str, Any], training: bool = False) -> dict[str, Any]:
         """Reconstruct ``x`` from a draw of its posterior; from its mean where not in training."""
-        mean, log_var = self.encoder(batch["x"])
+        x = batch["x"]
+        if training:
+            for layer in self.augment:
+                x = layer(x, training=True)
+        mean, log_var = self.encoder(x)
         z = mean
         if training:
             z = mean + ops.exp(0.5 * log_var) * keras.random.normal(ops.shape(mean), seed=self.noise)
-        return {"x": self.decoder(z), "mean": mean, "log_var": log_var}
+        return {"target": x, "x": self.decoder(z), "mean": mean, "log_var": log_var}
 
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
         """Negative evidence lower bound in nats, mean over the batch."""
-        error = ops.square(x["x"] - y_pred["x"])
+        error = ops.square(y_pred["target"] - y_pred["x"])
         sigma = ops.stop_gradient(ops.maximum(ops.sqrt(ops.mean(error)), MIN_SIGMA))
-        nll = -ops.sum(densities.normal(y_pred["x"], sigma).log_prob(x["x"]), axis=(1, 2))
+        nll = -ops.sum(densities.normal(y_pred["x"], sigma).log_prob(y_pred["target"]), axis=(1, 2))
         posterior = densities.normal(y_pred["mean"], ops.exp(0.5 * y_pred["log_var"]))
         prior = densities.normal(ops.zeros_like(y_pred["mean"]), 1.0)
         kl = densities.kl_divergence(posterior, prior)
@@ -163,7 +184,8 @@ def decoder_network(input_shape: tuple[int, ...], latent_dim: int, widths: tuple
     x = layers.Reshape((*small, widths[-1]), name="map")(x)
     for i, width in enumerate((*reversed(widths[:-1]), input_shape[-1])):
         last = i + 1 == len(widths)
-        start = keras.initializers.HeNormal(seed + i)
+        # The last layer starts near nothing: a first picture far off costs the first hundred steps.
+        start = keras.initializers.RandomNormal(0, 0.02, seed + i) if last else keras.initializers.HeNormal(seed + i)
         x = layers.Conv2DTranspose(
             width, 4, 2, "same", activation=None if last else "swish", kernel_initializer=start, name=f"conv_{i}"
         )(x)

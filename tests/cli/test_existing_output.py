@@ -1,0 +1,55 @@
+"""What a command would write over, or cannot write to: nothing is lost."""
+
+import pytest
+
+SQUARES = ["moving-squares", "--data-set", "count=12", "--data-set", "length=12", "--data-set", "size=16"]
+QUICK = ["--encoder", "honest-encoder", "--steps", 2]
+
+
+@pytest.fixture
+def commands(runs):
+    dynamics = ["--dynamics", "honest-dynamics", "--steps", 2]
+    return lambda out: {
+        "train-ae": ["train-ae", *SQUARES, out, *QUICK],
+        "encode": ["encode", *SQUARES, runs / "ae", out],
+        "train-lstm": ["train-lstm", runs / "z", runs / "ae", out, *dynamics],
+        "sample": ["sample", runs / "lstm", *SQUARES, f"{out}.gif"],
+        "demo": ["demo", out],
+    }
+
+
+@pytest.mark.parametrize("command", ["train-ae", "encode", "train-lstm", "sample"])
+def test_an_existing_result_is_kept_until_it_is_asked_to_be_replaced(command, commands, refused, cli, tmp_path):
+    line = commands(tmp_path / "out")[command]
+    path = tmp_path / ("out.gif" if command == "sample" else "out")
+    assert cli(*line).code == 0
+    assert refused(2, *line) == f"{path} exists already. Choose another name, or replace it with --overwrite."
+    answer = cli(*line, "--overwrite")
+    assert (answer.code, answer.out) == (0, f"{path}\n")
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("command", ["train-ae", "encode", "train-lstm", "demo"])
+def test_a_folder_of_somebody_else_is_never_replaced(command, commands, refused, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").write_text("years of work")
+    marker = "manifest.json" if command == "encode" else "run.json"
+    assert refused(2, *commands(tmp_path / "out")[command], "--overwrite") == (
+        f"{tmp_path / 'out'} exists and was not made by this command (it holds no {marker}), so it is not "
+        "replaced. Choose another name, or remove it yourself."
+    )
+
+
+@pytest.mark.parametrize("command", ["train-ae", "train-lstm"])
+def test_a_failure_puts_the_earlier_run_back(command, commands, refused, cli, tmp_path):
+    line = commands(tmp_path / "out")[command]
+    assert cli(*line).code == 0
+    assert refused(2, *line, "--overwrite", "--batch-size", 0) == "batch_size is 0; expected a number above 0."
+
+
+@pytest.mark.parametrize("command", ["train-ae", "encode", "train-lstm", "sample"])
+def test_a_place_below_a_file(command, commands, refused, cli, tmp_path):
+    (tmp_path / "notes").write_text("mine")
+    line = commands(tmp_path / "notes" / "out")[command]
+    assert str(tmp_path / "notes") in refused(cli(*line).code, *line)
+    assert cli(*line).code in (2, 75)
