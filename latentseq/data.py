@@ -1,5 +1,6 @@
 """DATA, as every command takes it: a path to what there is, or the name of a dataset."""
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,7 +33,7 @@ def open_data(
         DataError: what is there cannot be used.
     """
     path, options = Path(data), dict(options or {})
-    if not path.exists():
+    if not os.path.exists(path):  # noqa: PTH110  # A name that no file can have is an error to pathlib.
         return _by_name(str(data), options)
     if folder_format(path) == FORMAT:
         return ClipFolder.from_config({"path": str(path), **options})
@@ -52,6 +53,16 @@ def check_frame_shape(dataset: Dataset, wanted: tuple[int, ...], whose: str) -> 
             f"The frames of {dataset.name} are {_by(dataset.frame_shape)} (h x w x c); {whose} was trained on "
             f"{_by(wanted)}. Give data of that size."
         )
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that no generator takes.
+
+    Raises:
+        UsageError: it is negative.
+    """
+    if seed < 0:
+        raise UsageError(f"seed is {seed}; expected a whole number of 0 or more.")
 
 
 def parse_size(text: str | int) -> tuple[int, int]:

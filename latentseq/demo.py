@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 
 from latentseq.arrays import to_float
-from latentseq.data import open_data
+from latentseq.data import check_seed, open_data
 from latentseq.evaluation.protocol import floors, squared_error
-from latentseq.media.charts import training_chart
 from latentseq.media.writers import write
 from latentseq.protocols import Dataset, Predictor
 from latentseq.sampling import continue_clip
@@ -48,6 +47,9 @@ def demo(out: str | Path = "latentseq-demo", *, seed: int = 0, overwrite: bool =
     Raises:
         LatentseqError: the output cannot be written.
     """
+    from latentseq.media.charts import training_chart  # Matplotlib takes a third of a second to import.
+
+    check_seed(seed)
     out = Path(out)
     with run_folder(out, RUN, overwrite=overwrite) as work:
         write_json(work / RUN, {"command": "demo", "asked": {"seed": seed}})

@@ -7,7 +7,7 @@ from typing import Any
 from latentseq.errors import DataError
 from latentseq.storage.artifact import ARTIFACT, read_artifact
 from latentseq.storage.atomic import read_json
-from latentseq.storage.shards import MANIFEST
+from latentseq.storage.shards import MANIFEST, require_keys
 
 
 def describe(path: str | Path) -> dict[str, str]:
@@ -55,6 +55,7 @@ def _artifact(folder: Path) -> dict[str, str]:
 
 def _rows(folder: Path) -> dict[str, str]:
     manifest = read_json(folder / MANIFEST, "a manifest")
+    require_keys(manifest, ("clips", "shards", "format", "fps", "streams"), folder / MANIFEST)
     runs, shards = manifest["clips"], manifest["shards"]
     count, frames = sum(r["count"] for r in runs), sum(s["rows"] for s in shards)
     lengths = [r["length"] for r in runs]
@@ -67,7 +68,7 @@ def _rows(folder: Path) -> dict[str, str]:
         "format": manifest["format"],
         "clips": f"{count}, of {min(lengths, default=0)} to {max(lengths, default=0)} frames",
         "frames": f"{frames} of {' x '.join(map(str, shape or []))}, {manifest['fps']:g} a second",
-        "splits": "none of its own" if None in splits else _pairs(splits),
+        "splits": "none of its own" if any(r.get("split") is None for r in runs) else _pairs(splits),
         "streams": _pairs(manifest["streams"]) or "none",
         "shards": f"{len(shards)}, {size / 1e6:.1f} MB",
     }

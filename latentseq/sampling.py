@@ -1,5 +1,6 @@
 """Prime a model with frames, let it go on, and write what it imagined."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -7,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from latentseq.arrays import to_float
-from latentseq.data import check_frame_shape, open_data, parse_frames
+from latentseq.data import check_frame_shape, check_seed, open_data, parse_frames
 from latentseq.errors import UsageError
 from latentseq.media.picture import Row
 from latentseq.media.preprocessing import Preprocessing
@@ -105,7 +106,8 @@ def sample(
     out = Path(out)
     check_suffix(out)
     check_free(out, None, overwrite=overwrite)
-    if steps < 1 or samples < 1 or temperature < 0:
+    check_seed(seed)
+    if steps < 1 or samples < 1 or not 0 <= temperature < math.inf:
         raise UsageError(
             f"steps is {steps}, samples {samples} and temperature {temperature}; expected steps and samples of 1 or "
             "more and a temperature of 0 or more."

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from latentseq import registry
-from latentseq.data import DEFAULT_SIZE, check_frame_shape, open_data, parse_size
-from latentseq.errors import DataError
+from latentseq.data import DEFAULT_SIZE, check_frame_shape, check_seed, open_data, parse_size
+from latentseq.errors import DataError, UsageError, listed
 from latentseq.latent_predictor import LatentPredictor
 from latentseq.media.preprocessing import Preprocessing
 from latentseq.previews import reconstructions, rollouts
@@ -73,10 +73,18 @@ def train_ae(
         LatentseqError: data, options or the output do not fit.
     """
     asked, out = dict(locals()), Path(out)
+    check_seed(seed)
     preprocessing = None
     if size is not None or (fit, gray, skip) != ("crop", False, 1):
         preprocessing = Preprocessing(parse_size(size or DEFAULT_SIZE), fit, gray, skip)
     dataset = open_data(data, options=data_options, preprocessing=preprocessing)
+    config = dataset.get_config()
+    if preprocessing and "fit" not in config:
+        given = {"--size": size is not None, "--fit": fit != "crop", "--gray": gray, "--skip": skip != 1}
+        raise UsageError(
+            f"{listed(k for k, v in given.items() if v)} is about decoding files, and {dataset.name} is not decoded. "
+            "Leave it out; a dataset has options of its own, given by --data-set."
+        )
     plugin: Encoder = build("encoders", encoder, options, input_shape=list(dataset.frame_shape), seed=seed)
     with run_folder(out, RUN, overwrite=overwrite) as folder:
         write_json(folder / RUN, {"command": "train-ae", "asked": _plain(asked)})
@@ -100,7 +108,7 @@ def train_ae(
             plugin,
             "encoders",
             folder,
-            preprocessing=Preprocessing((h, w), fit, c == 1, skip).to_json(),
+            preprocessing=Preprocessing((h, w), config.get("fit", fit), c == 1, config.get("skip", skip)).to_json(),
             training={"data": dataset.fingerprint(), "seed": seed, "best": _result(history)},
         )
     return out
@@ -188,12 +196,17 @@ def train_lstm(
         LatentseqError: data, encoder, options or the output do not fit.
     """
     asked, out = dict(locals()), Path(out)
+    check_seed(seed)
     artifact = read_artifact(Path(encoder), "encoders")
     latents = LatentFolder(Path(data)) if folder_format(Path(data)) == LATENTS else None
     if latents and latents.encoder != artifact.fingerprint:
         raise DataError(
             f"The latents in {data} were made by another encoder (fingerprint {latents.encoder[:12]}…) than the one "
             f"in {encoder} ({artifact.fingerprint[:12]}…). Give that encoder, or encode the data again with this one."
+        )
+    if latents and data_options:
+        raise UsageError(
+            f"{data} is a folder of latents and takes no option {listed(data_options)}. Leave --data-set out."
         )
     dataset = None if latents else _prepared(data, data_options, artifact)
     model: Encoder = artifact.load()

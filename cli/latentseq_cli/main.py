@@ -70,13 +70,18 @@ def run(arguments: list[str], *, debug: bool = False) -> int:
         return _fail(error, text, 2, debug) if text.strip() else 2
     except (KeyboardInterrupt, typer.Abort) as error:
         return _fail(error, "interrupted.", 128 + signal.SIGINT, debug)
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit) as gone:
+        # Rich and Typer answer a broken pipe by leaving with 1.
+        if isinstance(gone, SystemExit) and gone.code != 1:
+            return gone.code if isinstance(gone.code, int) else 0
         # The reader of our output is gone, as with `| head`; what is left must not be flushed at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
         text = f"{type(error).__name__}: {error}. This is a defect; --debug shows where. Please report it."
         return _fail(error, text, 70, debug)
+    if result == 128 + signal.SIGINT:  # Typer has caught the interruption itself.
+        print("error: interrupted.", file=sys.stderr)
     return result if isinstance(result, int) else 0
 
 

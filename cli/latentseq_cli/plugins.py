@@ -1,5 +1,6 @@
 """latentseq plugins"""
 
+import sys
 from typing import Annotated
 
 import typer
@@ -22,4 +23,5 @@ def command(
     table.columns[-1].overflow = "fold"
     for row in installed(group):
         table.add_row(row.group, row.name, f"{row.distribution} {row.version}", row.value)
-    Console(soft_wrap=True).print(table)
+    # A file or another program gets a line each, however long.
+    Console(soft_wrap=True, width=None if sys.stdout.isatty() else 1000).print(table)

@@ -1,4 +1,4 @@
-"""Keeps the log lines of TensorFlow off the terminal: most are written by native code, to file descriptor 2 itself."""
+"""Keeps the log lines of TensorFlow off the terminal: native code writes most, to file descriptor 2 itself."""
 
 import faulthandler
 import logging

@@ -7,7 +7,6 @@ is over plugin, configuration and state, so equal fingerprints mean equal models
 import hashlib
 import json
 import platform
-import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -92,7 +91,7 @@ def save_artifact(
         "format": FORMAT,
         "group": group,
         **identity,
-        "fingerprint": hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest(),
+        "fingerprint": _fingerprint(identity),
         "preprocessing": dict(preprocessing),
         "training": dict(training),
         "versions": {"python": platform.python_version(), **_installed_versions()},
@@ -124,6 +123,14 @@ def read_artifact(folder: Path, group: str | None = None) -> Artifact:
     artifact = Artifact(path=folder, about=about, **{key: about[key] for key in keys})
     if about.get("format") != FORMAT:
         raise DataError(f"{folder} is of format {about.get('format')!r}; expected {FORMAT!r}.")
+    outside = [name for name in about["files"] if Path(name).is_absolute() or ".." in Path(name).parts]
+    if outside:
+        raise DataError(f"{folder / ARTIFACT} names files outside of its folder: {listed(outside)}. Do not use it.")
+    if _fingerprint(about) != artifact.fingerprint:
+        raise DataError(
+            f"{folder / ARTIFACT} is not the file that was saved: plugin, config or files do not fit its "
+            "fingerprint. Copy the folder again, or train again."
+        )
     if group and artifact.group != group:
         raise DataError(f"{folder} holds the {artifact.plugin!r} of {artifact.group}; expected one of {group}.")
     return artifact
@@ -132,9 +139,12 @@ def read_artifact(folder: Path, group: str | None = None) -> Artifact:
 def copy_artifact(artifact: Artifact, folder: Path) -> None:
     """Copy an artifact without its history, previews and checkpoints."""
     for name in [*artifact.about["files"], ARTIFACT]:
-        target = folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(artifact.path / name, target)
+        write_bytes(folder / name, (artifact.path / name).read_bytes())
+
+
+def _fingerprint(about: Mapping[str, Any]) -> str:
+    identity = {key: about[key] for key in ("plugin", "config", "files")}
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
 def _installed_versions() -> dict[str, str]:

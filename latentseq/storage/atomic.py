@@ -14,7 +14,17 @@ from latentseq.errors import DataError, TryAgainError, UsageError
 
 HISTORY = "history.csv"
 """What a run has once an epoch of training is over."""
-_NOT_NOW = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+_NOT_NOW = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EIO,
+    errno.ENOTDIR,
+    errno.EEXIST,
+    errno.ENAMETOOLONG,
+}
 
 
 def write_bytes(path: Path, data: bytes) -> str:
@@ -34,9 +44,9 @@ def write_bytes(path: Path, data: bytes) -> str:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError as cause:
+    except BaseException as cause:
         _discard(temporary)
-        if cause.errno not in _NOT_NOW:
+        if not isinstance(cause, OSError) or cause.errno not in _NOT_NOW:
             raise
         raise TryAgainError(
             f"{path} ({len(data)} bytes) could not be written: {cause.strerror}. What was there before is "
@@ -96,8 +106,8 @@ def output_folder(path: Path, marker: str, *, overwrite: bool = False) -> Iterat
         if cause.errno not in _NOT_NOW:
             raise
         raise TryAgainError(
-            f"{path} could not be written: {cause.strerror}. Nothing was left there; make room or choose another "
-            "folder, then run the same command again."
+            f"{path} could not be written: {cause.strerror}. What was there before is untouched; make room or choose "
+            "another folder, then run the same command again."
         ) from cause
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -127,14 +137,21 @@ def run_folder(path: Path, marker: str, *, overwrite: bool = False) -> Iterator[
             path.replace(old)
         path.mkdir(parents=True)
     except OSError as cause:
+        if old.exists():
+            old.replace(path)
         raise TryAgainError(f"{path} cannot be made: {cause.strerror}. Choose another folder.") from cause
     try:
         yield path
-    except BaseException:
+    except BaseException as cause:
         if old.exists() or not (path / HISTORY).exists():
             shutil.rmtree(path, ignore_errors=True)
         if old.exists():
             old.replace(path)
+        if isinstance(cause, OSError) and cause.errno in _NOT_NOW:
+            raise TryAgainError(
+                f"{path} could not be written: {cause.strerror}. What was there before is untouched; make room or "
+                "choose another folder, then run the same command again."
+            ) from cause
         raise
     shutil.rmtree(old, ignore_errors=True)
 
@@ -150,6 +167,9 @@ def check_free(path: Path, marker: str | None, *, overwrite: bool = False) -> No
     Raises:
         UsageError: it exists, and is not to be overwritten.
     """
+    above = next(p for p in path.absolute().parents if p.exists())
+    if not above.is_dir():
+        raise UsageError(f"{path} cannot be written: {above} is a file, not a folder. Choose another name.")
     if not path.exists() or (marker and path.is_dir() and not any(path.iterdir())):
         return
     if not overwrite:
@@ -169,7 +189,12 @@ def _swap_in(work: Path, path: Path) -> None:
     old = path.with_name(f".{path.name}.{os.getpid()}.old")
     if path.exists():
         path.replace(old)
-    work.replace(path)
+    try:
+        work.replace(path)
+    except BaseException:
+        if old.exists():
+            old.replace(path)
+        raise
     shutil.rmtree(old, ignore_errors=True)
 
 

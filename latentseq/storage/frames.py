@@ -8,7 +8,7 @@ import numpy as np
 
 from latentseq.arrays import Clip
 from latentseq.protocols import Dataset, Progress
-from latentseq.storage.shards import ShardReader, ShardWriter
+from latentseq.storage.shards import MANIFEST, ShardReader, ShardWriter, require_keys
 
 FORMAT = "latentseq-clips/1"
 CHUNK = 256
@@ -33,6 +33,7 @@ class ClipFolder(Dataset):
         self.path = path
         self._reader = ShardReader(Path(path), FORMAT)
         manifest = self._reader.manifest
+        require_keys(manifest, ("fps", "streams", "frame_shape"), Path(path) / MANIFEST)
         self.fps = manifest["fps"]
         self.streams = manifest["streams"]
         splits = self._reader.clip_values("split")

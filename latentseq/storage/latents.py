@@ -7,7 +7,7 @@ import numpy as np
 from latentseq.arrays import Latents, to_float
 from latentseq.protocols import Dataset, Encoder, Progress
 from latentseq.storage.frames import read_in_chunks
-from latentseq.storage.shards import ShardReader, ShardWriter
+from latentseq.storage.shards import MANIFEST, ShardReader, ShardWriter, require_keys
 
 FORMAT = "latentseq-latents/1"
 
@@ -33,6 +33,8 @@ class LatentFolder:
         self.path = path
         self._reader = ShardReader(path, FORMAT)
         manifest = self._reader.manifest
+        needed = ("latent_shape", "has_posterior", "encoder", "data", "streams", "fps")
+        require_keys(manifest, needed, path / MANIFEST)
         self.lengths = self._reader.lengths
         splits = self._reader.clip_values("split")
         self.split = None if None in splits else np.array(splits)

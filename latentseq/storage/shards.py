@@ -12,14 +12,14 @@ import json
 import threading
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
-from latentseq.errors import DataError
+from latentseq.errors import DataError, listed
 from latentseq.storage.atomic import read_json, write_bytes, write_json
 
 MANIFEST = "manifest.json"
@@ -84,6 +84,7 @@ class ShardReader:
             raise DataError(
                 f"{folder} holds {self.manifest.get('format')!r}; expected {format_name!r}. Choose another folder."
             )
+        require_keys(self.manifest, ("clips", "shards"), folder / MANIFEST)
         runs = self.manifest["clips"]
         self.lengths = np.repeat([r["length"] for r in runs], [r["count"] for r in runs]).astype(np.int64)
         self.clip_starts = np.concatenate([[0], np.cumsum(self.lengths)]).astype(np.int64)
@@ -109,7 +110,11 @@ class ShardReader:
             try:
                 with self._lock:
                     file = self._file(shard)
-                    pieces.append({key: file[key][start - first : end - first] for key in file})
+                    piece = {key: file[key][start - first : end - first] for key in file}
+                short = [key for key, array in piece.items() if len(array) < end - start]
+                if short or not piece:
+                    raise KeyError(f"it holds fewer rows of {listed(short)} than the manifest says")
+                pieces.append(piece)
             except (OSError, KeyError, RuntimeError) as cause:
                 name = self.folder / self.manifest["shards"][shard]["file"]
                 raise DataError(f"{name} cannot be read: {cause}. Make the folder again.") from cause
@@ -131,6 +136,17 @@ class ShardReader:
             if len(self._open) > OPEN_SHARDS:
                 self._open.popitem(last=False)[1].close()
         return self._open[shard]
+
+
+def require_keys(manifest: Mapping[str, Any], keys: Iterable[str], path: Path) -> None:
+    """Refuse a manifest that says too little.
+
+    Raises:
+        DataError: a key is missing.
+    """
+    missing = [key for key in keys if key not in manifest]
+    if missing:
+        raise DataError(f"{path} cannot be used: it says nothing of {listed(missing)}. Make the folder again.")
 
 
 def folder_format(folder: Path) -> str | None:

@@ -153,9 +153,10 @@ def _source(ranges: dict[str, np.ndarray], length: int, stride: int, read: Reade
             "Ask for shorter windows with --length, or give longer clips."
         )
     if longest["validation"] < min(2, length):
+        count = sum(int((r[:, 2] - r[:, 1]).sum()) for r in ranges.values())
         raise DataError(
-            f"Nothing is left to validate on: the data has {int(sum(r[:, 2].sum() for r in ranges.values()))} {what} "
-            "in all. Give a longer clip, or at least three clips."
+            f"Nothing is left to validate on: the data has {count} {what} in all. "
+            "Give a longer clip, or at least three clips."
         )
     held_length = min(length, longest["validation"])
     return Source(

@@ -29,7 +29,7 @@ def load_tensors(path: Path, expected: Mapping[str, tuple[tuple[int, ...], str]]
     """
     try:
         tensors = load(path.read_bytes())
-    except (OSError, SafetensorError) as cause:
+    except (OSError, SafetensorError, KeyError, ValueError) as cause:
         raise DataError(f"{path} cannot be read: {cause}. Copy the folder again, or train again.") from cause
     found = {key: (tuple(a.shape), str(a.dtype)) for key, a in tensors.items()}
     for key in sorted({*found, *expected}):
@@ -67,6 +67,8 @@ def restore_training_state(models: Mapping[str, Any], state: Mapping[str, np.nda
 def _variables(models: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, model in models.items():
+        if model.optimizer and not model.optimizer.built:
+            model.optimizer.build(model.trainable_variables)
         for kind, variables in (
             ("model", model.variables),
             ("optimizer", model.optimizer.variables if model.optimizer else []),

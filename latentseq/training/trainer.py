@@ -160,7 +160,7 @@ class Trainer:
             loss = logs[-1]["loss"]
             if not math.isfinite(loss):
                 raise DataError(
-                    f"The loss became {loss} at step {tick.step}; nothing was saved. "
+                    f"The loss became {loss} at step {tick.step}; no weights were kept. "
                     "Try a lower --learning-rate, and look for broken values in the data."
                 )
             shown = f"epoch {tick.epoch + 1} · step {tick.step} · loss {loss:.4g}"
@@ -173,11 +173,16 @@ class Trainer:
             row["seconds"] = round(time.monotonic() - began, 1)
             rows.append(row)
             logs = []
-            if not best or row["val_loss"] < best["val_loss"]:
+            if row["val_loss"] < best.get("val_loss", math.inf):
                 best, weights = row, {k: m.get_weights() for k, m in models.items()}
             draw = tick.epoch == 0 or tick.share >= 1 or time.monotonic() - previewed > PREVIEW_EVERY
             self._record(row, draw=draw)
             previewed = time.monotonic() if draw else previewed
+        if not best:
+            raise DataError(
+                f"The validation loss was {rows[-1]['val_loss']} in every epoch; no weights were kept. "
+                "Try a lower --learning-rate, and look for broken values in the data."
+            )
         for name, model in models.items():
             model.set_weights(weights[name])
         self.watcher.close()

@@ -144,11 +144,12 @@ def test_a_state_file_outside_of_the_folder(name, save, tmp_path):
 
 
 def test_a_plugin_that_is_not_installed(save):
-    path = save().path
-    edit(path, plugin="honest-encodr")
-    with pytest.raises((UsageError, DataError)) as caught:
+    plugin = encoder()
+    plugin.name = "honest-encodr"
+    path = save(plugin=plugin).path
+    with pytest.raises(UsageError) as caught:
         read_artifact(path).load()
-    assert "honest-encodr" in str(caught.value)
+    assert str(caught.value).startswith("No encoder is called 'honest-encodr'. Did you mean 'honest-encoder'? ")
 
 
 def test_a_copy_is_the_model_and_nothing_else(save, tmp_path):

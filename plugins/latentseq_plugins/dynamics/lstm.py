@@ -85,6 +85,7 @@ def _layer(units: int, i: int, seed: int) -> layers.Layer:
         return_state=True,
         kernel_initializer=keras.initializers.GlorotUniform(seed + 10 * i),
         recurrent_initializer=keras.initializers.Orthogonal(seed=seed + 10 * i + 1),
+        seed=seed + 10 * i + 2,
         name=f"lstm_{i}",
     )
 

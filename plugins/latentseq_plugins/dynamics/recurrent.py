@@ -13,9 +13,11 @@ from latentseq.forecast import HeadForecast
 from latentseq.heads import Head, check_posterior
 from latentseq.keras_plugin import KerasPlugin
 from latentseq.protocols import Dynamics, Forecast, History, Source, Windows
+from latentseq.training.batches import validation_batches
 from latentseq.training.trainer import Trainer
 
 STATISTICS_WINDOWS = 2000
+MIN_SPREAD = 1e-3
 MIN_SHARE = 0.1
 """A dimension that hardly moves is scaled as if it moved this share of the others' mean: noise is not blown up."""
 
@@ -109,19 +111,19 @@ class RecurrentNetwork(keras.Model):
             states: outputs (b, ..., width), last item (b, *latent_shape), the layers' states.
 
         Returns:
-            The item and the outputs that it was drawn from, as channels (b, ..., d + width); the states after.
+            The item and the outputs that forecast the next, as channels (b, ..., d + width); the states after.
         """
         outputs, last, *rest = states
         width = self.head.noise_width
         z = self.head.draw(outputs, self.base(last), drive[..., :width])
         after, rest = self.step(ops.concatenate([z, drive[..., width:-1]], axis=-1), rest)
-        return ops.concatenate([z, outputs], axis=-1), [after, z, *rest]
+        return ops.concatenate([z, after], axis=-1), [after, z, *rest]
 
     def roll(self, noise: Any, conditions: Any, states: list[Any]) -> tuple[Any, Any, list[Any]]:
         """Free steps, as many as there is noise (b, t, ..., noise_width) and conditions (b, t, ..., f) for.
 
         Returns:
-            Items (b, t, *latent_shape), the outputs that they were drawn from (b, t, ..., width), states after.
+            Items (b, t, *latent_shape), for each the outputs that forecast the next (b, t, ..., width), states after.
         """
         # The last channel is nothing: there is always something to run over.
         drive = ops.concatenate([noise, conditions, ops.zeros((*ops.shape(noise)[:-1], 1))], axis=-1)
@@ -279,7 +281,11 @@ class RecurrentDynamics(KerasPlugin, Dynamics):
         temperature: float = 1.0,
         conditions: Mapping[str, np.ndarray] | None = None,
     ) -> tuple[np.ndarray, State]:
-        """See ``Dynamics.imagine``. A state's noise is that of the step its first row is at."""
+        """See ``Dynamics.imagine``. A state's noise is that of the step its first row is at.
+
+        Raises:
+            UsageError: steps below 1, a temperature below 0, or other conditions than it was trained with.
+        """
         if steps < 1 or temperature < 0:
             raise UsageError(
                 f"steps is {steps} and temperature {temperature}; expected steps of 1 or more and a temperature of 0 "
@@ -317,10 +323,13 @@ class RecurrentDynamics(KerasPlugin, Dynamics):
 
     def _residual(self, windows: Windows) -> np.ndarray:
         """Root mean square of the one-step residual on validation windows, standardised; (*latent_shape)."""
-        batch = windows.take(np.linspace(0, len(windows) - 1, min(len(windows), 256)).astype(np.int64))
-        made = self.network.predict_on_batch(batch)
-        drawn = ops.convert_to_numpy(self.network.head.distribution(made["outputs"], made["base"], 1.0).mean())
-        return np.maximum(np.sqrt(np.square(drawn - made["mean"]).mean((0, 1))), 1e-3)
+        squares, n = np.zeros(()), 0
+        for batch in validation_batches(windows, 32):
+            made = self.network.predict_on_batch(batch)
+            drawn = self.network.head.distribution(made["outputs"], made["base"], 1.0).mean()
+            error = ops.convert_to_numpy(drawn) - made["mean"]
+            squares, n = squares + np.square(error).sum((0, 1)), n + error.shape[0] * error.shape[1]
+        return np.maximum(np.sqrt(squares / n), MIN_SPREAD)
 
 
 class _Only(Windows):
