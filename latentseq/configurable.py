@@ -1,6 +1,7 @@
 """Things whose constructor keywords are their whole configuration: every plugin and dataset."""
 
 import inspect
+import math
 import types
 import typing
 from abc import ABC
@@ -92,7 +93,7 @@ def _fits(value: Any, hint: Any) -> bool:
     if origin is dict:
         return isinstance(value, Mapping) and all(_fits(v, args[1]) for v in value.values())
     if hint is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
     return isinstance(value, hint)

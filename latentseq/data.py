@@ -12,7 +12,9 @@ from latentseq.media.images import is_image
 from latentseq.media.preprocessing import Preprocessing
 from latentseq.media.video import is_video
 from latentseq.protocols import Dataset
+from latentseq.storage.artifact import ARTIFACT
 from latentseq.storage.frames import FORMAT, ClipFolder
+from latentseq.storage.latents import FORMAT as LATENTS
 from latentseq.storage.shards import folder_format
 
 DEFAULT_SIZE = 64
@@ -35,6 +37,9 @@ def open_data(
     path, options = Path(data), dict(options or {})
     if not os.path.exists(path):  # noqa: PTH110  # A name that no file can have is an error to pathlib.
         return _by_name(str(data), options)
+    if (path / ARTIFACT).is_file() or folder_format(path) == LATENTS:
+        what = "latents" if folder_format(path) == LATENTS else "a trained model"
+        raise DataError(f"{path} holds {what}; expected a video, or a folder of movies, of frames or of clips.")
     if folder_format(path) == FORMAT:
         return ClipFolder.from_config({"path": str(path), **options})
     prepared = (preprocessing or Preprocessing.of(DEFAULT_SIZE)).to_json()
@@ -56,13 +61,13 @@ def check_frame_shape(dataset: Dataset, wanted: tuple[int, ...], whose: str) -> 
 
 
 def check_seed(seed: int) -> None:
-    """Refuse a seed that no generator takes.
+    """Refuse a seed that some generator does not take.
 
     Raises:
-        UsageError: it is negative.
+        UsageError: it is out of range.
     """
-    if seed < 0:
-        raise UsageError(f"seed is {seed}; expected a whole number of 0 or more.")
+    if not 0 <= seed < 2**31:
+        raise UsageError(f"seed is {seed}; expected a whole number from 0 to {2**31 - 1}.")
 
 
 def parse_size(text: str | int) -> tuple[int, int]:
@@ -103,7 +108,8 @@ def _kind(path: Path) -> str:
     """Which dataset reads a path: by what the files in it are called."""
     if not path.is_dir():
         return "video"
-    files = [p for p in path.rglob("*") if not p.name.startswith(".")]
+    parts = ((p, p.relative_to(path).parts) for p in path.rglob("*"))
+    files = [p for p, names in parts if not any(name.startswith(".") for name in names)]
     if any(is_video(p) for p in files):
         return "video"
     if any(is_image(p) for p in files):

@@ -11,10 +11,10 @@ from latentseq.data import check_seed, open_data
 from latentseq.evaluation.protocol import floors, squared_error
 from latentseq.media.writers import write
 from latentseq.protocols import Dataset, Predictor
-from latentseq.sampling import continue_clip
-from latentseq.storage.atomic import HISTORY, run_folder, write_bytes, write_json
+from latentseq.sampling import continue_clip, first_clip
+from latentseq.storage.atomic import HISTORY, RUN, run_folder, write_bytes, write_json
 from latentseq.training.watch import read_history
-from latentseq.workflow import RUN, encode, load_predictor, train_ae, train_lstm
+from latentseq.workflow import encode, load_predictor, train_ae, train_lstm
 
 CONTEXT = HORIZON = 10
 CLIPS = 200
@@ -81,8 +81,8 @@ def demo(out: str | Path = "latentseq-demo", *, seed: int = 0, overwrite: bool =
         stages = {name: read_history(run / HISTORY) for name, run in histories.items()}
         write_bytes(work / "training.png", training_chart(stages, metrics["mse"]))
         write_json(work / "metrics.json", metrics)
-        truth = to_float(dataset.read(_shown(dataset), 0, CONTEXT + HORIZON).frames)
-        made = continue_clip(predictor, truth, CONTEXT, HORIZON, samples=1, temperature=0.0, seed=seed)
+        clip = dataset.read(first_clip(dataset), 0, CONTEXT + HORIZON)
+        made = continue_clip(predictor, clip, CONTEXT, HORIZON, samples=1, temperature=0.0, seed=seed)
         write(work / "continuation.gif", made.rows(), border_at=CONTEXT, fps=5, arrays={})
     return out
 
@@ -102,12 +102,6 @@ def measure(predictor: Predictor, dataset: Dataset, seed: int) -> dict[str, Any]
     predictions = {"model": predictor.predict(known, HORIZON, temperature=0.0)[:, 0], **floors(known, HORIZON)}
     errors = {name: [round(float(e), 3) for e in squared_error(p, truth)] for name, p in predictions.items()}
     return {"context": CONTEXT, "horizon": HORIZON, "clips": len(test), "seed": seed, "mse": errors}
-
-
-def _shown(dataset: Dataset) -> int:
-    """The clip in the picture: the first test clip."""
-    assert dataset.split is not None
-    return int(np.argmax(dataset.split == "test"))
 
 
 def table(out: str | Path) -> str:

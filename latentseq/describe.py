@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from latentseq.errors import DataError
+from latentseq.errors import DataError, listed
 from latentseq.storage.artifact import ARTIFACT, read_artifact
-from latentseq.storage.atomic import read_json
+from latentseq.storage.atomic import RUN, read_json
 from latentseq.storage.shards import MANIFEST, require_keys
 
 
@@ -27,9 +27,11 @@ def describe(path: str | Path) -> dict[str, str]:
         return _artifact(folder)
     if (folder / MANIFEST).is_file():
         return _rows(folder)
-    unfinished = " It holds a run that did not finish." if (folder / "run.json").is_file() else ""
+    parts = sorted(p.parent.name for p in folder.glob("*/*.json") if p.name in (ARTIFACT, MANIFEST))
+    hint = " It holds a run that did not finish." if (folder / RUN).is_file() else ""
+    hint = f" Look at {listed(parts)} in it." if parts and parts != ["cache"] else hint
     raise DataError(
-        f"{folder} holds neither a trained model ({ARTIFACT}) nor clips or latents ({MANIFEST}).{unfinished} "
+        f"{folder} holds neither a trained model ({ARTIFACT}) nor clips or latents ({MANIFEST}).{hint} "
         "Expected a folder that train-ae, train-lstm or encode wrote."
     )
 

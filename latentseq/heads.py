@@ -178,8 +178,9 @@ class Mixture(Head):
     def noise(self, rng: np.random.Generator, shape: tuple[int, ...], temperature: float) -> np.ndarray:
         """Gumbel variates times tau: argmax(logits + tau g) draws from logits / tau (the Gumbel-max trick)."""
         tau = np.float32(temperature)
-        gumbel = rng.gumbel(size=(*shape, self.k)).astype(np.float32) * tau
-        return np.concatenate([gumbel, rng.standard_normal((*shape, self.d), np.float32) * np.sqrt(tau)], axis=-1)
+        choice, place = rng.spawn(2)  # A stream each, so that more rows leave the first ones as they are.
+        gumbel = choice.gumbel(size=(*shape, self.k)).astype(np.float32) * tau
+        return np.concatenate([gumbel, place.standard_normal((*shape, self.d), np.float32) * np.sqrt(tau)], axis=-1)
 
     def draw(self, outputs: Any, base: Any, noise: Any) -> Any:
         """See ``Head.draw``."""

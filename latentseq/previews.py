@@ -22,8 +22,9 @@ def reconstructions(encoder: Encoder, dataset: Dataset) -> bytes:
 
 
 def rollouts(dynamics: Dynamics, encoder: Encoder, latents: LatentFolder) -> bytes:
-    """The start of a validation clip: what its latents decode to over a rollout from the first half; PNG."""
-    clip, start, stop = split_ranges(latents.lengths, latents.split)["validation"][0].tolist()
+    """The start of the longest validation clip: its latents decoded, over a rollout from the first half; PNG."""
+    ranges = split_ranges(latents.lengths, latents.split)["validation"]
+    clip, start, stop = ranges[np.argmax(ranges[:, 2] - ranges[:, 1])].tolist()
     steps = min(STEPS, stop - start)
     rows = latents.read(clip, start, start + steps)
     primed = max(1, steps // 2)

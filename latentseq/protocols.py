@@ -97,7 +97,9 @@ class Dataset(Configurable):
         length = int(self.lengths[i])
         stop = length if stop is None else stop
         if not 0 <= start < stop <= length:
-            raise UsageError(f"Frames {start} to {stop} were asked of clip {i}, which has frames 0 to {length}.")
+            raise UsageError(
+                f"Frames {start} to {stop - 1} were asked of clip {i}, which has {length} frames, 0 to {length - 1}."
+            )
         return start, stop
 
     def fingerprint(self) -> str:
@@ -315,7 +317,12 @@ class Predictor(Plugin):
 
         Returns:
             (b, samples, steps, h, w, c) float32 in [0, 1].
+
+        Raises:
+            UsageError: steps or samples below 1.
         """
+        if steps < 1 or samples < 1:
+            raise UsageError(f"steps is {steps} and samples {samples}; expected 1 or more of each.")
         conditions, t = conditions or {}, frames.shape[1]
         _, state = self.observe(frames, conditions={k: v[:, :t] for k, v in conditions.items()})
         state = {k: np.repeat(v, samples, axis=0) for k, v in state.items()}

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from latentseq.arrays import to_float
+from latentseq.arrays import Clip, to_float
 from latentseq.data import check_frame_shape, check_seed, open_data, parse_frames
 from latentseq.errors import UsageError
 from latentseq.media.picture import Row
@@ -47,22 +47,32 @@ class Continuation(NamedTuple):
 
 
 def continue_clip(
-    predictor: Predictor, truth: np.ndarray, prime: int, steps: int, *, samples: int, temperature: float, seed: int
+    predictor: Predictor,
+    clip: Clip,
+    prime: int,
+    steps: int,
+    *,
+    samples: int,
+    temperature: float,
+    seed: int,
 ) -> Continuation:
     """What a model makes of a clip.
 
     Args:
         predictor: the model.
-        truth: (t, h, w, c) float32 in [0, 1], t of ``prime`` or more.
+        clip: frames (t, h, w, c), t of ``prime`` or more, and the streams that drive the model.
         prime: frames that the model is shown.
         steps: frames to go on.
         samples: futures.
         temperature: 0 for the most probable path.
         seed: of the noise.
     """
-    known = truth[None, :prime]
-    one_step, _ = predictor.observe(known)
-    futures = predictor.predict(known, steps, samples=samples, seed=seed, temperature=temperature)
+    truth = to_float(clip.frames)
+    streams = {name: clip.streams[name][None, : prime + steps] for name in predictor.conditions}
+    one_step, _ = predictor.observe(truth[None, :prime], conditions={k: v[:, :prime] for k, v in streams.items()})
+    futures = predictor.predict(
+        truth[None, :prime], steps, samples=samples, seed=seed, temperature=temperature, conditions=streams
+    )
     return Continuation(truth, predictor.reconstruct(truth[None])[0], one_step[0, :-1], futures[0])
 
 
@@ -114,20 +124,21 @@ def sample(
         )
     artifact = read_artifact(Path(model))
     dataset = open_data(data, options=data_options, preprocessing=Preprocessing.from_json(artifact.preprocessing))
-    chosen = _first_clip(dataset) if clip is None else clip
+    chosen = first_clip(dataset) if clip is None else clip
     first = parse_frames(start, dataset.fps, "start")
     shown = parse_frames(_default_prime(dataset, chosen, first) if prime is None else prime, dataset.fps, "prime")
     _check_priming(dataset, chosen, first, shown)
     predictor = load_predictor(model)
     check_frame_shape(dataset, predictor.input_shape, f"the model in {model}")
     end = min(first + shown + steps, int(dataset.lengths[chosen]))
-    truth = to_float(dataset.read(chosen, first, end).frames)
-    made = continue_clip(predictor, truth, shown, steps, samples=samples, temperature=temperature, seed=seed)
+    shown_clip = dataset.read(chosen, first, end)
+    made = continue_clip(predictor, shown_clip, shown, steps, samples=samples, temperature=temperature, seed=seed)
     write(out, made.rows(), border_at=shown, fps=dataset.fps, arrays=made._asdict())
     return out
 
 
-def _first_clip(dataset: Dataset) -> int:
+def first_clip(dataset: Dataset) -> int:
+    """The first test clip, or the first where the data has no splits of its own."""
     return 0 if dataset.split is None else int(np.argmax(dataset.split == "test"))
 
 
@@ -139,8 +150,10 @@ def _default_prime(dataset: Dataset, clip: int, start: int) -> int:
 def _check_priming(dataset: Dataset, clip: int, start: int, prime: int) -> None:
     dataset.check_range(clip, 0, None)
     length = int(dataset.lengths[clip])
-    if prime < 1 or start + prime > length:
+    if prime < 1:
+        raise UsageError(f"--prime is {prime}; expected 1 frame or more, for the model to start from.")
+    if start + prime > length:
         raise UsageError(
-            f"Frames {start} to {start + prime} of clip {clip} were to prime the model; the clip has frames 0 to "
-            f"{length}. Choose --start and --prime inside it."
+            f"--start {start} and --prime {prime} need frames {start} to {start + prime - 1} of clip {clip}; it "
+            f"has {length} frames, 0 to {length - 1}. Choose a range inside it."
         )

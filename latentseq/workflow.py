@@ -12,17 +12,14 @@ from latentseq.media.preprocessing import Preprocessing
 from latentseq.previews import reconstructions, rollouts
 from latentseq.protocols import Dataset, Dynamics, Encoder, History, Predictor
 from latentseq.storage.artifact import Artifact, copy_artifact, read_artifact, save_artifact
-from latentseq.storage.atomic import check_free, output_folder, run_folder, write_json
+from latentseq.storage.atomic import RUN, check_free, output_folder, run_folder, write_json
 from latentseq.storage.frames import ClipFolder, write_clips
 from latentseq.storage.latents import FORMAT as LATENTS
 from latentseq.storage.latents import LatentFolder, write_latents
 from latentseq.storage.shards import MANIFEST, folder_format
-from latentseq.training.batches import frame_source, latent_source
+from latentseq.training.batches import check_windows, frame_source, latent_source
 from latentseq.training.trainer import Trainer
 from latentseq.training.watch import Watcher
-
-RUN = "run.json"
-"""What a run was asked for: it marks a run folder from its first moment, as artifact.json does a finished one."""
 
 
 def train_ae(
@@ -56,7 +53,7 @@ def train_ae(
         size: of the frames that are decoded from files, ``64`` or ``48x64`` (h x w); 64 where None.
         fit: crop, pad or stretch.
         gray: one channel.
-        skip: keep every so-manieth frame.
+        skip: keep every n-th frame.
         epochs: budget in epochs.
         steps: budget in batches.
         max_minutes: budget in wall time of the training loop; 10 where no budget is given.
@@ -74,42 +71,45 @@ def train_ae(
     """
     asked, out = dict(locals()), Path(out)
     check_seed(seed)
+    _check_out(out, RUN, overwrite, data)
     preprocessing = None
     if size is not None or (fit, gray, skip) != ("crop", False, 1):
         preprocessing = Preprocessing(parse_size(size or DEFAULT_SIZE), fit, gray, skip)
     dataset = open_data(data, options=data_options, preprocessing=preprocessing)
-    config = dataset.get_config()
-    if preprocessing and "fit" not in config:
+    made, fingerprint = dataset.get_config(), dataset.fingerprint()
+    if preprocessing and "fit" not in made:
         given = {"--size": size is not None, "--fit": fit != "crop", "--gray": gray, "--skip": skip != 1}
         raise UsageError(
             f"{listed(k for k, v in given.items() if v)} is about decoding files, and {dataset.name} is not decoded. "
             "Leave it out; a dataset has options of its own, given by --data-set."
         )
+    if isinstance(dataset, ClipFolder):
+        made = dataset.about()["source"]["config"]
     plugin: Encoder = build("encoders", encoder, options, input_shape=list(dataset.frame_shape), seed=seed)
+    trainer = Trainer(
+        out,
+        epochs=epochs,
+        steps=steps,
+        max_minutes=max_minutes,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        seed=seed,
+        watcher=Watcher(encoder, quiet=quiet),
+    )
     with run_folder(out, RUN, overwrite=overwrite) as folder:
         write_json(folder / RUN, {"command": "train-ae", "asked": _plain(asked)})
         if dataset.slow:
             write_clips(dataset, folder / "cache", Watcher("decode", quiet=quiet))
             dataset = ClipFolder(str(folder / "cache"))
-        trainer = Trainer(
-            folder,
-            epochs=epochs,
-            steps=steps,
-            max_minutes=max_minutes,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            seed=seed,
-            preview=lambda: reconstructions(plugin, dataset),
-            watcher=Watcher(encoder, quiet=quiet),
-        )
+        trainer.preview = lambda: reconstructions(plugin, dataset)
         history = plugin.fit(frame_source(dataset), trainer)
         h, w, c = dataset.frame_shape
         save_artifact(
             plugin,
             "encoders",
             folder,
-            preprocessing=Preprocessing((h, w), config.get("fit", fit), c == 1, config.get("skip", skip)).to_json(),
-            training={"data": dataset.fingerprint(), "seed": seed, "best": _result(history)},
+            preprocessing=Preprocessing((h, w), made.get("fit", fit), c == 1, made.get("skip", skip)).to_json(),
+            training={"data": fingerprint, "seed": seed, "best": _result(history)},
         )
     return out
 
@@ -140,7 +140,7 @@ def encode(
         LatentseqError: data, encoder or the output do not fit.
     """
     out, artifact = Path(out), read_artifact(Path(encoder), "encoders")
-    check_free(out, MANIFEST, overwrite=overwrite)
+    _check_out(out, MANIFEST, overwrite, data, encoder)
     dataset = _prepared(data, data_options, artifact)
     model: Encoder = artifact.load()
     with output_folder(out, MANIFEST, overwrite=overwrite) as folder:
@@ -197,6 +197,8 @@ def train_lstm(
     """
     asked, out = dict(locals()), Path(out)
     check_seed(seed)
+    check_windows(length, stride)
+    _check_out(out, RUN, overwrite, data, encoder)
     artifact = read_artifact(Path(encoder), "encoders")
     latents = LatentFolder(Path(data)) if folder_format(Path(data)) == LATENTS else None
     if latents and latents.encoder != artifact.fingerprint:
@@ -212,6 +214,16 @@ def train_lstm(
     model: Encoder = artifact.load()
     given = {**({"head": head} if head else {}), **(options or {})}
     plugin: Dynamics = build("dynamics", dynamics, given, latent_shape=list(model.latent_shape), seed=seed)
+    trainer = Trainer(
+        out,
+        epochs=epochs,
+        steps=steps,
+        max_minutes=max_minutes,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        seed=seed,
+        watcher=Watcher(dynamics, quiet=quiet),
+    )
     with run_folder(out, RUN, overwrite=overwrite) as folder:
         write_json(folder / RUN, {"command": "train-lstm", "asked": _plain(asked)})
         if dataset:
@@ -219,17 +231,7 @@ def train_lstm(
             write_latents(dataset, model, artifact.fingerprint, cache, Watcher("encode", quiet=quiet))
             latents = LatentFolder(cache)
         assert latents is not None  # One of the two it is.
-        trainer = Trainer(
-            folder,
-            epochs=epochs,
-            steps=steps,
-            max_minutes=max_minutes,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            seed=seed,
-            preview=lambda: rollouts(plugin, model, latents),
-            watcher=Watcher(dynamics, quiet=quiet),
-        )
+        trainer.preview = lambda: rollouts(plugin, model, latents)
         history = plugin.fit(latent_source(latents, length, stride), trainer)
         copy_artifact(artifact, folder / "encoder")
         save_artifact(
@@ -237,7 +239,7 @@ def train_lstm(
             "dynamics",
             folder,
             preprocessing=artifact.preprocessing,
-            training={"data": latents.fingerprint(), "seed": seed, "best": _result(history)},
+            training={"data": latents.data, "seed": seed, "best": _result(history)},
         )
     return out
 
@@ -276,6 +278,14 @@ def load_predictor(path: str | Path) -> Predictor:
             "Expected the folder that train-lstm wrote."
         )
     return LatentPredictor(read_artifact(folder / "encoder", "encoders").load(), artifact.load())
+
+
+def _check_out(out: Path, marker: str, overwrite: bool, *inputs: str | Path) -> None:
+    """Refuse an output that exists, or that would be put in the place of what it is made from."""
+    check_free(out, marker, overwrite=overwrite)
+    for given in inputs:
+        if out.exists() and Path(given).resolve().is_relative_to(out.resolve()):
+            raise UsageError(f"{given} lies inside {out}, which would be replaced. Choose another output.")
 
 
 def _prepared(data: str | Path, options: Mapping[str, Any] | None, artifact: Artifact) -> Dataset:

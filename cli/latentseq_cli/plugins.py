@@ -1,6 +1,5 @@
 """latentseq plugins"""
 
-import sys
 from typing import Annotated
 
 import typer
@@ -14,14 +13,13 @@ def command(
     ] = None,
 ) -> None:
     """List what is installed; nothing is imported."""
-    from rich.console import Console
     from rich.table import Table
 
     from latentseq.registry import installed
+    from latentseq_cli.tables import console
 
     table = Table("kind", "name", "from", "class", box=None, pad_edge=False, header_style="bold")
     table.columns[-1].overflow = "fold"
     for row in installed(group):
         table.add_row(row.group, row.name, f"{row.distribution} {row.version}", row.value)
-    # A file or another program gets a line each, however long.
-    Console(soft_wrap=True, width=None if sys.stdout.isatty() else 1000).print(table)
+    console().print(table)

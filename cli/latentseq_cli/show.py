@@ -10,12 +10,13 @@ EXAMPLE = "Example: `latentseq show runs/lstm`"
 
 def command(path: Annotated[Path, typer.Argument(help="A run folder, or a folder of clips or latents.")]) -> None:
     """Say what a folder holds."""
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from latentseq.describe import describe
+    from latentseq_cli.tables import console
 
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, value in describe(path).items():
-        table.add_row(f"[bold]{name}[/bold]", value)
-    Console(soft_wrap=True, highlight=False).print(table)
+        table.add_row(Text(name, "bold"), Text(value))  # As text: a film may be called [red].mp4.
+    console(highlight=False).print(table)

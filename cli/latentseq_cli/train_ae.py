@@ -33,7 +33,7 @@ def command(
     ] = None,
     fit: Annotated[str, typer.Option(help="Where the shape differs: crop, pad or stretch.")] = "crop",
     gray: Annotated[bool, typer.Option("--gray", help="One channel.")] = False,
-    skip: Annotated[int, typer.Option(help="Keep every so-manieth frame.")] = 1,
+    skip: Annotated[int, typer.Option(help="Keep every n-th frame.")] = 1,
     epochs: Epochs = None,
     steps: Steps = None,
     max_minutes: MaxMinutes = None,

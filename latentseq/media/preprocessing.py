@@ -23,7 +23,7 @@ class Preprocessing:
         size: (h, w) of the frames, in pixels.
         fit: where the shape differs: ``crop`` keeps the middle, ``pad`` adds black borders, ``stretch`` distorts.
         gray: one channel instead of three.
-        skip: keep every so-manieth frame; 1 keeps all.
+        skip: keep every n-th frame; 1 keeps all.
     """
 
     size: tuple[int, int]

@@ -12,6 +12,8 @@ from typing import Any
 
 from latentseq.errors import DataError, TryAgainError, UsageError
 
+RUN = "run.json"
+"""What a run was asked for: it marks a run folder from its first moment, as artifact.json does a finished one."""
 HISTORY = "history.csv"
 """What a run has once an epoch of training is over."""
 _NOT_NOW = {
@@ -167,6 +169,8 @@ def check_free(path: Path, marker: str | None, *, overwrite: bool = False) -> No
     Raises:
         UsageError: it exists, and is not to be overwritten.
     """
+    if not path.name:
+        raise UsageError(f"{path} is the current folder, which cannot be replaced. Name a folder to make.")
     above = next(p for p in path.absolute().parents if p.exists())
     if not above.is_dir():
         raise UsageError(f"{path} cannot be written: {above} is a file, not a folder. Choose another name.")

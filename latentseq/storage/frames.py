@@ -1,5 +1,6 @@
 """A folder of clips: frames (uint8) and side streams in shards."""
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -33,7 +34,7 @@ class ClipFolder(Dataset):
         self.path = path
         self._reader = ShardReader(Path(path), FORMAT)
         manifest = self._reader.manifest
-        require_keys(manifest, ("fps", "streams", "frame_shape"), Path(path) / MANIFEST)
+        require_keys(manifest, ("fps", "streams", "frame_shape", "source"), Path(path) / MANIFEST)
         self.fps = manifest["fps"]
         self.streams = manifest["streams"]
         splits = self._reader.clip_values("split")
@@ -80,13 +81,13 @@ def write_clips(dataset: Dataset, folder: Path, progress: Progress) -> None:
     """
     writer = ShardWriter(folder)
     done, total = 0, int(dataset.lengths.sum())
-    for i, length in enumerate(dataset.lengths.tolist()):
-        for clip in read_in_chunks(dataset, i):
-            done += len(clip.frames)
-            writer.add({"frames": clip.frames, **clip.streams})
-            progress.update(done / total, f"{done} of {total} frames")
-        writer.end_clip(length, split=None if dataset.split is None else str(dataset.split[i]))
-    progress.close()
+    with contextlib.closing(progress):
+        for i, length in enumerate(dataset.lengths.tolist()):
+            for clip in read_in_chunks(dataset, i):
+                writer.add({"frames": clip.frames, **clip.streams})
+                done += len(clip.frames)
+                progress.update(done / total, f"{done} of {total} frames")
+            writer.end_clip(length, split=None if dataset.split is None else str(dataset.split[i]))
     writer.close(
         format=FORMAT,
         frame_shape=list(dataset.frame_shape),

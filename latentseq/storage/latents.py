@@ -1,12 +1,14 @@
 """A folder of latents: what an encoder made of clips, in shards, with the encoder's fingerprint."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from latentseq.arrays import Latents, to_float
+from latentseq.arrays import Clip, to_float
 from latentseq.protocols import Dataset, Encoder, Progress
-from latentseq.storage.frames import read_in_chunks
+from latentseq.storage.frames import CHUNK, read_in_chunks
 from latentseq.storage.shards import MANIFEST, ShardReader, ShardWriter, require_keys
 
 FORMAT = "latentseq-latents/1"
@@ -76,16 +78,17 @@ def write_latents(dataset: Dataset, encoder: Encoder, fingerprint: str, folder: 
     """
     writer, posterior = ShardWriter(folder), False
     done, total = 0, int(dataset.lengths.sum())
-    for i, length in enumerate(dataset.lengths.tolist()):
-        for clip in read_in_chunks(dataset, i):
-            done += len(clip.frames)
-            latents: Latents = encoder.encode(to_float(clip.frames))
+    with contextlib.closing(progress):
+        for pieces in _together(dataset):
+            latents = encoder.encode(to_float(np.concatenate([clip.frames for clip in pieces])))
             posterior = latents.log_var is not None
-            arrays = {"mean": latents.mean, "log_var": latents.log_var}
-            writer.add({k: v for k, v in arrays.items() if v is not None} | clip.streams)
+            arrays = {k: a for k, a in latents._asdict().items() if a is not None}
+            streams = {name: np.concatenate([clip.streams[name] for clip in pieces]) for name in dataset.streams}
+            writer.add({**arrays, **streams})
+            done += len(latents.mean)
             progress.update(done / total, f"{done} of {total} frames")
+    for i, length in enumerate(dataset.lengths.tolist()):
         writer.end_clip(length, split=None if dataset.split is None else str(dataset.split[i]))
-    progress.close()
     writer.close(
         format=FORMAT,
         latent_shape=list(encoder.latent_shape),
@@ -95,3 +98,16 @@ def write_latents(dataset: Dataset, encoder: Encoder, fingerprint: str, folder: 
         streams=dict(dataset.streams),
         fps=dataset.fps,
     )
+
+
+def _together(dataset: Dataset) -> Iterator[list[Clip]]:
+    """All clips in order, in pieces of about ``CHUNK`` frames together: an encoder is slow on a few frames."""
+    pieces: list[Clip] = []
+    for i in range(len(dataset.lengths)):
+        for clip in read_in_chunks(dataset, i):
+            pieces.append(clip)
+            if sum(len(piece.frames) for piece in pieces) >= CHUNK:
+                yield pieces
+                pieces = []
+    if pieces:
+        yield pieces

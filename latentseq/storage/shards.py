@@ -37,11 +37,13 @@ class ShardWriter:
         self.shards: list[dict[str, Any]] = []
         self.clips: list[dict[str, Any]] = []
         self._parts: list[dict[str, np.ndarray]] = []
+        self._bytes = 0
 
     def add(self, rows: Mapping[str, np.ndarray]) -> None:
         """Append rows: arrays by name, (t, ...) each, the same names, item shapes and dtypes every time."""
         self._parts.append(dict(rows))
-        if sum(a.nbytes for part in self._parts for a in part.values()) >= SHARD_BYTES:
+        self._bytes += sum(a.nbytes for a in rows.values())
+        if self._bytes >= SHARD_BYTES:
             self._flush()
 
     def end_clip(self, length: int, **about: Any) -> None:
@@ -66,7 +68,7 @@ class ShardWriter:
                 file.create_dataset(key, data=array, track_times=False)
         digest = write_bytes(self.folder / name, buffer.getvalue())
         self.shards.append({"file": name, "rows": len(next(iter(arrays.values()))), "sha256": digest})
-        self._parts = []
+        self._parts, self._bytes = [], 0
 
 
 class ShardReader:
@@ -150,7 +152,8 @@ def require_keys(manifest: Mapping[str, Any], keys: Iterable[str], path: Path) -
 
 
 def folder_format(folder: Path) -> str | None:
-    """What format the manifest in a folder names; None where there is no manifest."""
-    if not (folder / MANIFEST).is_file():
+    """What format the manifest in a folder names; None where there is no manifest of ours."""
+    try:
+        return read_json(folder / MANIFEST, "a manifest").get("format")
+    except DataError:
         return None
-    return read_json(folder / MANIFEST, "a manifest").get("format")

@@ -6,7 +6,7 @@
         def make(self):
             return MyEncoder(input_shape=(16, 16, 1), latent_dim=4)
 
-``pytest`` runs them; ``python -m latentseq.testing`` lists them. The kit itself needs NumPy only.
+``pytest`` runs them; ``python -m latentseq.testing`` lists them. It imports neither Keras nor pytest.
 """
 
 from latentseq.testing.common import PromiseBroken, promises

@@ -103,11 +103,20 @@ def latent_source(folder: LatentFolder, length: int | None = None, stride: int =
     ranges = split_ranges(folder.lengths, folder.split)
     if length is None:
         length = min(DEFAULT_LENGTH, _longest(ranges["train"]))
-    if length < 2 or stride < 1:
-        raise UsageError(
-            f"length is {length} and stride {stride}; expected a length of 2 or more, a stride of 1 or more."
-        )
+    check_windows(length, stride)
     return _source(ranges, length, stride, folder.read_windows, "latents")
+
+
+def check_windows(length: int | None, stride: int) -> None:
+    """Refuse windows that are none.
+
+    Raises:
+        UsageError: a length below 2, a stride below 1.
+    """
+    if length is not None and length < 2:
+        raise UsageError(f"length is {length}; expected windows of 2 items or more.")
+    if stride < 1:
+        raise UsageError(f"stride is {stride}; expected 1 item or more.")
 
 
 def ordered_batches(windows: Windows, batch_size: int, *, seed: int, epoch: int, start: int = 0) -> Iterator[Batch]:

@@ -1,5 +1,6 @@
 """The trainer that is handed to every fit: budget, order, validation, best weights, history and previews."""
 
+import contextlib
 import itertools
 import math
 import time
@@ -72,7 +73,7 @@ class Trainer:
         """
         limits = {"epochs": epochs, "steps": steps, "max_minutes": max_minutes, "batch_size": batch_size}
         for name, value in {**limits, "learning_rate": learning_rate}.items():
-            if value is not None and not value > 0:
+            if value is not None and not 0 < value < math.inf:
                 raise UsageError(f"{name} is {value}; expected a number above 0.")
         if epochs is None and steps is None and max_minutes is None:
             max_minutes = DEFAULT_MINUTES
@@ -155,29 +156,30 @@ class Trainer:
         weights: dict[str, Any] = {}
         logs: list[dict[str, float]] = []
         began = previewed = time.monotonic()
-        for tick in self._ticks(source, batch_size):
-            logs.append({k: float(v) for k, v in step(tick.batch, tick.share).items()})
-            loss = logs[-1]["loss"]
-            if not math.isfinite(loss):
-                raise DataError(
-                    f"The loss became {loss} at step {tick.step}; no weights were kept. "
-                    "Try a lower --learning-rate, and look for broken values in the data."
-                )
-            shown = f"epoch {tick.epoch + 1} · step {tick.step} · loss {loss:.4g}"
-            self.watcher.update(tick.share, f"{shown} · best {best['val_loss']:.4g}" if best else shown)
-            if not tick.epoch_ends:
-                continue
-            row = {"stage": stage, "epoch": tick.epoch + 1, "step": tick.step}
-            row |= {k: float(np.mean([entry[k] for entry in logs])) for k in logs[0]}
-            row |= {f"val_{k}": v for k, v in self._validate(validate, source, batch_size).items()}
-            row["seconds"] = round(time.monotonic() - began, 1)
-            rows.append(row)
-            logs = []
-            if row["val_loss"] < best.get("val_loss", math.inf):
-                best, weights = row, {k: m.get_weights() for k, m in models.items()}
-            draw = tick.epoch == 0 or tick.share >= 1 or time.monotonic() - previewed > PREVIEW_EVERY
-            self._record(row, draw=draw)
-            previewed = time.monotonic() if draw else previewed
+        with contextlib.closing(self.watcher):
+            for tick in self._ticks(source, batch_size):
+                logs.append({k: float(v) for k, v in step(tick.batch, tick.share).items()})
+                loss = logs[-1]["loss"]
+                if not math.isfinite(loss):
+                    raise DataError(
+                        f"The loss became {loss} at step {tick.step}; no weights were kept. "
+                        "Try a lower --learning-rate, and look for broken values in the data."
+                    )
+                shown = f"epoch {tick.epoch + 1} · step {tick.step} · loss {loss:.4g}"
+                self.watcher.update(tick.share, f"{shown} · best {best['val_loss']:.4g}" if best else shown)
+                if not tick.epoch_ends:
+                    continue
+                row = {"stage": stage, "epoch": tick.epoch + 1, "step": tick.step}
+                row |= {k: float(np.mean([entry[k] for entry in logs])) for k in logs[0]}
+                row |= {f"val_{k}": v for k, v in self._validate(validate, source, batch_size).items()}
+                row["seconds"] = round(time.monotonic() - began, 1)
+                rows.append(row)
+                logs = []
+                if row["val_loss"] < best.get("val_loss", math.inf):
+                    best, weights = row, {k: m.get_weights() for k, m in models.items()}
+                draw = tick.epoch == 0 or tick.share >= 1 or time.monotonic() - previewed > PREVIEW_EVERY
+                self._record(row, draw=draw)
+                previewed = time.monotonic() if draw else previewed
         if not best:
             raise DataError(
                 f"The validation loss was {rows[-1]['val_loss']} in every epoch; no weights were kept. "
@@ -185,7 +187,6 @@ class Trainer:
             )
         for name, model in models.items():
             model.set_weights(weights[name])
-        self.watcher.close()
         self.watcher.say(
             f"{self.watcher.title} · {rows[-1]['step']} steps in {time.monotonic() - began:.0f} s · "
             f"best validation loss {best['val_loss']:.4g} in epoch {best['epoch']} of {rows[-1]['epoch']}"
@@ -206,10 +207,10 @@ class Trainer:
         Yields:
             One batch after the other, in the order of (seed, epoch), until the budget is used.
         """
-        for tick in self._ticks(source, batch_size, epochs):
-            yield tick.batch
-            self.watcher.update(tick.share, f"{stage} · epoch {tick.epoch + 1} · step {tick.step}")
-        self.watcher.close()
+        with contextlib.closing(self.watcher):
+            for tick in self._ticks(source, batch_size, epochs):
+                yield tick.batch
+                self.watcher.update(tick.share, f"{stage} · epoch {tick.epoch + 1} · step {tick.step}")
 
     def _ticks(self, source: Source, batch_size: int, epochs: int | None = None) -> Iterator[Tick]:
         """Batches until the budget is used; there is at least one."""

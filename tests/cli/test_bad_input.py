@@ -90,7 +90,9 @@ class TestData:
         assert "no dataset of that name" in refused(2, *with_data("x" * 300)["train-ae"])
 
     def test_latents_are_no_frames(self, with_data, refused, runs):
-        assert refused(65, *with_data(runs / "z")["train-ae"]).startswith(f"The folder {runs / 'z'} holds no movie ")
+        assert refused(65, *with_data(runs / "z")["train-ae"]) == (
+            f"{runs / 'z'} holds latents; expected a video, or a folder of movies, of frames or of clips."
+        )
 
     def test_a_video_too_short_to_validate_on(self, with_data, refused, write_movie, tmp_path):
         film = write_movie("film.mp4", frames=3)
@@ -105,12 +107,8 @@ class TestData:
             "Windows of 50 latents were asked for; the longest training clip has 12. "
             "Ask for shorter windows with --length, or give longer clips."
         )
-        assert refused(2, *command, "--length", 1) == (
-            "length is 1 and stride 1; expected a length of 2 or more, a stride of 1 or more."
-        )
-        assert refused(2, *command, "--stride", 0) == (
-            "length is 12 and stride 0; expected a length of 2 or more, a stride of 1 or more."
-        )
+        assert refused(2, *command, "--length", 1) == "length is 1; expected windows of 2 items or more."
+        assert refused(2, *command, "--stride", 0) == "stride is 0; expected 1 item or more."
 
 
 class TestModels:
@@ -172,19 +170,18 @@ class TestPriming:
     @pytest.mark.parametrize(
         ("options", "asked"),
         [
-            (["--prime", 30], "Frames 0 to 30"),
-            (["--start", 5, "--prime", 8], "Frames 5 to 13"),
-            (["--start", 12], "Frames 12 to 13"),
-            (["--start", "1s", "--prime", 2], "Frames 25 to 27"),
-            (["--prime", "1s"], "Frames 0 to 25"),
-            (["--prime", 0], "Frames 0 to 0"),
+            (["--prime", 30], "--start 0 and --prime 30 need frames 0 to 29"),
+            (["--start", 5, "--prime", 8], "--start 5 and --prime 8 need frames 5 to 12"),
+            (["--start", 12], "--start 12 and --prime 1 need frames 12 to 12"),
+            (["--start", "1s", "--prime", 2], "--start 25 and --prime 2 need frames 25 to 26"),
+            (["--prime", "1s"], "--start 0 and --prime 25 need frames 0 to 24"),
         ],
     )
     def test_a_range_beyond_the_clip(self, options, asked, sample):
-        assert sample(*options) == (
-            f"{asked} of clip 0 were to prime the model; the clip has frames 0 to 12. "
-            "Choose --start and --prime inside it."
-        )
+        assert sample(*options) == f"{asked} of clip 0; it has 12 frames, 0 to 11. Choose a range inside it."
+
+    def test_no_frame_to_start_from(self, sample):
+        assert sample("--prime", 0) == "--prime is 0; expected 1 frame or more, for the model to start from."
 
     def test_a_clip_that_does_not_exist(self, sample):
         assert sample("--clip", 12) == "Clip 12 does not exist: moving-squares has clips 0 to 11."

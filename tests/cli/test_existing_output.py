@@ -53,3 +53,17 @@ def test_a_place_below_a_file(command, commands, refused, cli, tmp_path):
     line = commands(tmp_path / "notes" / "out")[command]
     assert str(tmp_path / "notes") in refused(cli(*line).code, *line)
     assert cli(*line).code in (2, 75)
+
+
+def test_an_output_that_holds_its_own_input(runs, refused):
+    line = ["train-lstm", runs / "z", runs / "lstm" / "encoder", runs / "lstm", "--overwrite"]
+    assert refused(2, *line) == (
+        f"{runs / 'lstm' / 'encoder'} lies inside {runs / 'lstm'}, which would be replaced. Choose another output."
+    )
+
+
+def test_the_current_folder(refused, runs, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert refused(2, "encode", *SQUARES, runs / "ae", ".") == (
+        ". is the current folder, which cannot be replaced. Name a folder to make."
+    )

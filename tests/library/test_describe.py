@@ -9,6 +9,7 @@ from latentseq.data import open_data
 from latentseq.describe import describe
 from latentseq.errors import DataError
 from latentseq.storage.artifact import copy_artifact, save_artifact
+from latentseq.storage.atomic import write_json
 from latentseq.storage.frames import write_clips
 from latentseq.storage.latents import write_latents
 from latentseq.training.watch import Watcher
@@ -108,3 +109,12 @@ def test_a_manifest_of_something_else(tmp_path):
     with pytest.raises(DataError) as caught:
         describe(tmp_path)
     assert str(tmp_path) in str(caught.value)
+
+
+def test_a_folder_of_runs_says_where_to_look(tmp_path):
+    write_json(tmp_path / "run.json", {})
+    for name in ("ae", "z"):
+        (tmp_path / name).mkdir()
+        write_json(tmp_path / name / {"ae": "artifact.json", "z": "manifest.json"}[name], {})
+    with pytest.raises(DataError, match=r" Look at ae and z in it\. Expected"):
+        describe(tmp_path)

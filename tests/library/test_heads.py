@@ -272,3 +272,10 @@ def test_a_head_that_needs_a_posterior_names_the_heads_that_do_not():
     check_posterior(KL(2), True)
     check_posterior(MSE(2), False)
     check_posterior(Mixture(2), False)
+
+
+@pytest.mark.parametrize("name", ["kl", "mixture"])
+def test_more_rows_leave_the_noise_of_the_first_as_it_is(name):
+    head = make_head(name, 3, 4)
+    few, many = (head.noise(np.random.default_rng(5), (b,), 0.7) for b in (2, 6))
+    np.testing.assert_array_equal(many[:2], few)

@@ -166,12 +166,13 @@ def test_the_mixture_loss_is_the_likelihood_in_standardised_units():
     assert float(model.network.compute_loss(x=batch, y_pred=made)) == pytest.approx(nats, rel=1e-4)
 
 
-def test_training_keeps_the_statistics_and_the_residual_of_validation():
+@pytest.mark.parametrize("free_steps", [0, 6])
+def test_training_keeps_the_statistics_and_the_one_step_residual_of_validation(free_steps):
     rng = np.random.default_rng(0)
     train = sines(0)
     train[..., 1] = 10 + 1e-3 * rng.normal(size=train.shape[:2])  # Hardly moves, so it is not blown up.
     held = train[:20] + 0.1 * rng.normal(size=train[:20].shape).astype(np.float32)
-    model = LSTM([2], layers=1, units=8, head="mse")
+    model = LSTM([2], layers=1, units=8, head="mse", free_steps=free_steps)
     model.fit(Source(Rows(mean=train), Rows(mean=held)), Trainer(steps=5))
     offset, scale, spread = (np.asarray(getattr(model.network, k)) for k in ("offset", "scale", "spread"))
     np.testing.assert_allclose(offset, train.mean((0, 1)), rtol=1e-4)

@@ -93,7 +93,7 @@ def test_nothing_there(tmp_path):
 
 def test_ranges_and_options(write_movie):
     path = str(write_movie("a.mp4", 10))
-    with pytest.raises(UsageError, match="Frames 5 to 11 were asked of clip 0, which has frames 0 to 10"):
+    with pytest.raises(UsageError, match="Frames 5 to 10 were asked of clip 0, which has 10 frames, 0 to 9"):
         Video(path).read(0, 5, 11)
     with pytest.raises(UsageError) as caught:
         Video(path, fit="zoom")

@@ -41,7 +41,7 @@ class Frames(Dataset):
             size: [height, width] of the frames in pixels, or the side of a square.
             fit: where the shape differs: 'crop' keeps the middle, 'pad' adds black borders, 'stretch' distorts.
             gray: one channel instead of three.
-            skip: keep every so-manieth image.
+            skip: keep every n-th image.
             fps: images a second, those skipped counted.
 
         Raises:

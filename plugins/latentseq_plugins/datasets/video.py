@@ -37,7 +37,7 @@ class Video(Dataset):
             size: [height, width] of the frames in pixels, or the side of a square.
             fit: where the shape differs: 'crop' keeps the middle, 'pad' adds black borders, 'stretch' distorts.
             gray: one channel instead of three.
-            skip: keep every so-manieth frame.
+            skip: keep every n-th frame.
 
         Raises:
             DataError: a movie cannot be read, or there is none.

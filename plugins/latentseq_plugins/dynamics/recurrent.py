@@ -51,7 +51,7 @@ class RecurrentNetwork(keras.Model):
             head: what the outputs mean.
             latent_shape: of one item.
             state_shapes: of all layers' states, in order, two a layer.
-            dropout: share of each layer's output that is left out in training.
+            dropout: share of each layer's output that is left out in training, but in free steps.
             residual: predict the difference to the last item.
             free_steps: items at the end of a training window that it has to reach on its own.
             seed: of dropout.
@@ -325,9 +325,10 @@ class RecurrentDynamics(KerasPlugin, Dynamics):
         """Root mean square of the one-step residual on validation windows, standardised; (*latent_shape)."""
         squares, n = np.zeros(()), 0
         for batch in validation_batches(windows, 32):
-            made = self.network.predict_on_batch(batch)
-            drawn = self.network.head.distribution(made["outputs"], made["base"], 1.0).mean()
-            error = ops.convert_to_numpy(drawn) - made["mean"]
+            # Through observe: in training the last items are reached in a rollout.
+            z, streams = batch["mean"], {name: batch[name][:, :-1] for name in self.conditions}
+            forecast, _ = self.observe(Latents(z[:, :-1]), conditions=streams)
+            error = (forecast.mean - z[:, 1:]) / ops.convert_to_numpy(self.network.scale)
             squares, n = squares + np.square(error).sum((0, 1)), n + error.shape[0] * error.shape[1]
         return np.maximum(np.sqrt(squares / n), MIN_SPREAD)
 

@@ -1,0 +1,49 @@
+"""What a run draws of itself."""
+
+import io
+
+import numpy as np
+from honest_plugins import HonestDynamics, HonestEncoder
+from PIL import Image
+
+from latentseq.arrays import Clip
+from latentseq.previews import reconstructions, rollouts
+from latentseq.protocols import Dataset
+from latentseq.storage.latents import LatentFolder, write_latents
+from latentseq.training.watch import Watcher
+
+
+class TwoClips(Dataset):
+    """Two clips of random frames: the last tenth of the first is no frame at all."""
+
+    name, description = "two-clips", "Random frames."
+    frame_shape = (8, 8, 1)
+    lengths = np.array([4, 40])
+
+    def read(self, i, start=0, stop=None):
+        frames = np.random.default_rng(i).integers(0, 256, (self.lengths[i], 8, 8, 1), np.uint8)
+        return Clip(frames[start:stop], {})
+
+
+def size(png):
+    return Image.open(io.BytesIO(png)).size
+
+
+def test_clips_too_short_to_hold_anything_out_do_not_stop_a_preview(tmp_path):
+    data, encoder = TwoClips(), HonestEncoder((8, 8, 1))
+    write_latents(data, encoder, "f" * 64, tmp_path / "z", Watcher(quiet=True))
+    folder = LatentFolder(tmp_path / "z")
+    width, height = size(rollouts(HonestDynamics((4,)), encoder, folder))
+    assert width > height > 100
+    assert size(reconstructions(encoder, data))[1] > 100
+
+
+def test_latents_of_many_short_clips_are_those_of_each(tmp_path):
+    data, encoder = TwoClips(), HonestEncoder((8, 8, 1))
+    data.lengths = np.array([3, 300, 1, 257, 2])
+    write_latents(data, encoder, "f" * 64, tmp_path / "z", Watcher(quiet=True))
+    folder = LatentFolder(tmp_path / "z")
+    assert folder.lengths.tolist() == data.lengths.tolist()
+    for i, length in enumerate(data.lengths):
+        mean = encoder.encode(data.read(i).frames).mean
+        np.testing.assert_allclose(folder.read(i, 0, length)["mean"], mean, atol=1e-5)
