@@ -47,7 +47,7 @@ class ShardWriter:
             self._flush()
 
     def end_clip(self, length: int, **about: Any) -> None:
-        """Say that the last ``length`` rows are one clip, and what is known of it."""
+        """Say that the next ``length`` rows after the last clip are one clip, and what is known of it."""
         if self.clips and {**self.clips[-1], "count": 0} == {"count": 0, "length": length, **about}:
             self.clips[-1]["count"] += 1
         else:
@@ -63,7 +63,7 @@ class ShardWriter:
             return
         buffer, name = io.BytesIO(), f"shard-{len(self.shards):05d}.h5"
         arrays = {key: np.concatenate([part[key] for part in self._parts]) for key in self._parts[0]}
-        with h5py.File(buffer, "w", track_order=True) as file:
+        with h5py.File(buffer, "w") as file:  # Not in the order of creation: that would keep the time of it too.
             for key, array in arrays.items():
                 file.create_dataset(key, data=array, track_times=False)
         digest = write_bytes(self.folder / name, buffer.getvalue())

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -170,6 +171,16 @@ def test_progress_is_told(tmp_path):
 def test_the_same_data_gives_the_same_bytes(folder, tmp_path, tree):
     write_clips(Noise(), tmp_path / "again", Told())
     assert tree(tmp_path / "again") == tree(folder)
+
+
+def test_the_same_data_gives_the_same_bytes_at_another_time(tmp_path):
+    for name in ("a", "b"):
+        writer = ShardWriter(tmp_path / name)
+        writer.add({"mean": np.zeros((2, 3), np.float32), "log_var": np.ones((2, 3), np.float32)})
+        writer.close(format="test")
+        time.sleep(1.1)  # HDF5 keeps times in whole seconds.
+    first, second = ((tmp_path / name / "shard-00000.h5").read_bytes() for name in ("a", "b"))
+    assert first == second
 
 
 def test_the_fingerprint_is_of_the_content(folder, tmp_path):
