@@ -321,13 +321,33 @@ class Predictor(Plugin):
         Raises:
             UsageError: steps or samples below 1.
         """
-        if steps < 1 or samples < 1:
-            raise UsageError(f"steps is {steps} and samples {samples}; expected 1 or more of each.")
         conditions, t = conditions or {}, frames.shape[1]
         _, state = self.observe(frames, conditions={k: v[:, :t] for k, v in conditions.items()})
+        later = {k: v[:, t:] for k, v in conditions.items()}
+        return self.futures(state, steps, samples=samples, seed=seed, temperature=temperature, conditions=later)
+
+    @typing.final
+    def futures(
+        self,
+        state: State,
+        steps: int,
+        *,
+        samples: int = 1,
+        seed: int = 0,
+        temperature: float = 1.0,
+        conditions: Mapping[str, np.ndarray] | None = None,
+    ) -> np.ndarray:
+        """Futures from an observed state; as ``predict``, with ``conditions`` (b, steps, f) of the future alone.
+
+        Raises:
+            UsageError: steps or samples below 1.
+        """
+        if steps < 1 or samples < 1:
+            raise UsageError(f"steps is {steps} and samples {samples}; expected 1 or more of each.")
+        b = len(next(iter(state.values())))
         state = {k: np.repeat(v, samples, axis=0) for k, v in state.items()}
-        future = {k: np.repeat(v[:, t:], samples, axis=0) for k, v in conditions.items()}
-        chunks, done, at_once = [], 0, max(1, 4096 // (len(frames) * samples))
+        future = {k: np.repeat(v, samples, axis=0) for k, v in (conditions or {}).items()}
+        chunks, done, at_once = [], 0, max(1, 4096 // (b * samples))
         while done < steps:
             n = min(at_once, steps - done)
             part = {k: v[:, done : done + n] for k, v in future.items()}
@@ -335,4 +355,4 @@ class Predictor(Plugin):
             chunks.append(chunk)
             done += n
         out = np.concatenate(chunks, axis=1)
-        return out.reshape(len(frames), samples, *out.shape[1:])
+        return out.reshape(b, samples, *out.shape[1:])

@@ -69,10 +69,9 @@ def continue_clip(
     """
     truth = to_float(clip.frames)
     streams = {name: clip.streams[name][None, : prime + steps] for name in predictor.conditions}
-    one_step, _ = predictor.observe(truth[None, :prime], conditions={k: v[:, :prime] for k, v in streams.items()})
-    futures = predictor.predict(
-        truth[None, :prime], steps, samples=samples, seed=seed, temperature=temperature, conditions=streams
-    )
+    known, later = ({k: v[:, part] for k, v in streams.items()} for part in (slice(prime), slice(prime, None)))
+    one_step, state = predictor.observe(truth[None, :prime], conditions=known)
+    futures = predictor.futures(state, steps, samples=samples, seed=seed, temperature=temperature, conditions=later)
     return Continuation(truth, predictor.reconstruct(truth[None])[0], one_step[0, :-1], futures[0])
 
 

@@ -50,10 +50,7 @@ def write_bytes(path: Path, data: bytes) -> str:
         _discard(temporary)
         if not isinstance(cause, OSError) or cause.errno not in _NOT_NOW:
             raise
-        raise TryAgainError(
-            f"{path} ({len(data)} bytes) could not be written: {cause.strerror}. What was there before is "
-            "untouched; make room or choose another folder, then run the same command again."
-        ) from cause
+        raise _try_again(f"{path} ({len(data)} bytes)", cause) from cause
     return hashlib.sha256(data).hexdigest()
 
 
@@ -107,10 +104,7 @@ def output_folder(path: Path, marker: str, *, overwrite: bool = False) -> Iterat
     except OSError as cause:
         if cause.errno not in _NOT_NOW:
             raise
-        raise TryAgainError(
-            f"{path} could not be written: {cause.strerror}. What was there before is untouched; make room or choose "
-            "another folder, then run the same command again."
-        ) from cause
+        raise _try_again(str(path), cause) from cause
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -150,10 +144,7 @@ def run_folder(path: Path, marker: str, *, overwrite: bool = False) -> Iterator[
         if old.exists():
             old.replace(path)
         if isinstance(cause, OSError) and cause.errno in _NOT_NOW:
-            raise TryAgainError(
-                f"{path} could not be written: {cause.strerror}. What was there before is untouched; make room or "
-                "choose another folder, then run the same command again."
-            ) from cause
+            raise _try_again(str(path), cause) from cause
         raise
     shutil.rmtree(old, ignore_errors=True)
 
@@ -205,3 +196,10 @@ def _swap_in(work: Path, path: Path) -> None:
 def _discard(path: Path) -> None:
     with contextlib.suppress(OSError):  # The error that brought us here is the one worth telling.
         path.unlink(missing_ok=True)
+
+
+def _try_again(what: str, cause: OSError) -> TryAgainError:
+    return TryAgainError(
+        f"{what} could not be written: {cause.strerror}. What was there before is untouched; make room or choose "
+        "another folder, then run the same command again."
+    )

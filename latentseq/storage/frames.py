@@ -82,12 +82,12 @@ def write_clips(dataset: Dataset, folder: Path, progress: Progress) -> None:
     writer = ShardWriter(folder)
     done, total = 0, int(dataset.lengths.sum())
     with contextlib.closing(progress):
-        for i, length in enumerate(dataset.lengths.tolist()):
+        for i in range(len(dataset.lengths)):
             for clip in read_in_chunks(dataset, i):
                 writer.add({"frames": clip.frames, **clip.streams})
                 done += len(clip.frames)
                 progress.update(done / total, f"{done} of {total} frames")
-            writer.end_clip(length, split=None if dataset.split is None else str(dataset.split[i]))
+    end_clips(writer, dataset)
     writer.close(
         format=FORMAT,
         frame_shape=list(dataset.frame_shape),
@@ -95,6 +95,12 @@ def write_clips(dataset: Dataset, folder: Path, progress: Progress) -> None:
         streams=dict(dataset.streams),
         source={"dataset": dataset.name, "config": dataset.get_config()},
     )
+
+
+def end_clips(writer: ShardWriter, dataset: Dataset) -> None:
+    """Say of the rows written which are the clips of a dataset, and of which split."""
+    for i, length in enumerate(dataset.lengths.tolist()):
+        writer.end_clip(length, split=None if dataset.split is None else str(dataset.split[i]))
 
 
 def read_in_chunks(dataset: Dataset, i: int) -> Iterator[Clip]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from latentseq.arrays import Clip, to_float
 from latentseq.protocols import Dataset, Encoder, Progress
-from latentseq.storage.frames import CHUNK, read_in_chunks
+from latentseq.storage.frames import CHUNK, end_clips, read_in_chunks
 from latentseq.storage.shards import MANIFEST, ShardReader, ShardWriter, require_keys
 
 FORMAT = "latentseq-latents/1"
@@ -87,8 +87,7 @@ def write_latents(dataset: Dataset, encoder: Encoder, fingerprint: str, folder: 
             writer.add({**arrays, **streams})
             done += len(latents.mean)
             progress.update(done / total, f"{done} of {total} frames")
-    for i, length in enumerate(dataset.lengths.tolist()):
-        writer.end_clip(length, split=None if dataset.split is None else str(dataset.split[i]))
+    end_clips(writer, dataset)
     writer.close(
         format=FORMAT,
         latent_shape=list(encoder.latent_shape),
