@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from latentseq.arrays import Batch, Clip, Latents, State
     from latentseq.data import open_data
+    from latentseq.exporting import export, preview
+    from latentseq.ingestion.run import ingest
     from latentseq.protocols import (
         Dataset,
         Decoder,
@@ -21,7 +23,9 @@ if TYPE_CHECKING:
         Source,
         Windows,
     )
+    from latentseq.recording import record
     from latentseq.sampling import sample
+    from latentseq.verification import verify
     from latentseq.workflow import encode, load_predictor, train_ae, train_lstm
 
 __version__ = "0.1.0"
@@ -44,7 +48,12 @@ _HOME = {
         "latentseq.protocols",
     ),
     "open_data": "latentseq.data",
+    "export": "latentseq.exporting",
+    "ingest": "latentseq.ingestion.run",
+    "preview": "latentseq.exporting",
+    "record": "latentseq.recording",
     "sample": "latentseq.sampling",
+    "verify": "latentseq.verification",
     **dict.fromkeys(("encode", "load_predictor", "train_ae", "train_lstm"), "latentseq.workflow"),
 }
 
@@ -64,11 +73,16 @@ __all__ = [
     "State",
     "Windows",
     "encode",
+    "export",
+    "ingest",
     "load_predictor",
     "open_data",
+    "preview",
+    "record",
     "sample",
     "train_ae",
     "train_lstm",
+    "verify",
 ]
 
 

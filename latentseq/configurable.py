@@ -5,7 +5,7 @@ import math
 import types
 import typing
 from abc import ABC
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -41,11 +41,7 @@ class Configurable(ABC):
             UsageError: a keyword that does not exist, is missing, or has a value of another type.
         """
         cls.check_keywords(config)
-        hints = typing.get_type_hints(cls.__init__)
-        for key, value in config.items():
-            if key in hints and not _fits(value, hints[key]):
-                wanted = inspect.formatannotation(hints[key])
-                raise UsageError(f"{cls.name}: option {key} is {value!r}; expected {wanted}.")
+        check_types(cls.name, cls.__init__, config)
         return cls(**config)
 
     @classmethod
@@ -56,14 +52,37 @@ class Configurable(ABC):
             UsageError: a keyword that does not exist or is missing.
         """
         keywords, given = cls.keywords(), list(config)
-        for key in given:
-            if key not in keywords:
-                raise UsageError(
-                    f"{cls.name} has no option {key!r}. {did_you_mean(key, keywords)}Its options: {listed(keywords)}."
-                )
+        check_names(cls.name, keywords, given)
         missing = [k for k, p in keywords.items() if p.default is p.empty and k not in given]
         if missing:
             raise UsageError(f"{cls.name} needs the option {listed(missing)}; none was given.")
+
+
+def check_names(name: str, keywords: Iterable[str], given: Iterable[str]) -> None:
+    """Refuse keywords that something does not take.
+
+    Raises:
+        UsageError: naming the one that was probably meant.
+    """
+    keywords = list(keywords)
+    for key in given:
+        if key not in keywords:
+            raise UsageError(
+                f"{name} has no option {key!r}. {did_you_mean(key, keywords)}Its options: {listed(keywords)}."
+            )
+
+
+def check_types(name: str, function: Callable[..., Any], given: Mapping[str, Any]) -> None:
+    """Refuse values of another type than a function is annotated with.
+
+    Raises:
+        UsageError: a value does not fit.
+    """
+    hints = typing.get_type_hints(function)
+    for key, value in given.items():
+        if key in hints and not _fits(value, hints[key]):
+            wanted = inspect.formatannotation(hints[key])
+            raise UsageError(f"{name}: option {key} is {value!r}; expected {wanted}.")
 
 
 def _plain(value: Any) -> Any:

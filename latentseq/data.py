@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from latentseq import registry
+from latentseq.crops import Crops
 from latentseq.errors import DataError, UsageError, did_you_mean, listed
-from latentseq.media.images import is_image
 from latentseq.media.preprocessing import Preprocessing
-from latentseq.media.video import is_video
 from latentseq.protocols import Dataset
 from latentseq.storage.artifact import ARTIFACT
 from latentseq.storage.frames import FORMAT, ClipFolder
@@ -27,24 +26,41 @@ def open_data(
 
     Args:
         data: a folder of clips, a video, a folder of movies or of frames; or a name such as ``moving-digits``.
-        options: the dataset's keywords.
+        options: the dataset's keywords; with ``crop``, also those of ``Crops``, and windows are drawn from it.
         preprocessing: how frames are prepared where they are decoded from files; 64 x 64, in colour, where None.
 
     Raises:
         UsageError: no such path and no such dataset, or an option that does not fit.
         DataError: what is there cannot be used.
     """
-    path, options = Path(data), dict(options or {})
-    if not os.path.exists(path):  # noqa: PTH110  # A name that no file can have is an error to pathlib.
-        return _by_name(str(data), options)
-    if (path / ARTIFACT).is_file() or folder_format(path) == LATENTS:
-        what = "latents" if folder_format(path) == LATENTS else "a trained model"
+    options = dict(options or {})
+    own = [key for key in Crops.options() if key in options] if "crop" in options else []
+    cropping = {key: options.pop(key) for key in own}
+    if is_footage(data):
+        prepared = (preprocessing or Preprocessing.of(DEFAULT_SIZE)).to_json()
+        plugin = registry.load("datasets", "files")
+        dataset = plugin.from_config({"path": str(data), **prepared, **options})
+    elif os.path.exists(data):  # noqa: PTH110  # A name that no file can have is an error to pathlib.
+        dataset = ClipFolder.from_config({"path": str(data), **options})
+    else:
+        dataset = _by_name(str(data), options)
+    return Crops.from_config({"dataset": dataset, **cropping}) if cropping else dataset
+
+
+def is_footage(data: str | Path) -> bool:
+    """Whether DATA is files to be decoded, rather than a folder of clips or the name of a dataset.
+
+    Raises:
+        DataError: it is a folder of latents or a trained model.
+    """
+    path = Path(data)
+    if not os.path.exists(path):  # noqa: PTH110
+        return False
+    holds = folder_format(path)
+    if (path / ARTIFACT).is_file() or holds == LATENTS:
+        what = "latents" if holds == LATENTS else "a trained model"
         raise DataError(f"{path} holds {what}; expected a video, or a folder of movies, of frames or of clips.")
-    if folder_format(path) == FORMAT:
-        return ClipFolder.from_config({"path": str(path), **options})
-    prepared = (preprocessing or Preprocessing.of(DEFAULT_SIZE)).to_json()
-    plugin = registry.load("datasets", _kind(path))
-    return plugin.from_config({"path": str(path), **prepared, **options})
+    return holds != FORMAT
 
 
 def check_frame_shape(dataset: Dataset, wanted: tuple[int, ...], whose: str) -> None:
@@ -101,22 +117,6 @@ def _by_name(name: str, options: dict[str, Any]) -> Dataset:
     raise UsageError(
         f"There is no file or folder {name!r}, and no dataset of that name. {did_you_mean(name, known)}"
         f"Expected a video, a folder of movies, frames or clips, or one of {listed(known)}."
-    )
-
-
-def _kind(path: Path) -> str:
-    """Which dataset reads a path: by what the files in it are called."""
-    if not path.is_dir():
-        return "video"
-    parts = ((p, p.relative_to(path).parts) for p in path.rglob("*"))
-    files = [p for p, names in parts if not any(name.startswith(".") for name in names)]
-    if any(is_video(p) for p in files):
-        return "video"
-    if any(is_image(p) for p in files):
-        return "frames"
-    raise DataError(
-        f"The folder {path} holds no movie and no image (of {len(files)} files and folders in it). "
-        "Expected movies such as .mp4, or images such as frame1.png."
     )
 
 

@@ -1,6 +1,7 @@
 """What a folder holds, in words."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,9 @@ from latentseq.errors import DataError, listed
 from latentseq.storage.artifact import ARTIFACT, read_artifact
 from latentseq.storage.atomic import RUN, read_json
 from latentseq.storage.shards import MANIFEST, require_keys
+
+LINES = 20
+"""Of a list that may be long, told at most."""
 
 
 def describe(path: str | Path) -> dict[str, str]:
@@ -78,7 +82,23 @@ def _rows(folder: Path) -> dict[str, str]:
         rows["encoder"] = f"{manifest['encoder'][:12]}…"
     if "source" in manifest:
         rows["source"] = json.dumps(manifest["source"])
+    if manifest.get("sources"):
+        rows["sources"] = _lines(_source(each) for each in manifest["sources"])
+    if manifest.get("skipped"):
+        rows["skipped"] = _lines(f"{each['path']}: {each['reason']}" for each in manifest["skipped"])
     return rows
+
+
+def _source(source: dict[str, Any]) -> str:
+    kind = ", ".join(filter(None, [source["kind"], source["detail"]]))
+    frames = f"{source['frames']} frames at {source['fps']:.6g} a second"
+    return f"{source['path']}: {kind}, {frames}, {source['sha256'][:12]}…"
+
+
+def _lines(told: Iterable[str]) -> str:
+    lines = list(told)
+    rest = [f"and {len(lines) - LINES} more"] if len(lines) > LINES else []
+    return "\n".join(lines[:LINES] + rest)
 
 
 def _pairs(values: dict[str, Any]) -> str:

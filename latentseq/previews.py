@@ -6,8 +6,8 @@ from latentseq.arrays import Latents, to_float
 from latentseq.media.picture import Row, sheet
 from latentseq.media.writers import encode_png
 from latentseq.protocols import Dataset, Dynamics, Encoder
+from latentseq.splits import split_ranges
 from latentseq.storage.latents import LatentFolder
-from latentseq.training.batches import split_ranges
 
 FRAMES = 8
 STEPS = 20

@@ -1,19 +1,26 @@
 """What users call to train: an encoder, its latents, dynamics on them. Each is a command of the CLI."""
 
+import inspect
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from latentseq import registry
-from latentseq.data import DEFAULT_SIZE, check_frame_shape, check_seed, open_data, parse_size
+from latentseq.configurable import check_names, check_types
+from latentseq.crops import Crops
+from latentseq.data import check_frame_shape, check_seed, is_footage, open_data
 from latentseq.errors import DataError, UsageError, listed
+from latentseq.ingestion.plan import Plan
+from latentseq.ingestion.report import summary
+from latentseq.ingestion.run import make_clips, plan_clips
 from latentseq.latent_predictor import LatentPredictor
 from latentseq.media.preprocessing import Preprocessing
 from latentseq.previews import reconstructions, rollouts
 from latentseq.protocols import Dataset, Dynamics, Encoder, History, Predictor
 from latentseq.storage.artifact import Artifact, copy_artifact, read_artifact, save_artifact
 from latentseq.storage.atomic import RUN, check_free, output_folder, run_folder, write_json
-from latentseq.storage.frames import ClipFolder, write_clips
+from latentseq.storage.frames import ClipFolder
 from latentseq.storage.latents import FORMAT as LATENTS
 from latentseq.storage.latents import LatentFolder, write_latents
 from latentseq.storage.shards import MANIFEST, folder_format
@@ -32,6 +39,7 @@ def train_ae(
     size: str | int | None = None,
     fit: str = "crop",
     gray: bool = False,
+    fps: float | None = None,
     skip: int = 1,
     epochs: int | None = None,
     steps: int | None = None,
@@ -45,14 +53,15 @@ def train_ae(
     """Train an encoder on frames.
 
     Args:
-        data: DATA; a video or a folder is decoded once into OUT/cache.
+        data: DATA; a video or a folder of them is decoded once into OUT/cache, as ``ingest`` does.
         out: folder of the run.
         encoder: registered name.
         options: the encoder's keywords.
-        data_options: the dataset's keywords.
+        data_options: the dataset's keywords; those of ``ingest`` where files are decoded.
         size: of the frames that are decoded from files, ``64`` or ``48x64`` (h x w); 64 where None.
         fit: crop, pad or stretch.
         gray: one channel.
+        fps: frames a second, by presentation time.
         skip: keep every n-th frame.
         epochs: budget in epochs.
         steps: budget in batches.
@@ -72,20 +81,22 @@ def train_ae(
     asked, out = dict(locals()), Path(out)
     check_seed(seed)
     _check_out(out, RUN, overwrite, data)
-    preprocessing = None
-    if size is not None or (fit, gray, skip) != ("crop", False, 1):
-        preprocessing = Preprocessing(parse_size(size or DEFAULT_SIZE), fit, gray, skip)
-    dataset = open_data(data, options=data_options, preprocessing=preprocessing)
-    made, fingerprint = dataset.get_config(), dataset.fingerprint()
-    if preprocessing and "fit" not in made:
-        given = {"--size": size is not None, "--fit": fit != "crop", "--gray": gray, "--skip": skip != 1}
-        raise UsageError(
-            f"{listed(k for k, v in given.items() if v)} is about decoding files, and {dataset.name} is not decoded. "
-            "Leave it out; a dataset has options of its own, given by --data-set."
-        )
-    if isinstance(dataset, ClipFolder):
-        made = dataset.about()["source"]["config"]
-    plugin: Encoder = build("encoders", encoder, options, input_shape=list(dataset.frame_shape), seed=seed)
+    decoding = {"size": size, "fit": fit, "gray": gray, "fps": fps, "skip": skip}
+    defaults = {"size": None, "fit": "crop", "gray": False, "fps": None, "skip": 1}
+    given = {key: value for key, value in decoding.items() if value != defaults[key]}
+    plan, dataset = None, None
+    if is_footage(data):
+        plan = _decoding(data, out, {**given, **(data_options or {})})
+        frame_shape = plan.frame_shape
+    else:
+        dataset = open_data(data, options=data_options)
+        frame_shape = dataset.frame_shape
+        if given:
+            raise UsageError(
+                f"{listed(f'--{key}' for key in given)} is about decoding files, and {dataset.name} is not decoded. "
+                "Leave it out; a dataset has options of its own, given by --data-set."
+            )
+    plugin: Encoder = build("encoders", encoder, options, input_shape=list(frame_shape), seed=seed)
     trainer = Trainer(
         out,
         epochs=epochs,
@@ -98,18 +109,22 @@ def train_ae(
     )
     with run_folder(out, RUN, overwrite=overwrite) as folder:
         write_json(folder / RUN, {"command": "train-ae", "asked": _plain(asked)})
-        if dataset.slow:
-            write_clips(dataset, folder / "cache", Watcher("decode", quiet=quiet))
+        if dataset is None:
+            assert plan is not None  # One of the two it is.
+            watcher = Watcher("decode", quiet=quiet)
+            make_clips(plan, folder / "cache", os.cpu_count() or 1, watcher)
             dataset = ClipFolder(str(folder / "cache"))
+            if dataset.about()["skipped"]:
+                for line in summary(dataset.about(), plan):
+                    watcher.say(line)
         trainer.preview = lambda: reconstructions(plugin, dataset)
         history = plugin.fit(frame_source(dataset), trainer)
-        h, w, c = dataset.frame_shape
         save_artifact(
             plugin,
             "encoders",
             folder,
-            preprocessing=Preprocessing((h, w), made.get("fit", fit), c == 1, made.get("skip", skip)).to_json(),
-            training={"data": fingerprint, "seed": seed, "best": _result(history)},
+            preprocessing=_preprocessing(dataset).to_json(),
+            training={"data": dataset.fingerprint(), "seed": seed, "best": _result(history)},
         )
     return out
 
@@ -286,6 +301,22 @@ def _check_out(out: Path, marker: str, overwrite: bool, *inputs: str | Path) -> 
     for given in inputs:
         if out.exists() and Path(given).resolve().is_relative_to(out.resolve()):
             raise UsageError(f"{given} lies inside {out}, which would be replaced. Choose another output.")
+
+
+def _decoding(data: str | Path, out: Path, options: Mapping[str, Any]) -> Plan:
+    """The plan of decoding files into the cache of a run."""
+    keywords = inspect.signature(plan_clips).parameters.values()
+    check_names("ingest", [each.name for each in keywords if each.kind is each.KEYWORD_ONLY], options)
+    check_types("ingest", plan_clips, options)
+    return plan_clips([data], out, os.cpu_count() or 1, **options)
+
+
+def _preprocessing(dataset: Dataset) -> Preprocessing:
+    """How files are to be decoded to look like a dataset's frames."""
+    whole = dataset.dataset if isinstance(dataset, Crops) else dataset
+    made = whole.about()["source"]["config"] if isinstance(whole, ClipFolder) else {}
+    h, w, c = dataset.frame_shape
+    return Preprocessing((h, w), made.get("fit", "crop"), c == 1, made.get("skip", 1), made.get("fps"))
 
 
 def _prepared(data: str | Path, options: Mapping[str, Any] | None, artifact: Artifact) -> Dataset:

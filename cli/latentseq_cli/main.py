@@ -12,7 +12,20 @@ from typer.exceptions import TyperException
 from latentseq.errors import LatentseqError
 from latentseq_cli.quiet import silence_native_logs
 
-COMMANDS = ("demo", "train-ae", "encode", "train-lstm", "sample", "plugins", "show")
+COMMANDS = (
+    "demo",
+    "ingest",
+    "train-ae",
+    "encode",
+    "train-lstm",
+    "sample",
+    "record",
+    "export",
+    "preview",
+    "verify",
+    "plugins",
+    "show",
+)
 """In the order of ``--help``; each is the module and the function of that name, with an underscore for the hyphen."""
 
 app = typer.Typer(

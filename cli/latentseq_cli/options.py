@@ -16,6 +16,12 @@ DataSet = Annotated[
     list[str] | None,
     typer.Option("--data-set", metavar="KEY=VALUE", help="An option of the dataset; a JSON value. May be repeated."),
 ]
+EnvOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--env-option", metavar="KEY=VALUE", help="An option of the environment; a JSON value. May be repeated."
+    ),
+]
 Epochs = Annotated[int | None, typer.Option(help="Train for so many epochs.")]
 Steps = Annotated[int | None, typer.Option(help="Train for so many batches.")]
 MaxMinutes = Annotated[

@@ -1,5 +1,6 @@
 """latentseq show"""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -10,13 +11,19 @@ EXAMPLE = "Example: `latentseq show runs/lstm`"
 
 def command(path: Annotated[Path, typer.Argument(help="A run folder, or a folder of clips or latents.")]) -> None:
     """Say what a folder holds."""
+    from latentseq.describe import describe
+
+    print_rows(describe(path))
+
+
+def print_rows(rows: Mapping[str, str]) -> None:
+    """Names and values, a row each."""
     from rich.table import Table
     from rich.text import Text
 
-    from latentseq.describe import describe
     from latentseq_cli.tables import console
 
     table = Table(box=None, show_header=False, pad_edge=False)
-    for name, value in describe(path).items():
+    for name, value in rows.items():
         table.add_row(Text(name, "bold"), Text(value))  # As text: a film may be called [red].mp4.
     console(highlight=False).print(table)

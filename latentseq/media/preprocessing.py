@@ -11,6 +11,7 @@ from latentseq.errors import DataError, UsageError
 
 FITS = ("crop", "pad", "stretch")
 MAX_SIDE = 8192
+MAX_FPS = 1000
 MAX_PIXELS = 50_000_000
 """Of one picture before it is made smaller: 8K video has 33 million, and a decoder needs several bytes for each."""
 
@@ -24,12 +25,14 @@ class Preprocessing:
         fit: where the shape differs: ``crop`` keeps the middle, ``pad`` adds black borders, ``stretch`` distorts.
         gray: one channel instead of three.
         skip: keep every n-th frame; 1 keeps all.
+        fps: frames a second, by presentation time and before ``skip``; None leaves them as they are.
     """
 
     size: tuple[int, int]
     fit: str = "crop"
     gray: bool = False
     skip: int = 1
+    fps: float | None = None
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -48,16 +51,20 @@ class Preprocessing:
             raise UsageError(f"Option gray is {self.gray!r}; expected true or false.")
         if not _is_int(self.skip) or self.skip < 1:
             raise UsageError(f"Option skip is {self.skip!r}; expected 1 to keep every frame, 3 to keep every third.")
+        if self.fps is not None and not 0 < self.fps <= MAX_FPS:
+            raise UsageError(f"Option fps is {self.fps!r}; expected frames a second, above 0 and at most {MAX_FPS}.")
 
     @classmethod
-    def of(cls, size: int | Sequence[int], fit: str = "crop", gray: bool = False, skip: int = 1) -> Self:
+    def of(
+        cls, size: int | Sequence[int], fit: str = "crop", gray: bool = False, skip: int = 1, fps: float | None = None
+    ) -> Self:
         """From the options as they are given, where one number is the side of a square.
 
         Raises:
             UsageError: a value that is out of range.
         """
         h, *rest = [size, size] if isinstance(size, int) else size or [0]
-        return cls((h, *rest), fit, gray, skip)  # type: ignore[arg-type]  # Checked on construction.
+        return cls((h, *rest), fit, gray, skip, fps)  # type: ignore[arg-type]  # Checked on construction.
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
@@ -68,22 +75,18 @@ class Preprocessing:
             UsageError: a value that is out of range.
         """
         try:
-            return cls.of(*(value[key] for key in ("size", "fit", "gray", "skip")))
+            return cls.of(*(value[key] for key in ("size", "fit", "gray", "skip", "fps")))
         except KeyError as missing:
             raise DataError(f"The preprocessing {dict(value)!r} cannot be used: {missing} is missing.") from missing
 
     def to_json(self) -> dict[str, Any]:
         """The options as JSON types."""
-        return {"size": list(self.size), "fit": self.fit, "gray": self.gray, "skip": self.skip}
+        return {"size": list(self.size), "fit": self.fit, "gray": self.gray, "skip": self.skip, "fps": self.fps}
 
     @property
     def frame_shape(self) -> tuple[int, int, int]:
         """(h, w, c) of the frames."""
         return (*self.size, 1 if self.gray else 3)
-
-    def kept(self, frames: int) -> int:
-        """How many of so many frames are kept: the first, and every ``skip``-th after it."""
-        return -(-frames // self.skip)
 
     def scaled(self, height: int, width: int) -> tuple[int, int]:
         """(h, w) to scale a picture to before ``place``: it covers the frame, lies inside it, or is as large."""

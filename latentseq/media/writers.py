@@ -1,19 +1,20 @@
-"""Rows of video written to a file: what is written follows from the suffix.
+"""Labelled rows of video, or plain frames, written to a file: what is written follows from the suffix.
 
 ``.mp4``, ``.gif`` and ``.webp`` are the animation, ``.png`` the contact sheet, ``.npz`` the arrays. A closed set,
-in one file. Everything is encoded in memory first, so a file is there whole or not at all, and the same input
-gives the same bytes.
+in one file. Rows are encoded in memory first, so a file is there whole or not at all; plain frames go into a folder
+that their writer puts in its place when it is whole. The same input gives the same bytes.
 """
 
 import io
 import math
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
+from functools import partial
 from itertools import islice, pairwise
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import IO, Any, Literal, NamedTuple, TypeAlias
 
 import av
 import numpy as np
@@ -34,9 +35,6 @@ class _Content(NamedTuple):
     border_at: int | None
     fps: float
     arrays: Mapping[str, np.ndarray]
-
-    def moments(self) -> Iterator[np.ndarray]:
-        return moments(self.rows, border_at=self.border_at)
 
 
 def suffixes() -> tuple[str, ...]:
@@ -87,6 +85,22 @@ def write(
     return atomic.write_bytes(path, _ENCODERS[suffix](_Content(rows, border_at, fps, arrays)))
 
 
+def write_frames(path: Path, chunks: Callable[[], Iterable[np.ndarray]], *, count: int, fps: float) -> None:
+    """Write plain frames as a video: no label, no border, not enlarged.
+
+    An MP4 takes as much memory as a chunk; a GIF and a WebP hold all of the clip, in one and in three bytes a pixel.
+
+    Args:
+        path: a file to make, ending in .mp4, .gif or .webp; a failure leaves a part of it for the caller to remove.
+        chunks: gives the frames from the first on, (t, h, w, c) uint8 at a time, c 1 or 3; a GIF asks twice.
+        count: how many frames there are.
+        fps: frames a second. Formats that cannot show so many leave frames out: the speed is right.
+    """
+    pictures = (np.ascontiguousarray(picture) for chunk in chunks() for picture in _rgb(chunk))
+    with path.open("wb") as file:
+        _MOVING[path.suffix](file, pictures, fps, lambda: _palette(chunks(), count))
+
+
 def encode_png(picture: np.ndarray) -> bytes:
     """One picture (H, W, 3) uint8 as a PNG file."""
     buffer = io.BytesIO()
@@ -94,16 +108,21 @@ def encode_png(picture: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def _mp4(content: _Content) -> bytes:
-    buffer, name, pictures = io.BytesIO(), _video_encoder(), content.moments()
-    with av.open(buffer, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
-        stream = container.add_stream(name, rate=Fraction(content.fps).limit_denominator(1001))
+def _animation(suffix: str, content: _Content) -> bytes:
+    buffer, pictures = io.BytesIO(), moments(content.rows, border_at=content.border_at)
+    frames = [row.frames for row in content.rows]
+    _MOVING[suffix](buffer, pictures, content.fps, lambda: _palette(frames, sum(map(len, frames)), COLOURS))
+    return buffer.getvalue()
+
+
+def _mp4(file: IO[bytes], pictures: Iterator[np.ndarray], fps: float, palette: Callable[[], np.ndarray]) -> None:
+    with av.open(file, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
+        stream = container.add_stream(_video_encoder(), rate=Fraction(fps).limit_denominator(1001))
         for i, picture in enumerate(pictures):
             if i == 0:
                 _set_up(stream, *picture.shape[:2])
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode(None))
-    return buffer.getvalue()
 
 
 def _video_encoder() -> Literal["libx264", "mpeg4"]:
@@ -113,69 +132,79 @@ def _video_encoder() -> Literal["libx264", "mpeg4"]:
 
 def _set_up(stream: av.VideoStream, high: int, wide: int) -> None:
     context = stream.codec_context
-    stream.height, stream.width, stream.pix_fmt = high, wide, "yuv420p"
+    # Every player knows the first; at an odd size libx264 takes the second only.
+    odd = stream.name == "libx264" and (high % 2 or wide % 2)
+    stream.height, stream.width, stream.pix_fmt = high, wide, "yuv444p" if odd else "yuv420p"
     # Said in the file, because players guess the colours of what is not.
     context.colorspace, context.color_range = Colorspace.ITU601, ColorRange.MPEG
     context.flags |= Flags.bitexact
     # One thread, so that the bytes do not depend on the number of cores.
     context.thread_count = 1
     if stream.name == "libx264":
-        stream.options = {"crf": "14", "preset": "medium"}
+        # Its macroblock tree reads memory that nothing was written to: now and then other bytes from the same input.
+        stream.options = {"crf": "14", "preset": "medium", "mbtree": "0"}
     else:
         context.flags |= Flags.qscale
         context.global_quality = 2 * _QUANTISER
 
 
-def _gif(content: _Content) -> bytes:
-    moments, palette = content.moments(), _palette(content.rows)
+def _gif(file: IO[bytes], pictures: Iterator[np.ndarray], fps: float, palette: Callable[[], np.ndarray]) -> None:
+    colours = palette()
     # Time is told in hundredths of a second, and browsers take less than two of them for ten. The last index stands
     # for what has not changed since the frame before.
-    table = palette.tobytes().ljust(3 * 256, b"\0")
+    table = colours.tobytes().ljust(3 * 256, b"\0")
     options = {"palette": table, "transparency": 255, "optimize": True, "disposal": 1}
-    return _animated(_indexed(moments, palette), content, "GIF", unit=10, least=2, **options)
+    _animate(file, _indexed(pictures, colours), fps, "GIF", unit=10, least=2, **options)
 
 
-def _webp(content: _Content) -> bytes:
+def _webp(file: IO[bytes], pictures: Iterator[np.ndarray], fps: float, palette: Callable[[], np.ndarray]) -> None:
     # Enlarged frames are flat squares, which the lossless mode stores in less than the lossy one.
-    pictures = (Image.fromarray(picture) for picture in content.moments())
-    return _animated(pictures, content, "WEBP", unit=1, least=11, lossless=True, quality=30, method=1)
+    images = (Image.fromarray(picture) for picture in pictures)
+    _animate(file, images, fps, "WEBP", unit=1, least=11, lossless=True, quality=30, method=1)
 
 
-def _animated(
-    pictures: Iterator[Image.Image], content: _Content, format: str, *, unit: int, least: int, **options: Any
-) -> bytes:
-    """Pictures that Pillow can animate, at the right speed.
+def _animate(
+    file: IO[bytes], images: Iterator[Image.Image], fps: float, format: str, *, unit: int, least: int, **options: Any
+) -> None:
+    """Images that Pillow can animate, at the right speed.
 
     Args:
-        pictures: one for each frame.
-        content: whose frame rate it is.
+        file: where to.
+        images: one for each frame.
+        fps: frames a second.
         format: Pillow's name of the format.
         unit: milliseconds in which the format tells time.
         least: the shortest duration that is played as written, in units.
         options: for the format.
     """
-    every = math.ceil(least * unit * content.fps / 1000 - 1e-9)
-    pictures = islice(pictures, 0, None, every)
-    buffer, first, rest = io.BytesIO(), next(pictures), list(pictures)
+    every = math.ceil(least * unit * fps / 1000 - 1e-9)
+    images = islice(images, 0, None, every)
+    first, rest = next(images), list(images)
     # The ends are rounded, not the durations: what one frame loses the next one gets, and the whole keeps time.
-    ends = [round(1000 / unit * every * i / content.fps) for i in range(len(rest) + 2)]
+    ends = [round(1000 / unit * every * i / fps) for i in range(len(rest) + 2)]
     durations = [unit * (end - start) for start, end in pairwise(ends)]
-    first.save(buffer, format, save_all=True, append_images=rest, duration=durations, loop=0, **options)
-    return buffer.getvalue()
+    first.save(file, format, save_all=True, append_images=rest, duration=durations, loop=0, **options)
 
 
-def _palette(rows: Sequence[Row]) -> np.ndarray:
-    """(n, 3) uint8, n < 256: one for the whole animation, so that colours do not flicker."""
-    free = 255 - len(COLOURS)
-    every = max(1, sum(row.frames[..., 0].size for row in rows) // _PALETTE_PIXELS)
-    sample = np.concatenate([_rgb(row.frames).reshape(-1, 3)[::every] for row in rows])
-    colours, counts = np.unique(sample, axis=0, return_counts=True)
+def _palette(pieces: Iterable[np.ndarray], count: int, reserved: Sequence[tuple[int, int, int]] = ()) -> np.ndarray:
+    """(n, 3) uint8, n < 256: one for the whole animation, so that colours do not flicker.
+
+    Args:
+        pieces: (t, h, w, c) frames at a time.
+        count: how many frames there are in all.
+        reserved: colours that have to be in it, first of all.
+    """
+    free, sample = 255 - len(reserved), []
+    for frames in pieces:
+        every = max(1, count * math.prod(frames.shape[1:3]) // _PALETTE_PIXELS)
+        sample.append(_rgb(frames).reshape(-1, 3)[::every])
+    colours, counts = np.unique(np.concatenate(sample), axis=0, return_counts=True)
     if len(colours) > free:
         # The square root lets a small red lamp keep its red against a large grey sky.
         weighed = np.repeat(colours, np.ceil(np.sqrt(counts)).astype(int), axis=0)
         cut = Image.fromarray(weighed[None]).quantize(free, Image.Quantize.MEDIANCUT, kmeans=1)
         colours = np.array(cut.getpalette(), np.uint8).reshape(-1, 3)[:free]
-    return np.concatenate([np.array(COLOURS, np.uint8), colours])
+    return np.concatenate([np.array(reserved, np.uint8).reshape(-1, 3), colours])
 
 
 def _indexed(pictures: Iterator[np.ndarray], palette: np.ndarray) -> Iterator[Image.Image]:
@@ -218,8 +247,11 @@ def _npz(content: _Content) -> bytes:
     return buffer.getvalue()
 
 
+_Moving: TypeAlias = Callable[[IO[bytes], Iterator[np.ndarray], float, Callable[[], np.ndarray]], None]
+_MOVING: Mapping[str, _Moving] = MappingProxyType({".mp4": _mp4, ".gif": _gif, ".webp": _webp})
+"""Writes pictures (H, W, 3) uint8 at so many a second; the palette is made where it is wanted."""
 _ENCODERS: Mapping[str, Callable[[_Content], bytes]] = MappingProxyType(
-    {".mp4": _mp4, ".gif": _gif, ".webp": _webp, ".png": _png, ".npz": _npz}
+    {suffix: partial(_animation, suffix) for suffix in _MOVING} | {".png": _png, ".npz": _npz}
 )
 _MEANT: Mapping[str, str] = MappingProxyType(
     dict.fromkeys((".avi", ".m4v", ".mkv", ".mov", ".mpeg", ".mpg", ".webm"), ".mp4")

@@ -29,7 +29,7 @@ _NOT_NOW = {
 }
 
 
-def write_bytes(path: Path, data: bytes) -> str:
+def write_bytes(path: Path, data: bytes | memoryview) -> str:
     """Write a file under a temporary name beside its place, flush it to disk, then rename it.
 
     Returns:

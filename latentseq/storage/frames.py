@@ -54,7 +54,7 @@ class ClipFolder(Dataset):
     def read(self, i: int, start: int = 0, stop: int | None = None) -> Clip:
         """See ``Dataset.read``."""
         start, stop = self.check_range(i, start, stop)
-        first = int(self._reader.clip_starts[i])
+        first = int(self._reader.first_rows[i])
         rows = self._reader.rows(first + start, first + stop)
         return Clip(rows.pop("frames"), rows)
 

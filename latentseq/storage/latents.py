@@ -49,7 +49,7 @@ class LatentFolder:
 
     def read(self, i: int, start: int, stop: int) -> dict[str, np.ndarray]:
         """Items ``start`` to ``stop`` of clip ``i``: ``mean``, ``log_var`` where there is one, and the streams."""
-        first = int(self._reader.clip_starts[i])
+        first = int(self._reader.first_rows[i])
         return self._reader.rows(first + start, first + stop)
 
     def read_windows(self, clips: np.ndarray, starts: np.ndarray, length: int) -> dict[str, np.ndarray]:

@@ -1,6 +1,5 @@
 """Windows of data, their splits, and the order in which training sees them."""
 
-import itertools
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeAlias
@@ -10,6 +9,7 @@ import numpy as np
 from latentseq.arrays import Batch, to_float
 from latentseq.errors import DataError, UsageError
 from latentseq.protocols import Dataset, Source, Windows
+from latentseq.splits import split_ranges
 from latentseq.storage.latents import LatentFolder
 
 MAX_STEPS = 500
@@ -48,31 +48,6 @@ class RangeWindows(Windows):
         first = np.where(row > 0, self._ends[row - 1], 0)
         starts = self._ranges[row, 1] + (indices - first) * self.stride
         return self._read(self._ranges[row, 0], starts, self.length)
-
-
-def split_ranges(lengths: np.ndarray, split: np.ndarray | None) -> dict[str, np.ndarray]:
-    """Which frames are for training, validation and test.
-
-    The data's own split where it has one. Else by clip, the last 10 % for validation and the 10 % before for test;
-    with fewer than three clips every clip is cut in time by the same shares.
-
-    Args:
-        lengths: (n,) frames of each clip.
-        split: (n,) of 'train', 'validation', 'test', or None.
-
-    Returns:
-        For each of the three, (m, 3) int64 rows (clip, start, stop).
-    """
-    n = len(lengths)
-    if split is None and n < 3:
-        ends = [np.rint(lengths * share).astype(np.int64) for share in (0, 0.8, 0.9, 1)]
-        parts = dict(zip(("train", "test", "validation"), itertools.pairwise(ends), strict=True))
-        return {k: np.stack([np.arange(n), start, stop], axis=1) for k, (start, stop) in parts.items()}
-    if split is None:
-        held = max(1, round(n / 10))
-        split = np.array(["train"] * (n - 2 * held) + ["test"] * held + ["validation"] * held)
-    whole = np.stack([np.arange(n), np.zeros(n, np.int64), lengths], axis=1)
-    return {name: whole[split == name] for name in ("train", "validation", "test")}
 
 
 def frame_source(dataset: Dataset) -> Source:

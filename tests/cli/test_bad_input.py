@@ -1,5 +1,6 @@
 """What cannot work is told in one sentence with its exit code, and nothing is written or lost."""
 
+import json
 import shutil
 
 import numpy as np
@@ -27,6 +28,11 @@ def with_data(runs, tmp_path):
 
 
 WITH_DATA = pytest.mark.parametrize("command", ["train-ae", "encode", "train-lstm", "sample"])
+NOTHING = "There is nothing to take: expected videos, folders of images, or arrays. "
+NO_FILM = (
+    "{0} cannot be read as a video: its content is of no known video format, or its end is missing. "
+    "Expected a file such as MP4, MKV, WebM or AVI; copy or export it again, or remove it."
+)
 
 
 class TestData:
@@ -34,40 +40,46 @@ class TestData:
     def test_an_unreadable_video(self, command, with_data, refused, tmp_path):
         film = tmp_path / "film.mp4"
         film.write_text("this is no film")
-        assert refused(65, *with_data(film)[command]) == (
-            f"{film} cannot be read as a video: its content is of no known video format, or its end is missing. "
-            "Expected a file such as MP4, MKV, WebM or AVI; copy or export it again, or remove it."
-        )
+        assert refused(65, *with_data(film)[command]) == (f"{NOTHING}Skipped: film.mp4: {NO_FILM.format('film.mp4')}")
 
     @pytest.mark.parametrize("share", [0, 0.5, 0.9])
     def test_a_video_that_is_cut_short(self, share, with_data, refused, write_movie, tmp_path):
         film = write_movie("film.mp4")
         film.write_bytes(film.read_bytes()[: int(share * film.stat().st_size)])
-        assert str(film) in refused(65, *with_data(film)["train-ae"])
+        assert refused(65, *with_data(film)["train-ae"]).startswith(f"{NOTHING}Skipped: film.mp4: film.mp4 ")
 
-    def test_one_unreadable_video_among_others(self, with_data, refused, write_movie, tmp_path):
+    @pytest.mark.parametrize("command", ["encode", "train-lstm", "sample"])
+    def test_one_unreadable_video_among_others(self, command, with_data, refused, write_movie, tmp_path):
         write_movie("films/a.mp4")
         (tmp_path / "films" / "b.mp4").write_text("no film")
-        message = refused(65, *with_data(tmp_path / "films")["train-ae"])
-        assert message.startswith(f"{tmp_path / 'films' / 'b.mp4'} cannot be read as a video: ")
+        assert refused(65, *with_data(tmp_path / "films")[command]) == (
+            f"films/b.mp4 cannot be used. {NO_FILM.format('films/b.mp4')} `latentseq ingest` leaves such files out."
+        )
+
+    def test_an_encoder_is_trained_without_what_is_unreadable(self, with_data, cli, write_movie, tmp_path):
+        write_movie("films/a.mp4")
+        (tmp_path / "films" / "b.mp4").write_text("no film")
+        answer = cli(*with_data(tmp_path / "films")["train-ae"])
+        assert (answer.code, answer.out) == (0, f"{tmp_path / 'out'}\n")
+        said = f"skip films/b.mp4: {NO_FILM.format('films/b.mp4')}"
+        lines = answer.err.splitlines()
+        assert [said, "1 clips, 40 frames of 48 x 96 x 3, from 1 of 2 files"] == lines[:2]
+        cache = json.loads((tmp_path / "out" / "cache" / "manifest.json").read_text())
+        assert cache["skipped"] == [{"path": "films/b.mp4", "reason": NO_FILM.format("films/b.mp4")}]
 
     @WITH_DATA
     def test_an_empty_folder(self, command, with_data, refused, tmp_path):
         (tmp_path / "films").mkdir()
-        assert refused(65, *with_data(tmp_path / "films")[command]) == (
-            f"The folder {tmp_path / 'films'} holds no movie and no image (of 0 files and folders in it). "
-            "Expected movies such as .mp4, or images such as frame1.png."
-        )
+        assert refused(65, *with_data(tmp_path / "films")[command]) == f"{NOTHING}The folders are empty."
 
     @WITH_DATA
     def test_mixed_frame_sizes(self, command, with_data, refused, tmp_path):
         (tmp_path / "shot").mkdir()
         for i, size in enumerate([(12, 16), (12, 16), (16, 12)]):
             Image.fromarray(np.zeros((*size, 3), np.uint8)).save(tmp_path / "shot" / f"frame{i}.png")
-        first, third = tmp_path / "shot" / "frame0.png", tmp_path / "shot" / "frame2.png"
         assert refused(65, *with_data(tmp_path / "shot")[command]) == (
-            f"{first} is 12 x 16 (h x w) and {third} is 16 x 12; expected one size in a clip. "
-            "Put them into folders of their own, or make them equal."
+            f"{NOTHING}Skipped: shot: shot/frame0.png is 12 x 16 (h x w) and shot/frame2.png is 16 x 12; expected "
+            "one size in a clip. Put them into folders of their own, or make them equal."
         )
 
     @pytest.mark.parametrize("command", ["encode", "train-lstm", "sample"])
@@ -261,7 +273,9 @@ class TestPlugins:
         command = ["train-lstm", runs / "z", runs / "ae", tmp_path / "out", "--dynamics", "honest-dynamics"]
         assert "latents" in refused(2, *command, "--steps", 1, "--data-set", "count=3")
 
-    @pytest.mark.parametrize("option", [["--size", "32"], ["--skip", "2"], ["--gray"], ["--fit", "pad"]])
+    @pytest.mark.parametrize(
+        "option", [["--size", "32"], ["--skip", "2"], ["--gray"], ["--fit", "pad"], ["--fps", "5"]]
+    )
     def test_an_option_for_files_where_there_is_none(self, option, refused, tmp_path):
         """What would be left out of account must not be taken: it would go into the artifact as if it were true."""
         message = refused(2, "train-ae", *SQUARES, tmp_path / "out", *QUICK, *option)
@@ -315,7 +329,15 @@ class TestBudgetsAndPreparation:
             ),
             (["--fit", "squeeze"], "Option fit is 'squeeze'; expected 'crop', 'pad' or 'stretch'."),
             (["--skip", "0"], "Option skip is 0; expected 1 to keep every frame, 3 to keep every third."),
+            (["--fps", "0"], "Option fps is 0.0; expected frames a second, above 0 and at most 1000."),
+            (["--data-set", "clip_length=0"], "--clip-length is 0; expected 1 frame or more."),
+            (["--data-set", "crop=0"], "Option crop is 0; expected the side of a window of 1 pixel or more."),
+            (["--data-set", "audio=3"], "ingest: option audio is 3; expected str."),
         ],
     )
     def test_how_frames_are_prepared(self, options, message, refused, write_movie, tmp_path):
         assert refused(2, "train-ae", write_movie("film.mp4"), tmp_path / "out", *QUICK, *options) == message
+
+    def test_an_option_that_ingest_does_not_take(self, refused, write_movie, tmp_path):
+        message = refused(2, "train-ae", write_movie("film.mp4"), tmp_path / "out", *QUICK, "--data-set", "crops=8")
+        assert message.startswith("ingest has no option 'crops'. Did you mean 'crop'? Its options: array, ")

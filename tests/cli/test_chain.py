@@ -87,7 +87,7 @@ def test_a_run_holds_all_that_is_promised(name, runs):
         with Image.open(run / preview) as picture:
             assert min(picture.size) > 16
     about = json.loads((run / "artifact.json").read_text())
-    assert about["preprocessing"] == {"size": [16, 16], "fit": "crop", "gray": True, "skip": 1}
+    assert about["preprocessing"] == {"size": [16, 16], "fit": "crop", "gray": True, "skip": 1, "fps": None}
     rows = (run / "history.csv").read_text().splitlines()
     assert {"stage", "epoch", "step", "loss", "val_loss", "seconds"} <= set(rows[0].split(","))
     assert len(rows) >= 2
@@ -200,7 +200,7 @@ def test_a_movie_from_end_to_end(cli, write_movie, tmp_path):
     film, ae, lstm, out = write_movie("film.mp4", frames=60), tmp_path / "ae", tmp_path / "lstm", tmp_path / "out.npz"
     assert cli("train-ae", film, ae, *ENCODER, *BUDGET, "--size", "12x24", "--skip", 2).code == 0
     about = json.loads((ae / "artifact.json").read_text())
-    assert about["preprocessing"] == {"size": [12, 24], "fit": "crop", "gray": False, "skip": 2}
+    assert about["preprocessing"] == {"size": [12, 24], "fit": "crop", "gray": False, "skip": 2, "fps": None}
     assert cli("show", ae / "cache").code == 0
     # Straight from the film: it is encoded on the way, and prepared as the encoder's film was.
     trained = cli("train-lstm", film, ae, lstm, *DYNAMICS, *BUDGET, "--length", 8)
@@ -211,6 +211,16 @@ def test_a_movie_from_end_to_end(cli, write_movie, tmp_path):
         # The film is at 25 frames a second and every second one is kept: 0.4 s are 5 of them.
         bits = file["truth"][:, 6, 1::2, 0] > 0.5
     assert (bits @ (1 << np.arange(12))).tolist() == list(range(10, 40, 2))
+
+
+def test_a_movie_at_another_rate_is_encoded_at_it(honest, cli, write_movie, tmp_path):
+    film, ae, z = write_movie("film.mp4", frames=60), tmp_path / "ae", tmp_path / "z"
+    assert cli("train-ae", film, ae, "--encoder", "honest-encoder", *BUDGET, "--fps", 12.5, "--fit", "pad").code == 0
+    about = json.loads((ae / "artifact.json").read_text())
+    assert about["preprocessing"] == {"size": [48, 96], "fit": "pad", "gray": False, "skip": 1, "fps": 12.5}
+    assert cli("encode", film, ae, z).code == 0
+    latents = json.loads((z / "manifest.json").read_text())
+    assert (latents["fps"], [run["length"] for run in latents["clips"]]) == (12.5, [30])
 
 
 def test_a_head_that_needs_a_posterior_says_so(honest, cli, tmp_path, tree):

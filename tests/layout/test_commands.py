@@ -14,15 +14,20 @@ from latentseq_cli.main import COMMANDS, app
 
 FUNCTIONS = {
     "demo": "latentseq.demo:demo",
+    "ingest": "latentseq.ingestion.run:ingest",
     "train-ae": "latentseq.workflow:train_ae",
     "encode": "latentseq.workflow:encode",
     "train-lstm": "latentseq.workflow:train_lstm",
     "sample": "latentseq.sampling:sample",
+    "record": "latentseq.recording:record",
+    "export": "latentseq.exporting:export",
+    "preview": "latentseq.exporting:preview",
+    "verify": "latentseq.verification:verify",
     "plugins": "latentseq.registry:installed",
     "show": "latentseq.describe:describe",
 }
-SETTINGS = ("options", "data_options")
-SHORTER = {"options": "--set", "data_options": "--data-set"}
+SETTINGS = ("options", "data_options", "env_options")
+SHORTER = {"options": "--set", "data_options": "--data-set", "env_options": "--env-option"}
 """Options that are not called as the parameter is."""
 
 
@@ -82,14 +87,14 @@ def test_a_command_hands_on_every_parameter(command, monkeypatch, capsys):
 
     def record(*args: Any, **keywords: Any) -> Any:
         passed.update(signature.bind(*args, **keywords).arguments)
-        return {} if command == "show" else [] if command == "plugins" else "the result"
+        return {} if command in ("show", "verify") else [] if command == "plugins" else "the result"
 
     monkeypatch.setattr(f"{module}.{name}", record)
     monkeypatch.setattr("latentseq.demo.table", lambda out: f"the table of {out}")
     given = {key: [f"{key}=[1]"] if key in SETTINGS else object() for key in signature.parameters}
     module_of(command).command(**given)
     assert passed == {key: {key: [1]} if key in SETTINGS else value for key, value in given.items()}
-    if command not in ("show", "plugins"):
+    if command not in ("show", "verify", "plugins"):
         assert capsys.readouterr().out.splitlines()[0] == "the result"
 
 

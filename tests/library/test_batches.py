@@ -1,4 +1,4 @@
-"""Windows, their splits, and the order in which training sees them."""
+"""Windows, and the order in which training sees them."""
 
 import itertools
 
@@ -8,6 +8,7 @@ import pytest
 from latentseq.arrays import Clip
 from latentseq.errors import DataError, UsageError
 from latentseq.protocols import Dataset, Windows
+from latentseq.splits import split_ranges
 from latentseq.storage.latents import FORMAT, LatentFolder
 from latentseq.storage.shards import ShardWriter
 from latentseq.training import batches
@@ -16,7 +17,6 @@ from latentseq.training.batches import (
     frame_source,
     latent_source,
     ordered_batches,
-    split_ranges,
     steps_per_epoch,
     validation_batches,
 )
@@ -85,38 +85,6 @@ class Frames(Dataset):
     def read(self, i, start=0, stop=None):
         start, stop = self.check_range(i, start, stop)
         return Clip((20 * i + np.arange(start, stop, dtype=np.uint8)).reshape(-1, 1, 1, 1), {})
-
-
-def test_one_clip_gives_its_last_tenth_to_validation_and_the_tenth_before_to_test():
-    assert ranges([100]) == {"train": [(0, 0, 80)], "test": [(0, 80, 90)], "validation": [(0, 90, 100)]}
-
-
-def test_two_clips_are_each_cut_in_time():
-    found = ranges([100, 50])
-    assert found["train"] == [(0, 0, 80), (1, 0, 40)]
-    assert found["test"] == [(0, 80, 90), (1, 40, 45)]
-    assert found["validation"] == [(0, 90, 100), (1, 45, 50)]
-
-
-@pytest.mark.parametrize(("clips", "held"), [(3, 1), (10, 1), (25, 2), (40, 4)])
-def test_three_clips_and_more_are_split_by_clip(clips, held):
-    found = ranges([7] * clips)
-    numbers = {part: [clip for clip, start, stop in found[part] if (start, stop) == (0, 7)] for part in PARTS}
-    assert numbers["train"] == list(range(clips - 2 * held))
-    assert numbers["test"] == list(range(clips - 2 * held, clips - held))
-    assert numbers["validation"] == list(range(clips - held, clips))
-
-
-def test_a_split_of_its_own_is_kept_even_for_few_clips():
-    found = ranges([4, 9], ["validation", "train"])
-    assert found == {"train": [(1, 0, 9)], "validation": [(0, 0, 4)], "test": []}
-
-
-@pytest.mark.parametrize("lengths", [[1], [2], [9], [10], [11], [101], [13, 29], [5, 8, 6]])
-def test_every_frame_is_in_exactly_one_part(lengths):
-    found = ranges(lengths)
-    frames = [(clip, t) for part in PARTS for clip, start, stop in found[part] for t in range(start, stop)]
-    assert sorted(frames) == [(i, t) for i, length in enumerate(lengths) for t in range(length)]
 
 
 @pytest.mark.parametrize(("length", "stride"), [(1, 1), (2, 1), (5, 1), (5, 3), (7, 7), (12, 1), (13, 1)])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from latentseq.data import check_frame_shape, open_data, parse_frames, parse_size
+from latentseq.data import check_frame_shape, is_footage, open_data, parse_frames, parse_size
 from latentseq.errors import DataError, UsageError
 from latentseq.media.preprocessing import Preprocessing
 from latentseq.storage.frames import write_clips
@@ -43,10 +43,16 @@ def test_a_name_is_a_dataset():
 
 def test_a_movie(write_movie, numbers):
     dataset = open_data(write_movie("film.mp4", frames=9))
-    assert (dataset.name, dataset.lengths.tolist(), dataset.frame_shape) == ("video", [9], (64, 64, 3))
+    assert (dataset.name, dataset.lengths.tolist(), dataset.frame_shape) == ("files", [9], (64, 64, 3))
     prepared = open_data(write_movie("film.mp4", frames=9), preprocessing=Preprocessing((24, 48), "stretch", True, 4))
     assert (prepared.lengths.tolist(), prepared.frame_shape) == ([3], (24, 48, 1))
     assert numbers(prepared.read(0).frames) == [0, 4, 8]
+
+
+def test_a_movie_at_another_rate(write_movie, numbers):
+    prepared = Preprocessing((24, 48), "stretch", skip=2, fps=12.5)
+    dataset = open_data(write_movie("film.mp4", frames=9), preprocessing=prepared)
+    assert (dataset.fps, numbers(dataset.read(0).frames)) == (6.25, [0, 4, 8])
 
 
 def test_an_option_wins_over_the_preprocessing(write_movie):
@@ -54,19 +60,19 @@ def test_an_option_wins_over_the_preprocessing(write_movie):
     assert dataset.frame_shape == (32, 32, 3)
 
 
-def test_a_folder_of_movies(write_movie, tmp_path, write_images):
+def test_a_folder_of_movies_and_images(write_movie, tmp_path, write_images):
     write_movie("films/b10.mp4", frames=3)
     write_movie("films/deep/b2.mkv", frames=5)
-    write_images("films/stills")
+    write_images("films/stills", count=4)
     dataset = open_data(tmp_path / "films")
-    assert (dataset.name, sorted(dataset.lengths.tolist())) == ("video", [3, 5])
+    assert (dataset.name, dataset.lengths.tolist()) == ("files", [3, 5, 4])
 
 
 def test_a_folder_of_images(write_images, tmp_path):
     write_images("shots/a", count=3)
     write_images("shots/b", count=5)
     dataset = open_data(str(tmp_path / "shots"), preprocessing=Preprocessing((8, 8)))
-    assert (dataset.name, dataset.lengths.tolist(), dataset.frame_shape) == ("frames", [3, 5], (8, 8, 3))
+    assert (dataset.name, dataset.lengths.tolist(), dataset.frame_shape) == ("files", [3, 5], (8, 8, 3))
 
 
 def test_a_folder_of_clips(clips):
@@ -75,6 +81,24 @@ def test_a_folder_of_clips(clips):
     assert refused(lambda: open_data(clips, options={"size": 3}), UsageError) == (
         "clips has no option 'size'. Its options: path."
     )
+
+
+def test_windows_of_whatever_it_is(clips, write_movie):
+    options = {"crop": 8, "clip_length": 3, "count": 20}
+    squares = open_data("moving-squares", options={"size": 16, "length": 6, **options})
+    assert (squares.frame_shape, squares.lengths.tolist()) == ((8, 8, 1), [3] * 20)
+    assert len(squares.dataset.lengths) == 1200  # What both take is for the windows.
+    assert open_data(clips, options=options).frame_shape == (8, 8, 1)
+    film = open_data(write_movie("film.mp4", frames=40), options={"size": [24, 48], **options})
+    assert (film.frame_shape, film.dataset.frame_shape) == ((8, 8, 3), (24, 48, 3))
+
+
+def test_what_is_footage(clips, write_movie, write_images, tmp_path):
+    for path in (write_movie("film.mp4"), write_images("shot"), tmp_path):
+        assert is_footage(path) is True
+        assert is_footage(str(path)) is True
+    for data in (clips, "moving-squares", "films/none.mp4", "x" * 300):
+        assert is_footage(data) is False
 
 
 def test_what_exists_wins_over_a_name(clips, tmp_path, monkeypatch):
@@ -87,13 +111,14 @@ def test_neither_a_path_nor_a_name():
     message = refused(lambda: open_data("moving-square"), UsageError)
     assert message.startswith(
         "There is no file or folder 'moving-square', and no dataset of that name. Did you mean 'moving-squares'? "
-        "Expected a video, a folder of movies, frames or clips, or one of frames, moving-digits, moving-squares and "
+        "Expected a video, a folder of movies, frames or clips, or one of files, moving-digits "
+        "and moving-squares."
     )
     assert "Did you mean" not in refused(lambda: open_data("films/none.mp4"), UsageError)
 
 
 def test_a_dataset_that_needs_a_path():
-    assert refused(lambda: open_data("video"), UsageError) == "video needs the option path; none was given."
+    assert refused(lambda: open_data("files"), UsageError) == "files needs the option path; none was given."
 
 
 def test_an_unknown_option_of_a_dataset():
@@ -103,24 +128,33 @@ def test_an_unknown_option_of_a_dataset():
     )
 
 
-@pytest.mark.parametrize("files", [[], ["notes.txt", "deep/more.txt", ".hidden.mp4"]])
-def test_a_folder_of_neither_movies_nor_images(files, tmp_path):
+NOTHING = "There is nothing to take: expected videos, folders of images, or arrays. "
+NO_KIND = "is no kind of file that holds video, images or arrays."
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ([], "The folders are empty."),
+        (
+            ["notes.txt", "deep/more.txt", ".hidden.mp4"],
+            f"Skipped: papers/deep/more.txt: .txt {NO_KIND} papers/notes.txt: .txt {NO_KIND}",
+        ),
+    ],
+)
+def test_a_folder_of_neither_movies_nor_images(files, message, tmp_path):
     folder = tmp_path / "papers"
     for name in ["x", *files]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
     for name in files:
         (folder / name).touch()
-    count = {0: 0, 3: 3}[len(files)]  # Two files and the folder of one; what is hidden is not counted.
-    assert refused(lambda: open_data(folder), DataError) == (
-        f"The folder {folder} holds no movie and no image (of {count} files and folders in it). "
-        "Expected movies such as .mp4, or images such as frame1.png."
-    )
+    assert refused(lambda: open_data(folder), DataError) == NOTHING + message
 
 
 def test_a_file_that_is_no_movie(tmp_path):
     path = tmp_path / "notes.txt"
     path.write_text("not a movie")
-    assert refused(lambda: open_data(path), DataError).startswith(f"{path} cannot be read as a video: ")
+    assert refused(lambda: open_data(path), DataError) == f"{NOTHING}Skipped: notes.txt: .txt {NO_KIND}"
 
 
 def test_frames_of_another_size(clips):

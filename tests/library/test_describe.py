@@ -16,7 +16,7 @@ from latentseq.training.watch import Watcher
 
 QUIET = Watcher(quiet=True)
 TRAINING = {"data": "d" * 64, "seed": 3, "best": {"epoch": 2, "val_loss": 0.123456789}}
-PREPROCESSING = {"size": [4, 5], "fit": "crop", "gray": True, "skip": 1}
+PREPROCESSING = {"size": [4, 5], "fit": "crop", "gray": True, "skip": 1, "fps": None}
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_a_trained_encoder(encoder, tmp_path):
     ]  # fmt: skip
     assert told["plugin"] == "honest-encoder (encoders)"
     assert told["  input_shape"] == "[16, 16, 1]"
-    assert told["preprocessing"] == "fit crop, gray True, size [4, 5], skip 1"
+    assert told["preprocessing"] == "fit crop, fps None, gray True, size [4, 5], skip 1"
     assert told["best epoch"] == "epoch 2, val_loss 0.123457"
     assert told["trained on"] == "data dddddddddddd…"
     assert told["fingerprint"] == made.fingerprint
@@ -75,6 +75,34 @@ def test_clips(squares, tmp_path):
             {"config": {"count": 4, "length": 6, "seed": 0, "size": 16}, "dataset": "moving-squares"}
         ),
     }
+
+
+def test_what_clips_were_made_from(squares, tmp_path):
+    write_clips(squares, tmp_path, QUIET)
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    film = {"path": "films/a.mp4", "kind": "video", "detail": "h264 yuv420p", "frames": 12, "fps": 29.97003}
+    shots = {"path": "shots", "kind": "images", "detail": "", "frames": 1, "fps": 25.0}
+    manifest["sources"] = [{**film, "sha256": "a" * 64}, {**shots, "sha256": "b" * 64}]
+    manifest["skipped"] = [{"path": "films/b.mp4", "reason": "It is empty."}]
+    write_json(tmp_path / "manifest.json", manifest)
+    told = describe(tmp_path)
+    assert told["sources"].splitlines() == [
+        "films/a.mp4: video, h264 yuv420p, 12 frames at 29.97 a second, aaaaaaaaaaaa…",
+        "shots: images, 1 frames at 25 a second, bbbbbbbbbbbb…",
+    ]
+    assert told["skipped"] == "films/b.mp4: It is empty."
+
+
+@pytest.mark.parametrize(("count", "last"), [(20, "19.mp4: It is empty."), (21, "and 1 more"), (500, "and 480 more")])
+def test_of_many_sources_the_first_are_told(squares, tmp_path, count, last):
+    write_clips(squares, tmp_path, QUIET)
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    manifest["skipped"] = [{"path": f"{i}.mp4", "reason": "It is empty."} for i in range(count)]
+    write_json(tmp_path / "manifest.json", manifest)
+    lines = describe(tmp_path)["skipped"].splitlines()
+    assert len(lines) == min(count, 21)
+    assert (lines[19], lines[-1]) == ("19.mp4: It is empty.", last)
+    assert "sources" not in describe(tmp_path)
 
 
 def test_latents(squares, encoder, tmp_path):

@@ -1,5 +1,6 @@
 """Image files of every kind become the same frames, and the options they share with video are checked."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from PIL import Image
 
 from latentseq.errors import DataError, UsageError
-from latentseq.media.images import image_size, is_image, natural_key, read_image
+from latentseq.media.images import ImageFolder, Still, image_size, is_image, natural_key, prepare, read_image
 from latentseq.media.preprocessing import Preprocessing
 
 # Red, green over blue, white: no two corners alike, so that a turn or a flip shows.
@@ -172,10 +173,123 @@ def test_a_bomb(tmp_path):
     )
 
 
+def test_a_picture_in_memory_is_prepared_like_a_file(tmp_path):
+    picture = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    for preprocessing in (Preprocessing((8, 8)), Preprocessing((8, 8), "pad", gray=True), Preprocessing((20, 30))):
+        expected = read_image(tmp_path / "a.png", preprocessing)
+        np.testing.assert_array_equal(prepare(picture, preprocessing), expected)
+        np.testing.assert_array_equal(prepare(Image.fromarray(picture), preprocessing), expected)
+    small = Image.fromarray(picture).resize((15, 10), Image.Resampling.BILINEAR)
+    np.testing.assert_array_equal(prepare(picture, Preprocessing((10, 15))), np.asarray(small))
+
+
+def test_a_picture_that_fits_is_not_copied():
+    assert prepare(PICTURE, SAME) is PICTURE
+    gray = PICTURE[..., :1]
+    np.testing.assert_array_equal(prepare(gray, SAME), np.concatenate([gray, gray, gray], axis=2))
+    assert prepare(gray, Preprocessing((16, 32), gray=True)) is gray
+    assert prepare(gray, Preprocessing((8, 16), gray=True)).shape == (8, 16, 1)
+
+
+def test_a_fourth_channel_is_alpha_on_black():
+    picture = np.full((4, 4, 4), 255, np.uint8)
+    picture[..., 3] = 51
+    assert set(prepare(picture, Preprocessing((4, 4))).ravel().tolist()) == {51}
+    assert set(prepare(picture, Preprocessing((2, 2), gray=True)).ravel().tolist()) == {51}
+
+
+def test_a_still_is_decoded_once_and_when_it_is_asked_for():
+    decoded = []
+
+    def decode():
+        decoded.append(1)
+        return PICTURE
+
+    still = Still(decode)
+    assert not decoded
+    assert still.frame(SAME).shape == (16, 32, 3)
+    assert still.frame(Preprocessing((4, 4), gray=True)).shape == (4, 4, 1)
+    assert len(decoded) == 1
+
+
+def _folder(folder: Path, pictures: list[Image.Image], suffix: str = "png") -> list[Path]:
+    files = [folder / f"{i}.{suffix}" for i in range(len(pictures))]
+    for file, picture in zip(files, pictures, strict=True):
+        picture.save(file)
+    return files
+
+
+def test_a_folder_is_footage(tmp_path):
+    files = _folder(tmp_path, [Image.new("RGB", (6, 4), (i, 0, 0)) for i in range(5)])
+    footage = ImageFolder(tmp_path, files)
+    assert (footage.path, footage.kind, footage.detail, footage.timed) == (tmp_path, "images", "PNG", False)
+    assert (footage.size, footage.gray, footage.sound, footage.breaks.tolist()) == ((4, 6), False, False, [])
+    np.testing.assert_allclose(footage.times, [0, 0.04, 0.08, 0.12, 0.16])
+    assert footage.times.dtype == np.float64
+    assert footage.end == 0.2
+    pictures = list(footage.walk(np.array([0, 2, 2, 4])))
+    assert [int(picture.frame(Preprocessing((4, 6))).max()) for picture in pictures] == [0, 2, 2, 4]
+    assert pictures[1] is pictures[2]
+    parts = b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files)
+    assert footage.digest() == hashlib.sha256(parts).hexdigest()
+    footage.close()
+
+
+@pytest.mark.parametrize(
+    ("modes", "gray"),
+    [(["1", "L", "I;16", "LA"], True), (["F", "I"], True), (["L", "RGB"], False), (["P"], False), (["CMYK"], False)],
+)
+def test_a_folder_is_gray_if_every_image_is(modes, gray, tmp_path):
+    files = _folder(tmp_path, [Image.new(mode, (4, 4)) for mode in modes], "tiff")
+    assert ImageFolder(tmp_path, files).gray is gray
+
+
+def test_a_folder_of_several_formats(tmp_path):
+    image = Image.new("L", (4, 4))
+    files = _folder(tmp_path, [image]) + _folder(tmp_path, [image], "bmp")
+    assert ImageFolder(tmp_path, files).detail == "BMP and PNG"
+
+
+def test_sizes_are_compared_as_shown(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    files = [tmp_path / "a.png", tmp_path / "b.png"]
+    Image.new("RGB", (6, 4)).save(files[0])
+    Image.new("RGB", (4, 6)).save(files[1], exif=exif)
+    assert ImageFolder(tmp_path, files).size == (4, 6)
+    Image.new("RGB", (4, 6)).save(files[1])
+    with pytest.raises(DataError) as caught:
+        ImageFolder(tmp_path, files)
+    assert str(caught.value) == (
+        f"{files[0]} is 4 x 6 (h x w) and {files[1]} is 6 x 4; expected one size in a clip. "
+        "Put them into folders of their own, or make them equal."
+    )
+
+
+def test_a_folder_without_images(tmp_path):
+    with pytest.raises(DataError) as caught:
+        ImageFolder(tmp_path, [])
+    assert str(caught.value) == (
+        f"{tmp_path} holds no images; expected files that end in .bmp, .jpeg, .jpg, .pgm, .png, .ppm, .tif, .tiff "
+        "and .webp. Choose another folder."
+    )
+
+
+def test_a_damaged_image_is_found_when_its_frame_is_asked_for(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
+    files = _folder(tmp_path, [Image.fromarray(picture) for picture in noise])
+    files[1].write_bytes(files[1].read_bytes()[:5000])
+    good, bad = ImageFolder(tmp_path, files).walk(np.arange(2))
+    np.testing.assert_array_equal(good.frame(Preprocessing((64, 64))), noise[0])
+    with pytest.raises(DataError, match=f"^{files[1]} cannot be read as an image: .*copy or export it again"):
+        bad.frame(Preprocessing((64, 64)))
+
+
 def test_preprocessing_survives_json():
     preprocessing = Preprocessing((24, 48), "pad", True, 3)
-    assert preprocessing.to_json() == {"size": [24, 48], "fit": "pad", "gray": True, "skip": 3}
-    assert Preprocessing.from_json({**preprocessing.to_json(), "fps": 25}) == preprocessing
+    assert preprocessing.to_json() == {"size": [24, 48], "fit": "pad", "gray": True, "skip": 3, "fps": None}
+    assert Preprocessing.from_json({**preprocessing.to_json(), "other": 25}) == preprocessing
     assert Preprocessing.of(64).frame_shape == (64, 64, 3)
     assert preprocessing.frame_shape == (24, 48, 1)
     with pytest.raises(DataError, match="'fit' is missing"):

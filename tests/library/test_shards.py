@@ -8,6 +8,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import h5py
 import numpy as np
 import pytest
 
@@ -18,7 +19,7 @@ from latentseq.storage import frames as frames_module
 from latentseq.storage import shards
 from latentseq.storage.frames import ClipFolder, write_clips
 from latentseq.storage.latents import LatentFolder, write_latents
-from latentseq.storage.shards import ShardReader, ShardWriter, folder_format
+from latentseq.storage.shards import ShardReader, ShardWriter, folder_format, read_about, write_shard
 
 LENGTHS = (4, 4, 4, 30, 1, 4)
 SPLIT = ("train", "train", "train", "train", "validation", "test")
@@ -140,10 +141,10 @@ def test_windows_of_many_clips_are_read_at_once(folder):
 
 def test_equal_clips_in_a_row_are_one_line_of_the_manifest(folder):
     assert manifest(folder)["clips"] == [
-        {"count": 3, "length": 4, "split": "train"},
-        {"count": 1, "length": 30, "split": "train"},
-        {"count": 1, "length": 1, "split": "validation"},
-        {"count": 1, "length": 4, "split": "test"},
+        {"count": 3, "row": 0, "step": 4, "length": 4, "split": "train"},
+        {"count": 1, "row": 12, "step": 30, "length": 30, "split": "train"},
+        {"count": 1, "row": 42, "step": 1, "length": 1, "split": "validation"},
+        {"count": 1, "row": 43, "step": 4, "length": 4, "split": "test"},
     ]
 
 
@@ -245,6 +246,47 @@ def test_a_shard_that_is_shorter_than_its_manifest_says(folder):
     assert str(folder / "shard-00000.h5") in message
 
 
+def test_a_shard_that_is_not_laid_out_as_ours_are(folder):
+    """Rows in pieces, packed or in another order would be read as something else."""
+    shard = folder / "shard-00000.h5"
+    with h5py.File(shard, "r") as file:
+        arrays = {key: file[key][:] for key in file}
+    with h5py.File(shard, "w") as file:
+        file.create_dataset("frames", data=arrays["frames"])
+        file.create_dataset("count", data=arrays["count"], compression="gzip")
+    assert refused(lambda: ClipFolder(str(folder)).read(0)) == (
+        f"{shard} cannot be read: \"'count' in it is not {len(arrays['count'])} rows in one piece\". "
+        "Make the folder again."
+    )
+
+
+def test_clips_that_need_more_rows_than_there_are(folder):
+    change(folder, clips=[{**manifest(folder)["clips"][0], "count": 13}])
+    assert refused(lambda: ClipFolder(str(folder))) == (
+        f"{folder / 'manifest.json'} cannot be used: its clips need 52 rows, and its shards have 47. "
+        "Make the folder again."
+    )
+
+
+def test_clips_that_do_not_say_where_they_are(folder):
+    change(folder, clips=[{"count": 3, "length": 4, "split": "train"}])
+    assert refused(lambda: ClipFolder(str(folder))) == (
+        f"{folder / 'manifest.json'} cannot be used: it says nothing of row and step. Make the folder again."
+    )
+
+
+def test_clips_may_share_rows_and_leave_some_out(folder):
+    many = {"count": 4, "row": 13, "step": 3, "length": 8, "split": "train"}
+    change(folder, clips=[many, {"count": 1, "row": 40, "step": 2, "length": 2, "split": "test"}])
+    clips, noise = ClipFolder(str(folder)), Noise()
+    assert clips.lengths.tolist() == [8, 8, 8, 8, 2]
+    assert clips.split.tolist() == ["train"] * 4 + ["test"]
+    for i, first in enumerate([1, 4, 7, 10, 28]):  # Of the long clip, which is at row 12.
+        wanted = noise.read(3, first, first + int(clips.lengths[i]))
+        np.testing.assert_array_equal(clips.read(i).frames, wanted.frames)
+        np.testing.assert_array_equal(clips.read(i, 1, 2).streams["count"], wanted.streams["count"][1:2])
+
+
 def test_no_manifest(tmp_path):
     path = tmp_path / "manifest.json"
     assert refused(lambda: ClipFolder(str(tmp_path))) == (
@@ -283,7 +325,7 @@ def test_rows_of_any_arrays_are_numbered_through(tmp_path):
         writer.end_clip(5)
     writer.close(format="test/1")
     reader = ShardReader(tmp_path / "rows", "test/1")
-    assert reader.clip_starts.tolist() == list(range(0, 51, 5))
+    assert reader.first_rows.tolist() == list(range(0, 50, 5))
     rows = reader.rows(3, 48)
     assert {k: (a.shape, str(a.dtype)) for k, a in rows.items()} == {
         "z": ((45, 3), "float32"),
@@ -291,6 +333,41 @@ def test_rows_of_any_arrays_are_numbered_through(tmp_path):
     }
     np.testing.assert_array_equal(rows["z"][:, 0], np.repeat(np.arange(10), 5)[3:48])
     assert reader.clip_values("split") == [None] * 10
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "bool", "int64", ">i4", "<f4", ">f8", "float16"])
+def test_rows_of_any_type_are_read_as_they_were(dtype, tmp_path):
+    values = np.random.default_rng(0).integers(0, 2 if dtype == "bool" else 100, (40, 2, 3)).astype(dtype)
+    digest = write_shard(tmp_path / "a.h5", {"x": values, "y": np.arange(40)})
+    about = {"clips": [], "shards": [{"file": "a.h5", "rows": 40, "sha256": digest}], "format": "test"}
+    (tmp_path / "manifest.json").write_text(json.dumps(about))
+    reader = ShardReader(tmp_path, "test")
+    for start, stop in ((0, 40), (7, 8), (39, 40), (3, 31)):
+        found = reader.rows(start, stop)
+        assert list(found) == ["x", "y"]
+        np.testing.assert_array_equal(found["x"], values[start:stop])
+        assert found["x"].dtype == values.dtype
+        found["x"][:] = 0  # What is read is the caller's.
+    np.testing.assert_array_equal(reader.rows(0, 40)["x"], values)
+
+
+def test_what_is_kept_in_a_shard_is_no_array_of_it(tmp_path):
+    """However much it is: an attribute of HDF5 holds 64 kB."""
+    about = {"parts": [{"crops": list(range(20_000))}]}
+    digest = write_shard(tmp_path / "a.h5", {"x": np.arange(4)}, about)
+    assert write_shard(tmp_path / "b.h5", {"x": np.arange(4)}, about) == digest
+    assert write_shard(tmp_path / "c.h5", {"x": np.arange(4)}, {"parts": []}) != digest
+    assert read_about(tmp_path / "a.h5") == about
+    manifest = {"clips": [], "shards": [{"file": "a.h5", "rows": 4, "sha256": digest}], "format": "test"}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    assert {k: v.tolist() for k, v in ShardReader(tmp_path, "test").rows(1, 3).items()} == {"x": [1, 2]}
+
+
+def test_a_shard_in_which_nothing_else_is_kept(tmp_path):
+    write_shard(tmp_path / "a.h5", {"x": np.arange(4)})
+    assert refused(lambda: read_about(tmp_path / "a.h5")).startswith(f"{tmp_path / 'a.h5'} cannot be read: ")
+    (tmp_path / "b.h5").write_text("no HDF5")
+    assert refused(lambda: read_about(tmp_path / "b.h5")).startswith(f"{tmp_path / 'b.h5'} cannot be read: ")
 
 
 @pytest.mark.parametrize("posterior", [True, False])

@@ -1,6 +1,10 @@
 """Video files are read by frame number, exactly."""
 
+import hashlib
 import os
+import struct
+from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -8,6 +12,7 @@ import numpy as np
 import pytest
 
 from latentseq.errors import DataError
+from latentseq.media.footage import rows_of
 from latentseq.media.preprocessing import MAX_PIXELS, Preprocessing
 from latentseq.media.video import VideoFile, is_video
 
@@ -27,15 +32,66 @@ KINDS = {
 }
 
 
+def frames(video, chosen, preprocessing=SMALL):
+    """(t, h, w, c) of the pictures of some numbers."""
+    return np.stack([picture.frame(preprocessing) for picture in video.walk(np.array(chosen))])
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_frames_come_by_number_in_any_order(kind, write_movie, numbers):
-    video = VideoFile(write_movie(kind, 40, **KINDS[kind]), SMALL)
-    assert video.length == 40
+    video = VideoFile(write_movie(kind, 40, **KINDS[kind]))
+    assert len(video.times) == 40
     for i in [0, 39, 3, 4, 5, 30, 11, 12, 13, 0, 38]:
-        assert numbers(video.read(i, i + 1)) == [i]
-    assert numbers(video.read(7, 33)) == list(range(7, 33))
+        assert numbers(frames(video, [i])) == [i]
+    assert numbers(frames(video, range(7, 33))) == list(range(7, 33))
+    leaps = [0, 0, 1, 13, 13, 13, 14, 30, 38, 38]
+    assert numbers(frames(video, leaps)) == leaps
     video.close()
-    assert numbers(video.read(20, 23)) == [20, 21, 22]
+    assert numbers(frames(video, [20, 21, 22])) == [20, 21, 22]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_times_are_those_of_the_frames(kind, write_movie):
+    path = write_movie(kind, 40, **KINDS[kind])
+    rate = KINDS[kind].get("fps", 25)
+    video = VideoFile(path)
+    with av.open(str(path)) as file:
+        first = next(file.decode(video=0)).time
+    # A millisecond is what Matroska counts.
+    np.testing.assert_allclose(video.times, first + np.arange(40) / rate, atol=1e-3)
+    assert video.end == pytest.approx(first + 40 / rate, abs=2e-3)
+    assert (np.diff(video.times) > 0).all()
+    assert video.rate == pytest.approx(rate, rel=0.01)
+    assert (video.kind, video.timed, video.sound, video.gray, video.size) == ("video", True, False, False, (48, 96))
+    assert video.breaks.tolist() == []
+    assert video.detail.endswith(" yuv420p")
+    assert video.digest() == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_frame_that_is_asked_for_again_is_not_decoded_again(write_movie, monkeypatch):
+    video = VideoFile(write_movie("a.mp4", 40))
+    starts, decode = [], video._decode
+    monkeypatch.setattr(video, "_decode", lambda start: starts.append(start) or decode(start))
+    whole = frames(video, np.repeat(np.arange(40), 3))
+    np.testing.assert_array_equal(whole[::3], whole[1::3])
+    np.testing.assert_array_equal(whole[::3], whole[2::3])
+    assert starts == [0]
+
+
+def test_two_threads_read_the_same_footage_at_once(write_movie, numbers):
+    video = VideoFile(write_movie("a.mp4", 60, **KINDS["b-frames.mp4"]))
+    assert numbers(frames(video, [30])) == [30]  # What is open is not shared.
+    orders = [list(range(i, 60, 3)) for i in range(3)] * 2
+
+    def read(order):
+        own = video.another()
+        found = [numbers(frames(own, [i])) for i in order]
+        own.close()
+        return [i for each in found for i in each]
+
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(read, orders)) == orders
+    assert numbers(frames(video, [31, 5])[:1]) == [31]
 
 
 def test_some_of_the_kinds_really_reorder(write_movie):
@@ -50,34 +106,44 @@ def test_random_reads_of_real_videos_equal_a_decode_from_the_start(name, shared)
         expected = [
             frame.reformat(48, 24, "gray", interpolation="AREA").to_ndarray() for frame in file.decode(video=0)
         ]
-    video = VideoFile(shared / "data" / name, SMALL)
-    assert video.length == len(expected)
-    for i in np.random.default_rng(0).integers(0, video.length, 8):
-        np.testing.assert_array_equal(video.read(i, i + 1)[0, ..., 0], expected[i])
+    if name == "fire.mp4":  # It says of itself that it lies upside down.
+        expected = [picture[::-1, ::-1] for picture in expected]
+    video = VideoFile(shared / "data" / name)
+    assert len(video.times) == len(expected)
+    for i in np.random.default_rng(0).integers(0, len(expected), 8):
+        np.testing.assert_array_equal(frames(video, [i])[0, ..., 0], expected[i])
 
 
 def test_what_is_known_of_the_real_videos(shared):
     data = shared / "data"
-    assert VideoFile(data / "bikes.mp4", SMALL).fps == 25
-    assert VideoFile(data / "bunny30.webm", SMALL).fps == 24
-    assert VideoFile(data / "fire.mp4", SMALL).fps == pytest.approx(10.505, abs=1e-3)
+    known = {each: VideoFile(data / each) for each in ("bikes.mp4", "bigbuckbunny.mp4", "bunny30.webm", "fire.mp4")}
+    assert {name: video.rate for name, video in known.items()} == {
+        "bikes.mp4": 25,
+        "bigbuckbunny.mp4": 25,
+        "bunny30.webm": 24,
+        "fire.mp4": pytest.approx(10.505, abs=1e-3),
+    }
+    assert [video.size for video in known.values()] == [(272, 640), (720, 1280), (720, 1280), (720, 1280)]
+    assert [video.sound for video in known.values()] == [False, True, True, True]
+    assert [len(video.times) for video in known.values()] == [250, 132, 720, 25]
 
 
 def test_going_on_does_not_start_again(write_movie, monkeypatch):
-    video = VideoFile(write_movie("one-keyframe.mp4", 60, keyframes=600), SMALL)
+    video = VideoFile(write_movie("one-keyframe.mp4", 60, keyframes=600))
     starts, decode = [], video._decode
     monkeypatch.setattr(video, "_decode", lambda start: starts.append(start) or decode(start))
     for i in range(0, 60, 6):
-        video.read(i, i + 6)
+        frames(video, range(i, i + 6))
     assert starts == [0]
 
 
 def test_skip_keeps_the_first_and_every_nth(write_movie, numbers):
-    video = VideoFile(write_movie("a.mp4", 40), Preprocessing((24, 48), fit="stretch", gray=True, skip=3))
-    assert video.length == 14
-    assert video.fps == pytest.approx(25 / 3)
-    assert numbers(video.read(0, 14)) == list(range(0, 40, 3))
-    assert numbers(video.read(4, 6)) == [12, 15]
+    video = VideoFile(write_movie("a.mp4", 40))
+    rows = rows_of(video, Preprocessing((24, 48), skip=3))
+    assert len(rows.numbers) == 14
+    assert rows.fps == pytest.approx(25 / 3)
+    assert numbers(frames(video, rows.numbers)) == list(range(0, 40, 3))
+    assert numbers(frames(video, rows.numbers[4:6])) == [12, 15]
 
 
 def test_hidden_vp8_frames_are_not_counted(write_movie, tmp_path, numbers):
@@ -92,9 +158,9 @@ def test_hidden_vp8_frames_are_not_counted(write_movie, tmp_path, numbers):
             copy.pts, copy.dts, copy.time_base = packet.pts, packet.dts, packet.time_base
             copy.stream, copy.is_keyframe = stream, packet.is_keyframe
             new.mux(copy)
-    video = VideoFile(hidden, SMALL)
-    assert video.length == 19
-    assert numbers(video.read(0, 19)) == [i for i in range(20) if i != 5]
+    video = VideoFile(hidden)
+    assert len(video.times) == 19
+    assert numbers(frames(video, range(19))) == [i for i in range(20) if i != 5]
 
 
 def _halves(write_movie) -> Path:
@@ -103,23 +169,89 @@ def _halves(write_movie) -> Path:
 
 
 def test_crop_keeps_the_middle(write_movie):
-    frame = VideoFile(_halves(write_movie), Preprocessing((24, 24), fit="crop")).read(63, 64)[0]
+    frame = frames(VideoFile(_halves(write_movie)), [63], Preprocessing((24, 24), fit="crop"))[0]
     assert frame.shape == (24, 24, 3)
     assert frame[:, :11].min() > 235
     assert frame[:, 13:].max() < 20
 
 
 def test_pad_puts_black_above_and_below(write_movie):
-    frame = VideoFile(_halves(write_movie), Preprocessing((40, 40), fit="pad", gray=True)).read(63, 64)[0]
+    frame = frames(VideoFile(_halves(write_movie)), [63], Preprocessing((40, 40), fit="pad", gray=True))[0]
     assert frame.shape == (40, 40, 1)
     assert frame[:10].max() == frame[30:].max() == 0
     assert frame[10:30, :19].min() > 235
 
 
 def test_stretch_uses_the_whole_picture(write_movie):
-    frame = VideoFile(_halves(write_movie), Preprocessing((24, 24), fit="stretch")).read(63, 64)[0]
+    frame = frames(VideoFile(_halves(write_movie)), [63], Preprocessing((24, 24), fit="stretch"))[0]
     assert frame[:, :11].min() > 235
     assert frame[:, 13:].max() < 20
+
+
+def _still(path: Path, picture: np.ndarray, aspect: int = 1) -> Path:
+    """A movie of one picture, three frames long, whose pixels are so many times as wide as high."""
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("libx264", rate=25, options={"crf": "1"})
+        stream.height, stream.width = picture.shape[:2]
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(aspect)
+        for _ in range(3):
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+        file.mux(stream.encode())
+    return path
+
+
+def _with_matrix(path: Path, matrix: tuple[int, int, int, int]) -> Path:
+    """A copy of an MP4 whose picture is to be shown through a matrix, in whole numbers."""
+    data = bytearray(path.read_bytes())
+    at = data.index(b"tkhd") + 44
+    assert data[at - 40] == 0  # Of a version that has 32-bit times, and so the matrix here.
+    a, b, c, d = (value << 16 for value in matrix)
+    data[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    turned = path.with_name(f"turned-{path.name}")
+    turned.write_bytes(data)
+    return turned
+
+
+def _through(matrix: tuple[int, int, int, int], picture: np.ndarray) -> np.ndarray:
+    """What a player shows, pixel by pixel: x' = ax + cy, y' = bx + dy, moved to where there are no negative ones."""
+    a, b, c, d = matrix
+    y, x = np.indices(picture.shape[:2])
+    right, down = a * x + c * y, b * x + d * y
+    right, down = right - right.min(), down - down.min()
+    shown = np.zeros((down.max() + 1, right.max() + 1, 3), np.uint8)
+    shown[down, right] = picture
+    return shown
+
+
+@pytest.mark.parametrize("matrix", [(0, 1, -1, 0), (-1, 0, 0, -1), (0, -1, 1, 0), (1, 0, 0, 1)])
+def test_a_film_that_lies_on_its_side_is_shown_upright(matrix, tmp_path):
+    blocks = np.random.default_rng(0).integers(0, 2, (6, 12, 1)) * np.uint8(255)
+    path = _still(tmp_path / "a.mp4", blocks.repeat(8, 0).repeat(8, 1).repeat(3, 2).astype(np.uint8))
+    stored = frames(VideoFile(path), [0, 2], Preprocessing((48, 96)))
+    video = VideoFile(_with_matrix(path, matrix))
+    upright = np.stack([_through(matrix, picture) for picture in stored])
+    assert video.size == upright.shape[1:3]
+    np.testing.assert_array_equal(frames(video, [0, 2], Preprocessing(video.size)), upright)
+    middle = frames(video, [0, 2], Preprocessing((48, 48)))
+    h, w = video.size
+    np.testing.assert_array_equal(middle, upright[:, (h - 48) // 2 :, (w - 48) // 2 :][:, :48, :48])
+
+
+@pytest.mark.parametrize("matrix", [(1, 0, 0, 1), (0, 1, -1, 0)])
+def test_pixels_that_are_not_square_are_made_so(matrix, tmp_path):
+    """Twice as wide as high: the white stripe in the middle is 24 columns of 48, and 48 of 96 that are shown."""
+    picture = np.zeros((48, 48, 3), np.uint8)
+    picture[:, 12:36] = 255
+    video = VideoFile(_with_matrix(_still(tmp_path / "wide.mp4", picture, aspect=2), matrix))
+    assert video.size == ((96, 48) if matrix[0] == 0 else (48, 96))
+    middle = frames(video, [0, 2], Preprocessing((48, 48)))[:, 2:-2, 2:-2]
+    assert middle.min() > 235
+    whole = frames(video, [0, 2], Preprocessing((96, 96), fit="pad", gray=True))[..., 0]
+    whole = whole if matrix[0] == 0 else whole.transpose(0, 2, 1)
+    assert (whole[:, :22].max(), whole[:, 74:].max()) == (0, 0)
+    assert whole[:, 26:70, 26:70].min() > 235
+    assert whole[:, :, :24].max() == whole[:, :, 72:].max() == 0
 
 
 def test_a_video_is_known_by_its_suffix():
@@ -129,7 +261,7 @@ def test_a_video_is_known_by_its_suffix():
 
 def _message(path: Path) -> str:
     with pytest.raises(DataError) as caught:
-        VideoFile(path, SMALL)
+        VideoFile(path)
     return str(caught.value)
 
 
@@ -165,9 +297,9 @@ def test_an_mp4_whose_beginning_was_edited_away(write_movie, tmp_path, numbers):
                 packet.dts -= 20 * packet.duration
                 packet.stream = stream
                 new.mux(packet)
-    video = VideoFile(edited, SMALL)
-    assert numbers(video.read(0, video.length)) == list(range(20, 40))
-    assert numbers(video.read(3, 4)) == [23]
+    video = VideoFile(edited)
+    assert numbers(frames(video, range(len(video.times)))) == list(range(20, 40))
+    assert numbers(frames(video, [3])) == [23]
 
 
 def test_an_mp4_that_lists_more_than_it_has(write_movie):
@@ -176,7 +308,7 @@ def test_an_mp4_that_lists_more_than_it_has(write_movie):
         cut = [packet.pos for packet in file.demux(video=0) if packet.size][25]
     path.write_bytes(path.read_bytes()[:cut])
     assert _message(path) == (
-        f"{path} is cut short: it lists 1.60 s of pictures, and 1.00 s are there. Copy or download the file again."
+        f"{path} is cut short: it lists 1.60 s, and 1.00 s are there. Copy or download the file again."
     )
 
 
@@ -188,11 +320,11 @@ def test_a_frame_that_cannot_be_decoded(write_movie, numbers):
     data = bytearray(path.read_bytes())
     data[bad.pos : bad.pos + bad.size] = b"\xff" * bad.size
     path.write_bytes(data)
-    video = VideoFile(path, SMALL)
-    assert numbers(video.read(0, 7)) == list(range(7))
-    assert numbers(video.read(8, 20)) == list(range(8, 20))
+    video = VideoFile(path)
+    assert numbers(frames(video, range(7))) == list(range(7))
+    assert numbers(frames(video, range(8, 20))) == list(range(8, 20))
     with pytest.raises(DataError) as caught:
-        video.read(5, 10)
+        frames(video, range(5, 10))
     assert str(caught.value) == (
         f"{path} is damaged at frame 7: it lists 20 frames, and this one cannot be decoded. "
         "Copy or export the file again."

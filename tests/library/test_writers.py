@@ -1,6 +1,9 @@
 """What is written, read again by the libraries that others read it with."""
 
 import hashlib
+import os
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -109,6 +112,25 @@ def test_mp4_is_what_every_player_plays(tmp_path: Path, rows: list[Row]) -> None
         assert (video.codec_context.name, video.pix_fmt) == (expected, "yuv420p")
         assert video.average_rate == Fraction(2997, 100)
         assert video.width % 2 == video.height % 2 == 0
+
+
+def test_mp4_does_not_depend_on_what_memory_held_before(tmp_path: Path) -> None:
+    code = """
+import sys
+from pathlib import Path
+import numpy as np
+from latentseq.media.writers import write_frames
+
+y, x = np.indices((240, 322))
+frames = np.stack([np.stack([100 + 3 * y, 3 * x, 128 + 0 * x], -1) % 256] * 30).astype(np.uint8)
+for t in range(30):
+    frames[t, 6:16, 3 * t : 3 * t + 10] = 235
+write_frames(Path(sys.argv[1]), lambda: [frames], count=30, fps=25.0)
+"""
+    for fill in ("1", "85"):
+        path, environment = tmp_path / f"{fill}.mp4", {**os.environ, "MALLOC_PERTURB_": fill}
+        subprocess.run([sys.executable, "-c", code, path], env=environment, check=True, capture_output=True)
+    assert (tmp_path / "1.mp4").read_bytes() == (tmp_path / "85.mp4").read_bytes()
 
 
 def test_mp4_without_an_h264_encoder(tmp_path: Path, rows: list[Row], monkeypatch: pytest.MonkeyPatch) -> None:

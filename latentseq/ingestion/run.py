@@ -1,0 +1,303 @@
+"""Ingestion: any videos, images and arrays in, a folder of clips out."""
+
+import contextlib
+import itertools
+import os
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import replace
+from pathlib import Path
+
+from latentseq.crops import CropRecipe
+from latentseq.data import DEFAULT_SIZE, check_seed, parse_size
+from latentseq.errors import UsageError
+from latentseq.ingestion.assembly import assemble
+from latentseq.ingestion.plan import Plan, Task, make_plan, tasks_of
+from latentseq.ingestion.recipe import Recipe
+from latentseq.ingestion.report import Counter, plan_report, summary
+from latentseq.ingestion.work import Shard, Worker, still_missing
+from latentseq.media import cuts as scene_cuts
+from latentseq.media.discovery import Found, discover, nothing_found
+from latentseq.media.footage import file_digest
+from latentseq.media.preprocessing import Preprocessing
+from latentseq.storage.atomic import check_free, read_json, write_json
+from latentseq.storage.shards import MANIFEST
+from latentseq.training.watch import Watcher
+
+UNFINISHED = "ingest.json"
+"""What an ingestion was asked for: it marks its folder from the first moment until the manifest is there."""
+CROP_LENGTH = 10
+MAX_OWN_SIZE = 128
+"""Footage all of one size keeps it up to here, where no size is asked for."""
+
+
+def ingest(
+    sources: Sequence[str | Path],
+    out: str | Path,
+    *,
+    size: str | int | None = None,
+    fit: str = "crop",
+    gray: bool = False,
+    fps: float | None = None,
+    skip: int = 1,
+    array: str | None = None,
+    cuts: bool = False,
+    min_length: int = 20,
+    clip_length: int | None = None,
+    stride: int | None = None,
+    crop: int | None = None,
+    count: int = 10_000,
+    still: float = 0.05,
+    motion: float = 0.02,
+    audio: str = "mel",
+    workers: int = 0,
+    seed: int = 0,
+    dry_run: bool = False,
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> Path | str:
+    """Make a folder of clips of videos, images and arrays.
+
+    The same command again goes on where an earlier one was stopped, and gives the same bytes. A file that cannot be
+    read whole is skipped, and the manifest says why.
+
+    Args:
+        sources: video files, images, arrays (.npy, .npz, .h5, .tfrecord), and folders that are searched for them;
+            what lies in a folder called train, validation or test is that split.
+        out: folder of the clips.
+        size: of the frames, ``64`` or ``48x64`` (h x w). Where None: 64, or their own size if all have the same and
+            it is at most 128; with ``crop``, each film's own.
+        fit: crop, pad or stretch.
+        gray: one channel; also where False, if nothing that is found has colour.
+        fps: frames a second, by presentation time.
+        skip: keep every n-th frame.
+        array: which array of .npz and .h5 files.
+        cuts: a clip ends where a scene does.
+        min_length: with ``cuts``, shorter scenes are left out, in frames.
+        clip_length: cut into clips of so many frames; with ``crop`` the frames of a crop, 10 where None.
+        stride: frames from the start of one such clip to the next; as many as it has where None.
+        crop: cut small windows of that side out of the frames, where something moves.
+        count: of these windows.
+        still: the share of windows that need not move.
+        motion: the least motion of the others: mean absolute difference of successive frames, of 1.
+        audio: mel, wave or none: what is kept of the sound, a row for each frame.
+        workers: files decoded at a time; as many as there are cores where 0.
+        seed: of the windows.
+        dry_run: only say what would be done.
+        overwrite: replace an earlier result; what it has in common with the new one is not made again.
+        quiet: show no progress.
+
+    Returns:
+        ``out``; with ``dry_run`` the plan, in words.
+
+    Raises:
+        UsageError: a source does not exist, an option does not fit, or ``out`` is something else.
+        DataError: nothing that was found can be read.
+        TryAgainError: the disk is full; the same command goes on later.
+    """
+    out, workers = Path(out), workers or os.cpu_count() or 1
+    if workers < 1:
+        raise UsageError(f"workers is {workers}; expected 1 or more, or 0 for one a core.")
+    plan = plan_clips(
+        sources,
+        out,
+        workers,
+        size=size,
+        fit=fit,
+        gray=gray,
+        fps=fps,
+        skip=skip,
+        array=array,
+        cuts=cuts,
+        min_length=min_length,
+        clip_length=clip_length,
+        stride=stride,
+        crop=crop,
+        count=count,
+        still=still,
+        motion=motion,
+        audio=audio,
+        seed=seed,
+    )
+    if dry_run:
+        return plan_report(plan, workers)
+    watcher = Watcher("ingest", quiet=quiet)
+    if overwrite or not _is_done(out, plan):
+        _make_free(out, plan, overwrite)
+        make_clips(plan, out, workers, watcher)
+    manifest = read_json(out / MANIFEST, "a manifest")
+    _sweep(out, {shard["file"] for shard in manifest["shards"]})
+    for line in summary(manifest, plan):
+        watcher.say(line)
+    return out
+
+
+def plan_clips(
+    sources: Sequence[str | Path],
+    out: Path,
+    workers: int,
+    *,
+    size: str | int | None = None,
+    fit: str = "crop",
+    gray: bool = False,
+    fps: float | None = None,
+    skip: int = 1,
+    array: str | None = None,
+    cuts: bool = False,
+    min_length: int = 20,
+    clip_length: int | None = None,
+    stride: int | None = None,
+    crop: int | None = None,
+    count: int = 10_000,
+    still: float = 0.05,
+    motion: float = 0.02,
+    audio: str = "mel",
+    seed: int = 0,
+) -> Plan:
+    """What ``ingest`` would do with these options; ``out`` is not searched, and nothing is written.
+
+    Raises:
+        UsageError: a source does not exist, or an option does not fit.
+        DataError: nothing that was found can be read.
+    """
+    if not sources:
+        raise UsageError("There is nothing to ingest: give a video, a folder, or several.")
+    check_seed(seed)
+    cropping = None
+    if crop is not None:
+        cropping = CropRecipe(crop, CROP_LENGTH if clip_length is None else clip_length, still, motion)
+    wanted = parse_size(size if size is not None else crop or DEFAULT_SIZE)
+    recipe = Recipe(
+        Preprocessing(wanted, fit, gray, skip, fps),
+        native=cropping is not None and size is None,
+        cuts=cuts,
+        min_length=min_length,
+        clip_length=clip_length,
+        stride=stride,
+        crop=cropping,
+        count=count,
+        audio=audio,
+        seed=seed,
+        array=array,
+    )
+    if cuts:
+        scene_cuts.check_installed()
+    found, skipped = discover([Path(source) for source in sources], array=array, leave_out=out, workers=workers)
+    if not found:
+        raise nothing_found(skipped)
+    settled = replace(recipe.preprocessing, gray=gray or all(each.footage.gray for each in found))
+    if size is None and not cropping:
+        settled = replace(settled, size=_own_size(found) or settled.size)
+    return make_plan(replace(recipe, preprocessing=settled), found, skipped, workers)
+
+
+def make_clips(plan: Plan, out: Path, workers: int, watcher: Watcher) -> None:
+    """Carry out a plan; shards that are in ``out`` already are not made again.
+
+    Raises:
+        DataError: nothing is left.
+        TryAgainError: the disk is full.
+    """
+    write_json(out / UNFINISHED, plan.recipe.to_json())
+    manifest, skipped = assemble(plan, _all_done(plan, out, workers, watcher))
+    if not manifest["clips"]:
+        _give_up(out)
+        raise nothing_found(skipped)
+    write_json(out / MANIFEST, manifest)
+    _sweep(out, {shard["file"] for shard in manifest["shards"]})
+
+
+def _own_size(found: list[Found]) -> tuple[int, int] | None:
+    """The one size that all footage has, where that is small enough to be meant."""
+    sizes = {each.footage.size for each in found}
+    return next(iter(sizes)) if len(sizes) == 1 and max(*next(iter(sizes))) <= MAX_OWN_SIZE else None
+
+
+def _is_done(out: Path, plan: Plan) -> bool:
+    """Whether the result is there already."""
+    if not (out / MANIFEST).is_file():
+        return False
+    manifest = read_json(out / MANIFEST, "a manifest")
+    return manifest.get("plan") == plan.digest() and all((out / s["file"]).is_file() for s in manifest["shards"])
+
+
+def _make_free(out: Path, plan: Plan, overwrite: bool) -> None:
+    """Refuse a folder that holds something else, and remove what is not to be gone on from.
+
+    Raises:
+        UsageError: it does.
+    """
+    for path in out.glob(f".{UNFINISHED}.*.tmp"):
+        path.unlink()  # All that there is where one was killed in its first moment.
+    if not (out / UNFINISHED).is_file():
+        check_free(out, MANIFEST, overwrite=overwrite)
+    elif not overwrite and read_json(out / UNFINISHED, "what an ingestion was asked for") != plan.recipe.to_json():
+        raise UsageError(
+            f"{out} holds an ingestion that was not finished, with other options. Run that again as it was, choose "
+            "another name, or replace it with --overwrite."
+        )
+    manifest = read_json(out / MANIFEST, "a manifest") if (out / MANIFEST).is_file() else {}
+    for shard in manifest["shards"] if "plan" in manifest else []:
+        path = out / shard["file"]
+        if path.is_file() and file_digest([path]) != shard["sha256"]:
+            path.unlink()  # Damaged, and not to be taken for a good one.
+
+
+def _all_done(plan: Plan, out: Path, workers: int, watcher: Watcher) -> list[tuple[Task, Shard]]:
+    """Do all tasks of a plan, and draw crops anew where too little moved."""
+    counter, crop, round = Counter(plan, watcher), plan.recipe.crop, 0
+    with contextlib.closing(watcher):
+        done = _done(plan, plan.tasks, out, workers, counter)
+        # What is missing has to move: what need not has had its share.
+        moving = replace(plan, recipe=replace(plan.recipe, crop=replace(crop, still=0.0))) if crop else plan
+        while crop and (parts := still_missing(plan, done)):
+            round += 1
+            done += _done(moving, tasks_of(moving, parts, round), out, workers, counter)
+    return done
+
+
+def _done(plan: Plan, tasks: list[Task], out: Path, workers: int, counter: Counter) -> list[tuple[Task, Shard]]:
+    # Copies of a film have their tasks in common, and no two threads must write the same file.
+    different = list({task.name: task for task in tasks}.values())
+    counter.expect(different)
+    stop, jobs = threading.Event(), _jobs(plan, different, workers)
+    with ThreadPoolExecutor(workers) as pool:
+        futures = {pool.submit(Worker(plan, out, counter.rows_done, stop).do, job): job for job in jobs}
+        try:
+            for future in as_completed(futures):
+                future.result()
+                counter.tasks_done(futures[future])
+        except BaseException:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+    shards = {shard.file: shard for future in futures for shard in future.result()}
+    return [(task, shards[task.name]) for task in tasks]
+
+
+def _jobs(plan: Plan, tasks: list[Task], workers: int) -> list[list[Task]]:
+    """Tasks that one worker does in order: it goes on decoding where the task before ended."""
+    jobs: list[list[Task]] = []
+    for source, group in itertools.groupby(tasks, key=lambda task: task.parts[0].source):
+        same = list(group)
+        # A file without an index can only be decoded from the start.
+        pieces = min(workers, len(same)) if plan.sources[source].footage.seekable else 1
+        ends = [len(same) * k // pieces for k in range(pieces + 1)]
+        jobs += [same[start:stop] for start, stop in itertools.pairwise(ends)]
+    return jobs
+
+
+def _give_up(out: Path) -> None:
+    """Leave an earlier result as it was, or nothing."""
+    manifest = read_json(out / MANIFEST, "a manifest") if (out / MANIFEST).is_file() else {"shards": []}
+    _sweep(out, {shard["file"] for shard in manifest["shards"]})
+    with contextlib.suppress(OSError):  # Something else may be in it.
+        out.rmdir()
+
+
+def _sweep(out: Path, files: set[str]) -> None:
+    """Remove what an earlier or an interrupted run left."""
+    for path in [*out.glob("shard-*.h5"), *out.glob(".*.tmp"), out / UNFINISHED]:
+        if path.name not in files:
+            path.unlink(missing_ok=True)

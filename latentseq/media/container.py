@@ -1,0 +1,267 @@
+"""Containers of video and sound: opening them safely, and what their packets say without decoding."""
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.stream import Disposition
+
+from latentseq.errors import DataError
+from latentseq.media.footage import DEFAULT_FPS
+from latentseq.media.preprocessing import MAX_PIXELS, check_pixels
+from latentseq.media.structure import check_structure
+
+# By name, because a text file may be a playlist that opens other files, whatever its suffix says.
+_FORMATS = "mov,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,gif"
+_SLACK = 0.1  # Seconds: a duration may count what lies before the first sample of sound, and is not there.
+_TRIED = 8  # Frames decoded to see whether their times are those that the packets say.
+
+
+class Index(NamedTuple):
+    """What the packets of a video stream say.
+
+    Attributes:
+        pts: (n,) int64 in the stream's time base, rising, or None where packets do not say or share their times.
+        keys: which frames decoding can start at, rising; 0 is one of them.
+        times: (n,) float64 seconds, when each frame comes on, rising.
+        end: the second at which the last one goes.
+        note: which frames of the file are not among them, in words.
+    """
+
+    pts: np.ndarray | None
+    keys: list[int]
+    times: np.ndarray
+    end: float
+    note: str = ""
+
+
+class _Packets(NamedTuple):
+    """The packets of a stream that are shown, and what is said of those beside them."""
+
+    pts: list[int | None]
+    keys: list[int]
+    end: float  # Seconds.
+    latest: float  # Of all streams.
+    found: Counter[int]  # How many there are of each stream, those included that are not shown.
+    backwards: bool  # Whether one is to be decoded before the one in front of it: several files in one.
+    in_order: bool  # Whether they are shown in the order in which they are decoded.
+
+
+def open_container(path: Path, *, decoders: bool = True, edits: bool = True) -> InputContainer:
+    """The container of a regular file in one of the formats that are video.
+
+    Args:
+        path: the file.
+        decoders: whether frames are decoded to learn what they are, however large.
+        edits: whether what an edit list leaves out is left out.
+
+    Raises:
+        DataError: it cannot be read as one.
+    """
+    if not path.is_file():
+        raise DataError(f"{path} cannot be read as a video: expected a regular file. Check the path.")
+    options = {"format_whitelist": _FORMATS, "max_pixels": str(MAX_PIXELS)}
+    options |= {} if decoders else {"codec_whitelist": "none"}
+    options |= {} if edits else {"ignore_editlist": "1"}
+    try:
+        # Titles are of no use here, and one in another encoding is no reason to refuse a file.
+        return av.open(str(path.absolute()), options=options, metadata_errors="replace")
+    except (av.FFmpegError, OSError) as cause:
+        # ArgumentError is how a format that is not on the list is refused.
+        refused = isinstance(cause, (av.InvalidDataError, av.ArgumentError))
+        reason = "its content is of no known video format, or its end is missing" if refused else cause.strerror
+        raise DataError(
+            f"{path} cannot be read as a video: {reason}. Expected a file such as MP4, MKV, WebM or AVI; "
+            "copy or export it again, or remove it."
+        ) from cause
+
+
+def video_stream(container: InputContainer, path: Path) -> av.VideoStream:
+    """The stream that a player would show, ready to be decoded.
+
+    Raises:
+        DataError: there is none, or it cannot be decoded.
+    """
+    films = _films(container)
+    if not films:
+        raise DataError(f"{path} holds no pictures; expected a video stream. Leave it out, or export it again.")
+    best = container.streams.best("video")
+    stream = min(films, key=lambda film: (film.codec_context is None, film is not best))
+    if stream.codec_context is None:
+        raise DataError(
+            f"{path} is coded in a way that is not known here; expected a codec such as H.264, VP9, AV1 or MPEG-4. "
+            "Convert it with another program."
+        )
+    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+    stream.thread_type = "AUTO"
+    return stream
+
+
+def frames_of(container: InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
+    """Every frame that can be decoded; a packet that cannot does not take those around it along."""
+    return (frame for frame in _decoded(container, stream) if frame is not None)
+
+
+def read_index(path: Path) -> Index:
+    """Read all packets of a file, and compare what is there with what it says of itself.
+
+    Raises:
+        DataError: it cannot be read as a video, its frames are too large, it is cut short, or it is damaged.
+    """
+    structure = check_structure(path)
+    with open_container(path, decoders=False) as container:
+        stream = video_stream(container, path)
+        check_pixels(path, stream.height, stream.width)
+    with open_container(path) as container:
+        stream = video_stream(container, path)
+        frame, tick = 1 / float(stream.average_rate or DEFAULT_FPS), float(stream.time_base or 1)
+        packets = _packets(container, stream, path, frame)
+        found = sum(packets.found[film.index] for film in _films(container))
+        if structure.pictures is not None and found < structure.pictures:
+            raise _lost(path, structure.pictures, found)
+        note = _edits(path, container, stream, packets)
+        if not structure.sized:
+            _check_length(path, container, stream, packets, frame)
+        # AVI only says when packets are decoded; where frames change places, nobody knows which is shown when.
+        guessed = container.format.name == "avi" and stream.codec_context.has_b_frames and packets.in_order
+    pts = np.array(sorted({time for time in packets.pts if time is not None}), np.int64)
+    keys = np.searchsorted(pts, np.array(packets.keys, np.int64)).tolist()
+    before = keys[0] if keys else 0  # Frames before the first keyframe: a recording can start anywhere.
+    if guessed or packets.backwards or len(pts) < len(packets.pts) or not len(pts):
+        return _counted(path, frame, len(pts) - before, note)
+    with open_container(path) as container:
+        shown = [f.pts for f in itertools.islice(frames_of(container, video_stream(container, path)), _TRIED)]
+    first = next((i for i in range(before + 1) if shown == pts[i : i + _TRIED].tolist()), None)
+    if first is None:
+        return _counted(path, frame, len(pts) - before, note)
+    starts = sorted({0, *(key - first for key in keys if key > first)})
+    return Index(pts[first:], starts, pts[first:] * tick, packets.end, _notes(note, first))
+
+
+def _films(container: InputContainer) -> list[av.VideoStream]:
+    """Its video streams, without pictures that belong to sound."""
+    return [film for film in container.streams.video if not film.disposition & Disposition.attached_pic]
+
+
+def _packets(container: InputContainer, stream: av.VideoStream, path: Path, frame: float) -> _Packets:
+    """Demux a file to its end; ``frame`` is how many seconds a frame lasts that does not say."""
+    tick, hidden = float(stream.time_base or 1), stream.codec_context.name == "vp8"
+    pts: list[int | None] = []
+    keys: list[int] = []
+    decoded: list[int] = []
+    delays: set[int] = set()
+    found: Counter[int] = Counter()
+    end = latest = 0.0
+    try:
+        for packet in container.demux():
+            found[packet.stream_index] += bool(packet.size)
+            if not packet.size or packet.is_discard:
+                continue
+            if packet.pts is not None and packet.time_base:
+                latest = max(latest, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+            # A frame that is only referred to and never shown has a packet of its own in VP8.
+            if packet.stream_index != stream.index or (hidden and not bytes(packet)[0] >> 4 & 1):
+                continue
+            pts.append(packet.pts)
+            if packet.dts is not None:
+                decoded.append(packet.dts)
+            if packet.pts is not None:
+                end = max(end, (packet.pts + (packet.duration or frame / tick)) * tick)
+                if packet.is_keyframe:
+                    keys.append(packet.pts)
+                if packet.dts is not None:
+                    delays.add(packet.pts - packet.dts)
+    except av.FFmpegError as cause:
+        raise DataError(
+            f"{path} is damaged after {latest:.2f} s: {cause.strerror}. Copy or download the file again."
+        ) from cause
+    backwards = any(late > early for late, early in itertools.pairwise(decoded))
+    return _Packets(pts, keys, end, max(latest, end), found, backwards, len(delays) < 2)
+
+
+def _edits(path: Path, container: InputContainer, stream: av.VideoStream, packets: _Packets) -> str:
+    """What an MP4's edit list leaves out of the frames that the file lists, in words."""
+    listed, shown = stream.frames if "mp4" in container.format.name else 0, len(packets.pts)
+    if shown >= listed:
+        return ""
+    with open_container(path, edits=False) as whole:
+        found = sum(packet.stream_index == stream.index and packet.size > 0 for packet in whole.demux())
+    if found < listed:
+        raise _lost(path, listed, found)
+    return f"{listed - shown} of {listed} frames edited away"
+
+
+def _check_length(
+    path: Path, container: InputContainer, stream: av.VideoStream, packets: _Packets, frame: float
+) -> None:
+    """Compare the seconds that the packets last with those that the file lists, where it does so."""
+    listed, there = 0.0, packets.latest
+    if "mp4" in container.format.name and not stream.frames:  # In fragments; others count their frames.
+        listed = float((stream.duration or 0) * (stream.time_base or 0))
+        there = packets.end - min((time for time in packets.pts if time is not None), default=0) * float(
+            stream.time_base or 0
+        )
+    elif container.format.name in ("flv", "matroska,webm"):
+        listed = (container.duration or 0) / av.time_base
+    if listed - there > frame + _SLACK:
+        raise DataError(
+            f"{path} is cut short: it lists {listed:.2f} s, and {there:.2f} s are there. "
+            "Copy or download the file again."
+        )
+
+
+def _counted(path: Path, frame: float, least: int, note: str) -> Index:
+    """The index of a file whose packets do not say: by decoding all of it, at least so many frames."""
+    shown: list[float | None] = []
+    before = 0
+    with open_container(path) as container:
+        for picture in _decoded(container, video_stream(container, path)):
+            if picture is not None:
+                shown.append(picture.time)
+            elif shown:
+                raise DataError(
+                    f"{path} is damaged after frame {len(shown) - 1}: what follows cannot be decoded. "
+                    "Copy or export the file again."
+                )
+            else:
+                before += 1
+    if len(shown) < least:
+        raise _lost(path, least, len(shown), "can be decoded")
+    times = np.array([time for time in shown if time is not None], np.float64)
+    if len(times) < len(shown) or (np.diff(times) <= 0).any():
+        times = frame * np.arange(len(shown), dtype=np.float64)
+    return Index(None, [0], times, float(times[-1]) + frame if len(times) else 0.0, _notes(note, before))
+
+
+def _decoded(container: InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame | None]:
+    """Every frame that can be decoded, and None for what cannot."""
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+            if packet is None:
+                return
+            frames = packet.decode()
+        except av.EOFError:
+            return
+        except av.FFmpegError:
+            yield None
+        else:
+            yield from frames
+
+
+def _notes(note: str, before: int) -> str:
+    """What is left out, in words."""
+    return ", ".join(filter(None, [note, f"without {before} before the first keyframe" if before else ""]))
+
+
+def _lost(path: Path, listed: int, found: int, how: str = "are there") -> DataError:
+    """The error that frames are missing."""
+    return DataError(
+        f"{path} is damaged: it lists {listed} frames, and {found} {how}. Copy or download the file again."
+    )

@@ -1,0 +1,310 @@
+"""Whether all of a video file is there, by the parts it is made of: what a demuxer jumps over without a word.
+
+Containers are chains of parts that say how long they are. Here they are followed from one to the next; nothing is
+decoded, and what is inside of pictures is not looked at. MPEG streams say nothing of their length: of those, only
+packets that all have the same length are looked at.
+"""
+
+import math
+import os
+import struct
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from latentseq.errors import DataError
+
+
+class Structure(NamedTuple):
+    """What the parts of a file say.
+
+    Attributes:
+        pictures: packets of pictures that are there; None where the parts do not say.
+        sized: whether the file says of itself how long it is, and is so long.
+    """
+
+    pictures: int | None = None
+    sized: bool = False
+
+
+def check_structure(path: Path) -> Structure:
+    """Follow the parts of a file.
+
+    Raises:
+        DataError: it is cut short, its parts do not follow on one another, or it cannot be opened.
+    """
+    try:
+        with path.open("rb") as file:
+            parts = _Parts(path, file)
+            start = parts.read(0, 400)
+            return next((follow(parts) for begins, follow in _KINDS if begins(start)), Structure())
+    except OSError as cause:
+        raise DataError(f"{path} cannot be read as a video: {cause.strerror}. Check its rights.") from cause
+
+
+class _Parts:
+    """A file that is read here and there."""
+
+    def __init__(self, path: Path, file: BinaryIO):
+        self._path, self._file = path, file
+        self.size = os.fstat(file.fileno()).st_size
+
+    def read(self, at: int, count: int) -> bytes:
+        """So many bytes, or as many as there are."""
+        self._file.seek(at)
+        return self._file.read(count)
+
+    def check_end(self, listed: int) -> None:
+        """A part ends there."""
+        if listed > self.size:
+            raise DataError(
+                f"{self._path} is cut short: it lists {listed} bytes, and {self.size} are there. "
+                "Copy or download the file again."
+            )
+
+    def no_end(self) -> DataError:
+        """The parts are over, and the last one is missing."""
+        return DataError(
+            f"{self._path} is cut short: its last part is missing after {self.size} bytes. "
+            "Copy or download the file again."
+        )
+
+    def damaged(self, at: int) -> DataError:
+        """What is there is no part."""
+        return DataError(
+            f"{self._path} is damaged at byte {at}: its parts do not follow on one another there. "
+            "Copy or download the file again."
+        )
+
+
+def _boxes(parts: _Parts) -> Structure:
+    """MP4 and QuickTime: boxes of a length, a name, and content or more boxes. libavformat says what they list."""
+    ends, at, run = [parts.size], 0, 0
+    while at < parts.size:
+        while at >= ends[-1] and len(ends) > 1:
+            ends.pop()
+        head = parts.read(at, 32)
+        size, name, inside = int.from_bytes(head[:4], "big"), head[4:8], 8
+        if size == 1:
+            size, inside = int.from_bytes(head[8:16], "big"), 16
+        if size == 0 and len(ends) == 1:
+            break  # It goes on to the end of the file.
+        if size < inside or len(head) < inside:
+            at = ends[-1]  # What follows is no box, which is no harm: nothing is looked for there.
+        elif name in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"moof", b"traf"):
+            parts.check_end(at + size)
+            ends.append(at + size)
+            at += inside
+        else:
+            if name == b"mdat":
+                parts.check_end(at + size)
+            # A few bytes can list any number of samples, and libavformat would make room for all of them.
+            first, second = struct.unpack(">II", head[12:20].ljust(8, b"\0"))
+            run += first if name == b"trun" else 0
+            if run > parts.size or (name == b"stsz" and max(1, first) * second > parts.size):
+                raise parts.damaged(at)
+            at += size
+    return Structure()
+
+
+_SEGMENT, _TRACKS, _CLUSTER, _GROUP = 0x18538067, 0x1654AE6B, 0x1F43B675, 0xA0
+_BLOCKS = (0xA1, 0xA3)
+# Besides these: seek head, info, cues, attachments, chapters, tags; in clusters time, position, previous size, silent
+# tracks, encrypted blocks; empty space and checksums anywhere.
+_KNOWN = frozenset({_TRACKS, _GROUP, *_BLOCKS, 0x114D9B74, 0x1549A966, 0x1C53BB6B, 0x1941A469, 0x1043A770}) | {
+    *(0x1254C367, 0xE7, 0xA7, 0xAB, 0x5854, 0xAF, 0xEC, 0xBF)
+}
+
+
+def _elements(parts: _Parts) -> Structure:
+    """Matroska and WebM: elements of a name, a length, and content or more elements."""
+    _, size, at = _element(parts, 0)
+    name, segment, at = _element(parts, at + (size or 0))
+    if name != _SEGMENT:
+        raise parts.damaged(at)
+    end = parts.size if segment is None else at + segment
+    parts.check_end(end)
+    videos: dict[int, bool] = {}
+    pictures, cluster = 0, math.inf
+    while at < end:
+        if at > cluster:
+            raise parts.damaged(at)
+        if at == cluster:
+            cluster = math.inf
+        name, length, inside = _element(parts, at)
+        if name == _CLUSTER:  # One of unknown length ends where the next one starts.
+            cluster, at = math.inf if length is None else inside + length, inside
+            continue
+        if length is None or name not in _KNOWN:
+            raise parts.damaged(at)
+        if name == _TRACKS:
+            videos = _tracks(parts, inside, inside + length)
+        block = _block_of(parts, inside, inside + length) if name == _GROUP else inside
+        if name == _GROUP or name in _BLOCKS:
+            track = _number(parts.read(block, 8))[0]
+            if track not in videos:
+                raise parts.damaged(at)
+            pictures += videos[track]
+        at = inside + length
+    if at > end:
+        parts.check_end(at)
+        raise parts.damaged(end)
+    return Structure(pictures, segment is not None)
+
+
+def _element(parts: _Parts, at: int) -> tuple[int, int | None, int]:
+    """Name and length of an element, None for an unknown one, and where its content starts."""
+    head = parts.read(at, 12)
+    if len(head) < 2:
+        raise parts.no_end()
+    wide = 9 - head[0].bit_length()
+    length, more = _number(head[wide:])
+    if wide > 4 or not more:
+        raise parts.damaged(at)
+    unknown = length == (1 << 7 * more) - 1
+    return int.from_bytes(head[:wide], "big"), None if unknown else length, at + wide + more
+
+
+def _number(head: bytes) -> tuple[int, int]:
+    """A number that says by itself how many bytes it takes, and how many; (0, 0) where it is none."""
+    wide = 9 - head[0].bit_length() if head else 9
+    if wide > min(8, len(head)):
+        return 0, 0
+    return int.from_bytes(head[:wide], "big") & (1 << 7 * wide) - 1, wide
+
+
+def _tracks(parts: _Parts, at: int, end: int) -> dict[int, bool]:
+    """The numbers of the tracks, and whether each is video."""
+    tracks: dict[int, bool] = {}
+    while at < end:
+        name, length, inside = _element(parts, at)
+        stop, facts = inside + (length or 0), {}
+        while name == 0xAE and inside < stop:
+            fact, length, content = _element(parts, inside)
+            facts[fact] = int.from_bytes(parts.read(content, min(length or 0, 8)), "big")
+            inside = content + (length or 0)
+        if facts:
+            tracks[facts.get(0xD7, 0)] = facts.get(0x83) == 1
+        at = stop
+    return tracks
+
+
+def _block_of(parts: _Parts, at: int, end: int) -> int:
+    """Where the content of the block in a group starts."""
+    start = at
+    while at < end:
+        name, length, inside = _element(parts, at)
+        if name in _BLOCKS:
+            return inside
+        at = inside + (length or 0)
+    raise parts.damaged(start)
+
+
+def _chunks(parts: _Parts) -> Structure:
+    """AVI: chunks of a name, a length, and content or more chunks. An index that is missing is no harm."""
+    at, movie = 0, 0
+    videos: list[bool] = []
+    found: Counter[int] = Counter()
+    while at + 8 <= parts.size:
+        name, size, kind = struct.unpack("<4sI4s", parts.read(at, 12).ljust(12, b"\0"))
+        end = at + 8 + size
+        if name in (b"RIFF", b"LIST"):
+            if kind == b"movi":
+                parts.check_end(end)
+                movie = end if size else parts.size  # A recording that was never closed has none.
+            at = at + 12 if kind in (b"AVI ", b"AVIX", b"hdrl", b"strl", b"movi", b"rec ") else end + end % 2
+            continue
+        if name == b"strh":
+            videos.append(kind == b"vids")
+        elif name == b"idx1":
+            movie = 0
+        elif at < movie:
+            if end > movie or not (name[:2].isdigit() or name in (b"JUNK", b"junk") or name[:2] == b"ix"):
+                raise parts.damaged(at)
+            if name[2:] in (b"db", b"dc") and size:
+                found[int(name[:2])] += 1
+        elif name == bytes(4):
+            break  # Nothing but zeros.
+        at = end + size % 2
+    return Structure(sum(found[number] for number, video in enumerate(videos) if video), True)
+
+
+def _pages(parts: _Parts) -> Structure:
+    """Ogg: pages, the last of which says so."""
+    at, flags = 0, 0
+    while at < parts.size:
+        head = parts.read(at, 27 + 255)
+        if len(head) < 27:
+            raise parts.no_end()
+        if head[:4] != b"OggS":
+            raise parts.damaged(at)
+        flags, count = head[5], head[26]
+        at += 27 + count + sum(head[27 : 27 + count])
+    parts.check_end(at)
+    if not flags & 4:
+        raise parts.no_end()
+    return Structure(sized=True)
+
+
+def _tags(parts: _Parts) -> Structure:
+    """Flash video: tags, each followed by its length."""
+    at = int.from_bytes(parts.read(5, 4), "big") + 4
+    while at < parts.size:
+        length = int.from_bytes(parts.read(at + 1, 3), "big")
+        at += 11 + length + 4
+    parts.check_end(at)
+    return Structure()
+
+
+def _blocks(parts: _Parts) -> Structure:
+    """GIF: blocks, of which the last is a semicolon."""
+
+    def table(flags: int) -> int:
+        return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+
+    at, pictures = 13 + table(parts.read(10, 1)[0]), 0
+    while True:
+        head = parts.read(at, 10)
+        if head[:1] == b";":
+            return Structure(pictures, True)
+        if head[:1] == b"," and len(head) == 10:
+            at, pictures = at + 11 + table(head[9]), pictures + 1
+        elif head[:1] == b"!":
+            at += 2
+        elif head:
+            raise parts.damaged(at)
+        while length := parts.read(at, 1):
+            at += 1 + length[0]
+            if not length[0]:
+                break
+        else:
+            raise parts.no_end()
+
+
+def _objects(parts: _Parts) -> Structure:
+    """Windows Media: one of its objects says how long the file is, but for one that is sent as it comes."""
+    head = parts.read(0, 1 << 16)
+    at = head.find(bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365"))
+    if at >= 0 and len(head) >= at + 92 and not head[at + 88] & 1:
+        parts.check_end(int.from_bytes(head[at + 40 : at + 48], "little"))
+    return Structure(sized=True)
+
+
+def _packets(parts: _Parts) -> Structure:
+    """An MPEG transport stream: packets of 188 bytes, or of 192 with a time in front."""
+    if parts.size % (188 if parts.read(376, 1) == b"G" else 192):
+        raise parts.no_end()
+    return Structure()
+
+
+_KINDS: tuple[tuple[Callable[[bytes], bool], Callable[[_Parts], Structure]], ...] = (
+    (lambda start: start[4:8] in (b"ftyp", b"styp", b"moov", b"mdat", b"wide", b"free", b"skip"), _boxes),
+    (lambda start: start[:4] == b"\x1a\x45\xdf\xa3", _elements),
+    (lambda start: start[:4] == b"RIFF" and start[8:12] == b"AVI ", _chunks),
+    (lambda start: start[:4] == b"OggS", _pages),
+    (lambda start: start[:3] == b"FLV", _tags),
+    (lambda start: start[:3] == b"GIF" and len(start) > 12, _blocks),
+    (lambda start: start[:4] == b"\x30\x26\xb2\x75", _objects),
+    (lambda start: b"GGG" in (start[:377:188], start[4:389:192]), _packets),
+)

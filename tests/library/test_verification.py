@@ -1,0 +1,168 @@
+"""Every file is compared with what it was when it was written."""
+
+import json
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+
+from latentseq import verification
+from latentseq.data import open_data
+from latentseq.errors import DataError
+from latentseq.storage import shards
+from latentseq.storage.artifact import copy_artifact, save_artifact
+from latentseq.storage.atomic import read_json, write_json
+from latentseq.storage.frames import write_clips
+from latentseq.storage.latents import write_latents
+from latentseq.training.watch import Watcher
+from latentseq.verification import verify
+
+QUIET = Watcher(quiet=True)
+END = " Copy the folder again, or make it again."
+
+
+@pytest.fixture
+def encoder(honest):
+    from honest_plugins import HonestEncoder
+
+    return HonestEncoder(input_shape=(16, 16, 1), latent_dim=3)
+
+
+@pytest.fixture
+def clips(tmp_path, monkeypatch):
+    """A folder of clips in three shards."""
+    monkeypatch.setattr(shards, "SHARD_BYTES", 1)
+    squares = open_data("moving-squares", options={"count": 3, "length": 6, "size": 16})
+    write_clips(squares, tmp_path / "clips", QUIET)
+    return tmp_path / "clips"
+
+
+@pytest.fixture
+def run(encoder, clips, tmp_path):
+    """A run folder with an encoder and a cache in it."""
+    from honest_plugins import HonestDynamics
+
+    training = {"data": "d", "seed": 0, "best": {}}
+    inner = save_artifact(encoder, "encoders", tmp_path / "ae", preprocessing={}, training=training)
+    save_artifact(
+        HonestDynamics(latent_shape=(3,)), "dynamics", tmp_path / "run", preprocessing={}, training=training
+    )
+    copy_artifact(inner, tmp_path / "run" / "encoder")
+    write_latents(open_data(clips), encoder, inner.fingerprint, tmp_path / "run" / "cache", QUIET)
+    shutil.rmtree(tmp_path / "ae")
+    return tmp_path / "run"
+
+
+def refused(folder) -> str:
+    with pytest.raises(DataError) as caught:
+        verify(folder)
+    return str(caught.value)
+
+
+def spoil(path, at=-1):
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+
+
+def test_clips(clips):
+    assert verify(clips) == {"manifest.json": "latentseq-clips/1, 3 shards with 18 rows as written"}
+    assert verify(str(clips)) == verify(clips)
+
+
+def test_a_run_with_all_that_is_in_it(run):
+    assert verify(run) == {
+        "artifact.json": "honest-dynamics, fingerprint and 3 files as written",
+        "cache/manifest.json": "latentseq-latents/1, 1 shard with 18 rows as written",
+        "encoder/artifact.json": "honest-encoder, fingerprint and 2 files as written",
+    }
+
+
+def test_a_folder_of_such_folders(run, clips):
+    assert list(verify(clips.parent)) == [
+        "clips/manifest.json", "run/artifact.json", "run/cache/manifest.json", "run/encoder/artifact.json",
+    ]  # fmt: skip
+
+
+def test_every_wrong_file_is_named(clips):
+    for name in ("shard-00000.h5", "shard-00001.h5"):
+        spoil(clips / name)
+    (clips / "shard-00002.h5").unlink()
+    (clips / "shard-00007.h5").write_bytes(b"")
+    assert refused(clips) == (
+        f"{clips} is not as it was written. {clips / 'shard-00000.h5'} is damaged: its SHA-256 is another. "
+        f"{clips / 'shard-00001.h5'} is damaged: its SHA-256 is another. {clips / 'shard-00002.h5'} is missing." + END
+    )
+
+
+def test_wrong_files_of_a_run(run):
+    state = min(set((run / "encoder").iterdir()) - {run / "encoder" / "artifact.json"})
+    (shard,) = (run / "cache").glob("*.h5")
+    spoil(state)
+    spoil(shard)
+    about = read_json(run / "artifact.json", "")
+    write_json(run / "artifact.json", {**about, "plugin": "another"})
+    assert refused(run) == (
+        f"{run} is not as it was written. {run / 'artifact.json'} is not the file that was saved: plugin, config or "
+        "files do not fit its fingerprint. Copy the folder again, or train again. "
+        f"{shard} is damaged: its SHA-256 is another. {state} is damaged: its SHA-256 is another." + END
+    )
+
+
+def test_files_that_the_manifest_does_not_name_are_said(clips):
+    (clips / "shard-00007.h5").write_bytes(b"")
+    (clips / "notes.txt").write_text("mine")
+    assert verify(clips) == {
+        "manifest.json": "latentseq-clips/1, 3 shards with 18 rows as written; not part of it: shard-00007.h5"
+    }
+
+
+def test_a_manifest_that_is_wrong_about_its_rows(clips):
+    manifest = json.loads((clips / "manifest.json").read_text())
+    manifest["shards"][1]["rows"] = 7
+    write_json(clips / "manifest.json", manifest)
+    assert refused(clips) == (
+        f"{clips} is not as it was written. {clips / 'shard-00001.h5'} holds 6 rows, and the manifest says 7." + END
+    )
+
+
+def test_a_shard_whose_arrays_differ(clips):
+    path = clips / "shard-00001.h5"
+    with h5py.File(path, "a") as file:
+        file["action"] = np.zeros((5, 1))
+    manifest = json.loads((clips / "manifest.json").read_text())
+    manifest["shards"][1]["sha256"] = verification.hashlib.sha256(path.read_bytes()).hexdigest()
+    write_json(clips / "manifest.json", manifest)
+    assert f"{path} holds 5 and 6 rows, and the manifest says 6." in refused(clips)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{", "{} cannot be read as a manifest: it is not JSON."),
+        ("{}", "{} cannot be used: it says nothing of format and shards. Make the folder again."),
+        (
+            '{"format": "x", "shards": [{"file": "a"}]}',
+            "{} cannot be used: it does not say file, rows and sha256 of every shard.",
+        ),
+    ],
+)
+def test_a_manifest_that_is_none(clips, text, reason):
+    (clips / "manifest.json").write_text(text)
+    said = reason.replace("{}", str(clips / "manifest.json"), 1) if reason.startswith("{}") else reason
+    assert refused(clips) == f"{clips} is not as it was written. {said}{END}"
+
+
+def test_what_a_process_left_behind_is_passed_over(clips, tmp_path):
+    shutil.copytree(clips, tmp_path / ".clips.123.tmp")
+    (tmp_path / ".clips.123.tmp" / "shard-00000.h5").unlink()
+    assert list(verify(tmp_path)) == ["clips/manifest.json"]
+
+
+def test_a_folder_of_something_else(tmp_path):
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        assert refused(folder) == (
+            f"{folder} holds neither a trained model (artifact.json) nor clips or latents (manifest.json). "
+            "Expected a folder that latentseq wrote."
+        )
