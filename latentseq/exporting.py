@@ -10,12 +10,12 @@ from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from latentseq.arrays import Clip
 from latentseq.data import open_data
 from latentseq.errors import DataError, UsageError, did_you_mean, listed
-from latentseq.media.picture import BACKGROUND, QUIET, Row, sheet
+from latentseq.media.picture import Row, sheet
 from latentseq.media.records import MAX_RECORD, record_size, write_records
 from latentseq.media.writers import encode_png, write_frames
 from latentseq.protocols import Dataset, Progress
@@ -29,8 +29,6 @@ FILE_BYTES = 100_000_000
 """Of a TFRecord file, where its clips let it: readers take several files at a time."""
 CLIPS, FRAMES = 12, 10
 """Rows of a preview, and frames of each."""
-LETTERS = 27
-"""For which a label of a sheet has room."""
 
 
 def export(
@@ -126,21 +124,17 @@ def preview(
     if out.suffix.lower() != ".png":
         raise UsageError(f"{out} is no contact sheet's name; expected one that ends in .png, such as {out.stem}.png.")
     check_free(out, None, overwrite=overwrite)
-    n, labels, frames, title = len(dataset.lengths), [], [], ""
+    n, rows = len(dataset.lengths), []
     for i in np.linspace(0, n - 1, min(CLIPS, n)).round().astype(int).tolist():
         length = int(dataset.lengths[i])
         numbers = np.linspace(0, length - 1, min(FRAMES, length)).round().astype(int).tolist()
-        labels.append(f"{'clip' if dataset.split is None else dataset.split[i]} {i} · {length} frames")
+        label = f"{'clip' if dataset.split is None else dataset.split[i]} {i} · {_counted(length, 'frame')}"
         if length > len(numbers):
             gap = (length - 1) / (len(numbers) - 1)
-            apart = f"{gap:.1f}" if gap < 10 else f"{gap:.0f}"
-            labels[-1] += f" / {apart}"
-            title = title or f" · / {apart}: one frame in {apart} is shown"
-        frames.append(np.concatenate([dataset.read(i, t, t + 1).frames for t in numbers]))
-    if max(map(len, labels), default=0) > LETTERS:
-        labels = [label.replace(" frames", "") for label in labels]
-    picture = sheet([Row(*row) for row in zip(labels, frames, strict=True)], every=1)
-    write_bytes(out, encode_png(_retitled(picture, f"{len(labels)} of {n} clips{title}")))
+            label += f", one in {gap:.{1 if gap < 10 else 0}f}"
+        rows.append(Row(label, np.concatenate([dataset.read(i, t, t + 1).frames for t in numbers])))
+    title = f"{len(rows)} of {_counted(n, 'clip')}, each from its first frame to its last"
+    write_bytes(out, encode_png(sheet(rows, every=1, title=title)))
     return out
 
 
@@ -251,12 +245,5 @@ _FORMATS: Mapping[str, _Writer] = MappingProxyType(
 )
 
 
-def _retitled(picture: np.ndarray, title: str) -> np.ndarray:
-    """A sheet with a title in place of its frame numbers, which count pictures here."""
-    empty = (picture == BACKGROUND).all(axis=(1, 2))
-    top = int(empty.argmin())
-    end = top + int(empty[top:].argmax())
-    picture[top:end] = BACKGROUND
-    image = Image.fromarray(picture)
-    ImageDraw.Draw(image).text((20, top), title, QUIET, ImageFont.load_default(13), "lt")
-    return np.asarray(image)
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"

@@ -9,7 +9,7 @@ import h5py
 from latentseq.errors import DataError
 from latentseq.storage.artifact import ARTIFACT, read_artifact
 from latentseq.storage.atomic import read_json
-from latentseq.storage.shards import MANIFEST, require_keys
+from latentseq.storage.shards import ABOUT, MANIFEST, require_keys
 
 
 def verify(path: str | Path) -> dict[str, str]:
@@ -97,7 +97,7 @@ def _counts(path: Path, rows: int) -> str | None:
     """A sentence where a manifest is wrong about the rows of a shard that is whole."""
     try:
         with h5py.File(path, "r") as file:
-            found = sorted({array.shape[0] for array in file.values()})
+            found = sorted({array.shape[0] for key, array in file.items() if key != ABOUT})
     except (OSError, RuntimeError, AttributeError, IndexError) as cause:
         return f"{path} is no shard: {cause}."
     if found == [rows]:

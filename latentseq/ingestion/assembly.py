@@ -29,12 +29,12 @@ def assemble(plan: Plan, done: list[tuple[Task, Shard]]) -> tuple[dict[str, Any]
         decoding included.
     """
     names = [source.found.name for source in plan.sources]
-    failed = {
-        part.source: about["error"].replace(plan.sources[part.source].digest, names[part.source])
-        for task, shard in done
-        for part, about in zip(task.parts, shard.parts, strict=True)
-        if "error" in about
-    }
+    failed: dict[int, str] = {}
+    for task, shard in done:
+        for part, about in zip(task.parts, shard.parts, strict=True):
+            if "error" in about:
+                reason = about["error"].replace(plan.sources[part.source].digest, names[part.source])
+                failed.setdefault(part.source, reason)
     skipped = plan.skipped + [Skipped(names[i], reason) for i, reason in sorted(failed.items())]
     kept = [(task, shard) for task, shard in done if any(part.source not in failed for part in task.parts)]
     kept = [(task, shard) for task, shard in kept if sum(about["rows"] for about in shard.parts)]
@@ -146,7 +146,7 @@ def _no_clip(recipe: Recipe, tried: bool) -> str:
     if recipe.crop and tried:
         return f"Too little in it moves by {recipe.crop.motion:g}, which --motion asks for."
     if recipe.crop:
-        return f"None of the {recipe.count:,} crops fell to it."
+        return f"No crop fell to it: {recipe.count:,} were asked for."
     least = max(recipe.min_length if recipe.cuts else 1, recipe.clip_length or 1)
     inside = " that lies within one split" if recipe.overlapping else ""
     return f"It has no scene of {least} frames or more{inside}."

@@ -16,12 +16,14 @@ from latentseq.ingestion.recipe import Recipe
 from latentseq.media import audio
 from latentseq.media.discovery import Found, Skipped, nothing_found
 from latentseq.media.footage import Footage, Rows, rows_of
-from latentseq.media.preprocessing import MAX_SIDE, Preprocessing
+from latentseq.media.preprocessing import MAX_PIXELS, MAX_SIDE, Preprocessing
 from latentseq.splits import SHARES
 from latentseq.storage.shards import SHARD_BYTES
 
 VERSION = 1
 """Of what a task writes: another one makes all shards anew."""
+MAX_ROWS = 10_000_000
+"""Of one file at another frame rate: 4 days of 25 a second. Their times take memory."""
 STRETCH_BYTES = 64 << 20
 """Crops are drawn from stretches of film of about so many bytes, held in memory."""
 
@@ -123,6 +125,10 @@ def make_plan(recipe: Recipe, found: list[Found], skipped: list[Skipped], worker
     skipped = list(skipped)
     fitting = []
     for each in found:
+        reason = _too_much(recipe.preprocessing, each.footage)
+        if reason:
+            skipped.append(Skipped(each.name, reason))
+            continue
         rows = rows_of(each.footage, recipe.preprocessing)
         size = each.footage.size if recipe.native else recipe.preprocessing.size
         reason = _misfit(recipe, rows, size)
@@ -197,6 +203,23 @@ def with_quotas(parts: list[Part], count: int) -> list[Part]:
 def rows_written(recipe: Recipe, part: Part) -> int:
     """How many rows a part gives."""
     return part.quota * recipe.crop.length if recipe.crop else part.stop - part.start
+
+
+def _too_much(preprocessing: Preprocessing, footage: Footage) -> str | None:
+    """Why footage would fill the memory: a file can claim any times, and any shape of its pixels."""
+    seconds, fps = footage.end - float(footage.times[0]), preprocessing.fps or 0
+    if footage.timed and seconds * fps > MAX_ROWS:
+        return (
+            f"It lasts {seconds:.0f} s, {seconds * fps:.0f} frames at {fps:g} a second; expected at most {MAX_ROWS}. "
+            "Choose another --fps, or export it again."
+        )
+    (h, w), (high, wide) = footage.size, preprocessing.scaled(*footage.size)
+    if high * wide > MAX_PIXELS:
+        return (
+            f"Its frames are {h} x {w} (h x w), and would have to be {high} x {wide} to cover "
+            f"{' x '.join(map(str, preprocessing.size))}. Choose --fit pad or stretch."
+        )
+    return None
 
 
 def _misfit(recipe: Recipe, rows: Rows, size: tuple[int, int]) -> str | None:

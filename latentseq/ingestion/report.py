@@ -68,15 +68,15 @@ def plan_report(plan: Plan, workers: int) -> str:
     lines += _more(len(plan.sources))
     lines += list(_skipped([(each.name, each.reason) for each in plan.skipped]))
     shape = " x ".join(map(str, plan.frame_shape))
-    made = f"{recipe.count:,} crops" if recipe.crop else f"{plan.rows:,} frames"
+    made = _counted(recipe.count, "crop") if recipe.crop else _counted(plan.rows, "frame")
     streams = "".join(f" and {name} {width}" for name, width in plan.streams.items())
     read = sum(len(source.rows.numbers) for source in plan.sources)
     seconds = sum(_seconds_a_row(source) * len(source.rows.numbers) for source in plan.sources[:LISTED])
     seconds *= read / sum(len(source.rows.numbers) for source in plan.sources[:LISTED])
     lines.append(
         f"{made} of {shape}{streams}, {plan.fps:g} a second, from {len(plan.sources)} of "
-        f"{len(plan.sources) + len(plan.skipped)} files: {plan.rows * plan.row_bytes / 1e6:,.1f} MB, "
-        f"{len(plan.tasks)} shards, about {max(1, round(seconds)):,} s with {workers} workers"
+        f"{_counted(len(plan.sources) + len(plan.skipped), 'file')}: {plan.rows * plan.row_bytes / 1e6:,.1f} MB, "
+        f"{_counted(len(plan.tasks), 'shard')}, about {max(1, round(seconds)):,} s with {_counted(workers, 'worker')}"
     )
     return "\n".join([*lines, *_hints(plan)])
 
@@ -89,8 +89,8 @@ def summary(manifest: dict[str, Any], plan: Plan) -> Iterator[str]:
     shape = " x ".join(map(str, manifest["frame_shape"]))
     streams = "".join(f", {name} {width}" for name, width in manifest["streams"].items())
     yield (
-        f"{clips:,} clips, {frames:,} frames of {shape}{streams}, from {len(manifest['sources'])} of "
-        f"{len(manifest['sources']) + len(manifest['skipped'])} files"
+        f"{_counted(clips, 'clip')}, {_counted(frames, 'frame')} of {shape}{streams}, from "
+        f"{len(manifest['sources'])} of {_counted(len(manifest['sources']) + len(manifest['skipped']), 'file')}"
     )
     if plan.recipe.crop and clips < plan.recipe.count:
         yield f"{plan.recipe.count:,} crops were asked for; no more have a motion of {plan.recipe.crop.motion:g}"
@@ -111,6 +111,10 @@ def _skipped(skipped: list[tuple[str, str]]) -> Iterator[str]:
 
 def _more(count: int) -> list[str]:
     return [f"… and {count - LISTED:,} more"] if count > LISTED else []
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
 
 
 def _seconds_a_row(source: Source) -> float:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from latentseq.crops import CropRecipe
 from latentseq.data import DEFAULT_SIZE, check_seed, parse_size
@@ -18,15 +19,13 @@ from latentseq.ingestion.recipe import Recipe
 from latentseq.ingestion.report import Counter, plan_report, summary
 from latentseq.ingestion.work import Shard, Worker, still_missing
 from latentseq.media import cuts as scene_cuts
-from latentseq.media.discovery import Found, discover, nothing_found
+from latentseq.media.discovery import UNFINISHED, Found, discover, nothing_found
 from latentseq.media.footage import file_digest
 from latentseq.media.preprocessing import Preprocessing
 from latentseq.storage.atomic import check_free, read_json, write_json
 from latentseq.storage.shards import MANIFEST
 from latentseq.training.watch import Watcher
 
-UNFINISHED = "ingest.json"
-"""What an ingestion was asked for: it marks its folder from the first moment until the manifest is there."""
 CROP_LENGTH = 10
 MAX_OWN_SIZE = 128
 """Footage all of one size keeps it up to here, where no size is asked for."""
@@ -166,10 +165,10 @@ def plan_clips(
     check_seed(seed)
     cropping = None
     if crop is not None:
-        cropping = CropRecipe(crop, CROP_LENGTH if clip_length is None else clip_length, still, motion)
+        cropping = CropRecipe(crop, CROP_LENGTH if clip_length is None else clip_length, float(still), float(motion))
     wanted = parse_size(size if size is not None else crop or DEFAULT_SIZE)
     recipe = Recipe(
-        Preprocessing(wanted, fit, gray, skip, fps),
+        Preprocessing(wanted, fit, gray, skip, None if fps is None else float(fps)),
         native=cropping is not None and size is None,
         cuts=cuts,
         min_length=min_length,
@@ -199,7 +198,7 @@ def make_clips(plan: Plan, out: Path, workers: int, watcher: Watcher) -> None:
         DataError: nothing is left.
         TryAgainError: the disk is full.
     """
-    write_json(out / UNFINISHED, plan.recipe.to_json())
+    write_json(out / UNFINISHED, _asked(plan))
     manifest, skipped = assemble(plan, _all_done(plan, out, workers, watcher))
     if not manifest["clips"]:
         _give_up(out)
@@ -232,16 +231,21 @@ def _make_free(out: Path, plan: Plan, overwrite: bool) -> None:
         path.unlink()  # All that there is where one was killed in its first moment.
     if not (out / UNFINISHED).is_file():
         check_free(out, MANIFEST, overwrite=overwrite)
-    elif not overwrite and read_json(out / UNFINISHED, "what an ingestion was asked for") != plan.recipe.to_json():
+    elif not overwrite and read_json(out / UNFINISHED, "what an ingestion was asked for") != _asked(plan):
         raise UsageError(
-            f"{out} holds an ingestion that was not finished, with other options. Run that again as it was, choose "
-            "another name, or replace it with --overwrite."
+            f"{out} holds an ingestion that was not finished, with other options or files. Run that again as it was, "
+            "choose another name, or replace it with --overwrite."
         )
     manifest = read_json(out / MANIFEST, "a manifest") if (out / MANIFEST).is_file() else {}
     for shard in manifest["shards"] if "plan" in manifest else []:
         path = out / shard["file"]
         if path.is_file() and file_digest([path]) != shard["sha256"]:
             path.unlink()  # Damaged, and not to be taken for a good one.
+
+
+def _asked(plan: Plan) -> dict[str, Any]:
+    """What an ingestion was asked for."""
+    return {"options": plan.recipe.to_json(), "plan": plan.digest()}
 
 
 def _all_done(plan: Plan, out: Path, workers: int, watcher: Watcher) -> list[tuple[Task, Shard]]:

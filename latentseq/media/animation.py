@@ -37,6 +37,7 @@ class Animation(Footage):
     """
 
     kind = "animation"
+    seekable = False  # A frame is made from the one before.
     detail = "WebP"
     timed = True
 

@@ -11,6 +11,7 @@ from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
 from textwrap import shorten
+from threading import Lock
 from typing import IO, Any, Self
 
 import h5py
@@ -29,11 +30,10 @@ _HEADER = 16_384
 """Bytes at the start of an array that hold its header; NumPy takes none longer than 10,000."""
 _INFLATED = 1032
 """Times a byte can grow where zlib unpacks it."""
-_BLOCK = 64 * 2**20
-"""Bytes of an HDF5 dataset that are kept, because its chunks can only be read whole."""
+_BLOCK = 64 * 2**20  # Bytes of an HDF5 dataset that are kept, because its chunks can only be read whole.
 _MAX_CHUNK = 2**30
-_LISTED, _SHOWN = 1000, 20
-"""Datasets that are looked for, and that a message names, at most."""
+_LISTED, _SHOWN = 1000, 20  # Datasets that are looked for, and that a message names, at most.
+_PARSING = Lock()  # NumPy parses headers as Python, which CPython 3.11 cannot do in two threads.
 
 
 def is_array(path: Path) -> bool:
@@ -219,15 +219,15 @@ class _Npy(_Source):
         self._path, self._files = path, ExitStack()
         self._array: np.ndarray | None = None
         with path.open("rb") as file:
-            self.shape, _, self.dtype, self._offset = _header(file)
+            self.shape, self._by_column, self.dtype, self._offset = _header(file)
 
     def check(self, name: str) -> None:
         self._check_bytes(name, self._path.stat().st_size - self._offset)
 
     def row(self, index: Sequence[int]) -> np.ndarray:
         if self._array is None:
-            # Without NumPy's subclass, slices of which take longer than their copies.
-            self._array = np.asarray(np.load(self._path, mmap_mode="r", allow_pickle=False))
+            mapped = np.memmap(self._path, self.dtype, "r", self._offset, self.shape, "F" if self._by_column else "C")
+            self._array = np.asarray(mapped)  # Slices of NumPy's subclass take longer than their copies.
         return self._array[tuple(index)].copy()
 
 
@@ -336,7 +336,8 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype, int]:
     start = io.BytesIO(file.read(_HEADER))
     version = np.lib.format.read_magic(start)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, by_column, dtype = read(start)
+    with _PARSING:
+        shape, by_column, dtype = read(start)
     return tuple(map(int, shape)), by_column, dtype, start.tell()
 
 

@@ -1,6 +1,8 @@
 """Containers of video and sound: opening them safely, and what their packets say without decoding."""
 
+import contextlib
 import itertools
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +21,7 @@ from latentseq.media.structure import check_structure
 # By name, because a text file may be a playlist that opens other files, whatever its suffix says.
 _FORMATS = "mov,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,gif"
 _SLACK = 0.1  # Seconds: a duration may count what lies before the first sample of sound, and is not there.
+_EMPTY = 9  # Bytes: a packet of MPEG-4 that is smaller says that nothing has changed.
 _TRIED = 8  # Frames decoded to see whether their times are those that the packets say.
 
 
@@ -30,7 +33,7 @@ class Index(NamedTuple):
         keys: which frames decoding can start at, rising; 0 is one of them.
         times: (n,) float64 seconds, when each frame comes on, rising.
         end: the second at which the last one goes.
-        note: which frames of the file are not among them, in words.
+        note: which frames of the file are not among them or not whole, in words.
     """
 
     pts: np.ndarray | None
@@ -45,6 +48,8 @@ class _Packets(NamedTuple):
 
     pts: list[int | None]
     keys: list[int]
+    odd: dict[str, int]  # How many are damaged, and say so; and are hidden, so that none of them is here.
+    empty: int  # How many say that nothing has changed, and give no frame.
     end: float  # Seconds.
     latest: float  # Of all streams.
     found: Counter[int]  # How many there are of each stream, those included that are not shown.
@@ -52,22 +57,19 @@ class _Packets(NamedTuple):
     in_order: bool  # Whether they are shown in the order in which they are decoded.
 
 
-def open_container(path: Path, *, decoders: bool = True, edits: bool = True) -> InputContainer:
+def open_container(path: Path, **options: str) -> InputContainer:
     """The container of a regular file in one of the formats that are video.
 
     Args:
         path: the file.
-        decoders: whether frames are decoded to learn what they are, however large.
-        edits: whether what an edit list leaves out is left out.
+        options: of libavformat.
 
     Raises:
         DataError: it cannot be read as one.
     """
     if not path.is_file():
         raise DataError(f"{path} cannot be read as a video: expected a regular file. Check the path.")
-    options = {"format_whitelist": _FORMATS, "max_pixels": str(MAX_PIXELS)}
-    options |= {} if decoders else {"codec_whitelist": "none"}
-    options |= {} if edits else {"ignore_editlist": "1"}
+    options |= {"format_whitelist": _FORMATS, "max_pixels": str(MAX_PIXELS)}
     try:
         # Titles are of no use here, and one in another encoding is no reason to refuse a file.
         return av.open(str(path.absolute()), options=options, metadata_errors="replace")
@@ -114,7 +116,7 @@ def read_index(path: Path) -> Index:
         DataError: it cannot be read as a video, its frames are too large, it is cut short, or it is damaged.
     """
     structure = check_structure(path)
-    with open_container(path, decoders=False) as container:
+    with open_container(path, codec_whitelist="none") as container:  # Opening decodes frames, however large they are.
         stream = video_stream(container, path)
         check_pixels(path, stream.height, stream.width)
     with open_container(path) as container:
@@ -124,7 +126,7 @@ def read_index(path: Path) -> Index:
         found = sum(packets.found[film.index] for film in _films(container))
         if structure.pictures is not None and found < structure.pictures:
             raise _lost(path, structure.pictures, found)
-        note = _edits(path, container, stream, packets)
+        notes = [_edits(path, container, stream, packets), *(f"{n} {how}" for how, n in packets.odd.items() if n)]
         if not structure.sized:
             _check_length(path, container, stream, packets, frame)
         # AVI only says when packets are decoded; where frames change places, nobody knows which is shown when.
@@ -132,15 +134,19 @@ def read_index(path: Path) -> Index:
     pts = np.array(sorted({time for time in packets.pts if time is not None}), np.int64)
     keys = np.searchsorted(pts, np.array(packets.keys, np.int64)).tolist()
     before = keys[0] if keys else 0  # Frames before the first keyframe: a recording can start anywhere.
-    if guessed or packets.backwards or len(pts) < len(packets.pts) or not len(pts):
-        return _counted(path, frame, len(pts) - before, note)
+    if before and packets.keys[0] != packets.pts[0] and _starts_with_key(path):
+        before = 0  # What should be one is not.
+    least = len([time for time in packets.pts if time is not None]) - before - packets.empty
+    if guessed or packets.backwards or packets.empty or len(pts) < len(packets.pts) or not len(pts):
+        return _counted(path, frame, least, notes)
     with open_container(path) as container:
         shown = [f.pts for f in itertools.islice(frames_of(container, video_stream(container, path)), _TRIED)]
-    first = next((i for i in range(before + 1) if shown == pts[i : i + _TRIED].tolist()), None)
-    if first is None:
-        return _counted(path, frame, len(pts) - before, note)
+    numbers = [bisect_left(pts, time) for time in shown if time is not None and time in pts]
+    if len(numbers) < len(shown) or any(a >= b for a, b in itertools.pairwise(numbers)):
+        return _counted(path, frame, least, notes)
+    first = numbers[0] if numbers and numbers[0] <= before else 0
     starts = sorted({0, *(key - first for key in keys if key > first)})
-    return Index(pts[first:], starts, pts[first:] * tick, packets.end, _notes(note, first))
+    return Index(pts[first:], starts, pts[first:] * tick, packets.end, _notes(notes, first))
 
 
 def _films(container: InputContainer) -> list[av.VideoStream]:
@@ -150,24 +156,29 @@ def _films(container: InputContainer) -> list[av.VideoStream]:
 
 def _packets(container: InputContainer, stream: av.VideoStream, path: Path, frame: float) -> _Packets:
     """Demux a file to its end; ``frame`` is how many seconds a frame lasts that does not say."""
-    tick, hidden = float(stream.time_base or 1), stream.codec_context.name == "vp8"
+    tick, codec = float(stream.time_base or 1), stream.codec_context.name
     pts: list[int | None] = []
     keys: list[int] = []
     decoded: list[int] = []
     delays: set[int] = set()
     found: Counter[int] = Counter()
+    damaged, hidden, empty = 0, 0, 0
     end = latest = 0.0
     try:
-        for packet in container.demux():
+        for packet in _demuxed(container):
             found[packet.stream_index] += bool(packet.size)
             if not packet.size or packet.is_discard:
                 continue
             if packet.pts is not None and packet.time_base:
                 latest = max(latest, float((packet.pts + (packet.duration or 0)) * packet.time_base))
-            # A frame that is only referred to and never shown has a packet of its own in VP8.
-            if packet.stream_index != stream.index or (hidden and not bytes(packet)[0] >> 4 & 1):
+            if packet.stream_index != stream.index:
+                continue
+            if codec == "vp8" and not bytes(packet)[0] >> 4 & 1:
+                hidden += 1  # A frame that is only referred to and never shown has a packet of its own in VP8.
                 continue
             pts.append(packet.pts)
+            damaged += packet.is_corrupt
+            empty += codec == "mpeg4" and packet.size < _EMPTY
             if packet.dts is not None:
                 decoded.append(packet.dts)
             if packet.pts is not None:
@@ -180,8 +191,18 @@ def _packets(container: InputContainer, stream: av.VideoStream, path: Path, fram
         raise DataError(
             f"{path} is damaged after {latest:.2f} s: {cause.strerror}. Copy or download the file again."
         ) from cause
-    backwards = any(late > early for late, early in itertools.pairwise(decoded))
-    return _Packets(pts, keys, end, max(latest, end), found, backwards, len(delays) < 2)
+    backwards = any(a > b for a, b in itertools.pairwise(decoded))
+    return _Packets(
+        pts,
+        keys,
+        {"damaged": damaged, "hidden": hidden},
+        empty,
+        end,
+        max(latest, end),
+        found,
+        backwards,
+        len(delays) < 2,
+    )
 
 
 def _edits(path: Path, container: InputContainer, stream: av.VideoStream, packets: _Packets) -> str:
@@ -189,8 +210,8 @@ def _edits(path: Path, container: InputContainer, stream: av.VideoStream, packet
     listed, shown = stream.frames if "mp4" in container.format.name else 0, len(packets.pts)
     if shown >= listed:
         return ""
-    with open_container(path, edits=False) as whole:
-        found = sum(packet.stream_index == stream.index and packet.size > 0 for packet in whole.demux())
+    with open_container(path, ignore_editlist="1") as whole:
+        found = sum(packet.stream_index == stream.index and packet.size > 0 for packet in _demuxed(whole))
     if found < listed:
         raise _lost(path, listed, found)
     return f"{listed - shown} of {listed} frames edited away"
@@ -215,14 +236,15 @@ def _check_length(
         )
 
 
-def _counted(path: Path, frame: float, least: int, note: str) -> Index:
+def _counted(path: Path, frame: float, least: int, notes: list[str]) -> Index:
     """The index of a file whose packets do not say: by decoding all of it, at least so many frames."""
     shown: list[float | None] = []
-    before = 0
+    before, fields = 0, False
     with open_container(path) as container:
         for picture in _decoded(container, video_stream(container, path)):
             if picture is not None:
                 shown.append(picture.time)
+                fields |= picture.interlaced_frame and container.format.name == "mpegts"
             elif shown:
                 raise DataError(
                     f"{path} is damaged after frame {len(shown) - 1}: what follows cannot be decoded. "
@@ -230,17 +252,17 @@ def _counted(path: Path, frame: float, least: int, note: str) -> Index:
                 )
             else:
                 before += 1
-    if len(shown) < least:
+    if len(shown) < (least / 2 if fields else least):  # A field may have a packet of its own.
         raise _lost(path, least, len(shown), "can be decoded")
     times = np.array([time for time in shown if time is not None], np.float64)
     if len(times) < len(shown) or (np.diff(times) <= 0).any():
         times = frame * np.arange(len(shown), dtype=np.float64)
-    return Index(None, [0], times, float(times[-1]) + frame if len(times) else 0.0, _notes(note, before))
+    return Index(None, [0], times, float(times[-1]) + frame if len(times) else 0.0, _notes(notes, before))
 
 
 def _decoded(container: InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame | None]:
     """Every frame that can be decoded, and None for what cannot."""
-    packets = container.demux(stream)
+    packets = _demuxed(container, stream)
     while True:
         try:
             packet = next(packets, None)
@@ -255,9 +277,21 @@ def _decoded(container: InputContainer, stream: av.VideoStream) -> Iterator[av.V
             yield from frames
 
 
-def _notes(note: str, before: int) -> str:
-    """What is left out, in words."""
-    return ", ".join(filter(None, [note, f"without {before} before the first keyframe" if before else ""]))
+def _demuxed(container: InputContainer, *streams: av.VideoStream) -> Iterator[av.Packet]:
+    """The packets of some streams, or of all."""
+    with contextlib.suppress(IndexError):  # At the end, where a stream has appeared in the middle.
+        yield from container.demux(*streams)
+
+
+def _starts_with_key(path: Path) -> bool:
+    """Whether the container, not what is in the packet, says that the first one is a keyframe."""
+    with open_container(path, fflags="noparse") as container:
+        return next((p.is_keyframe for p in _demuxed(container, video_stream(container, path)) if p.size), False)
+
+
+def _notes(notes: list[str], before: int) -> str:
+    """What is left out or damaged, in words."""
+    return ", ".join(filter(None, [*notes, f"without {before} before the first keyframe" if before else ""]))
 
 
 def _lost(path: Path, listed: int, found: int, how: str = "are there") -> DataError:

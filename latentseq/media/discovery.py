@@ -1,6 +1,7 @@
 """Finding footage: movies, folders of images and arrays, in whatever is given."""
 
 import os
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -17,6 +18,8 @@ from latentseq.media.video import VideoFile, is_video
 from latentseq.storage.atomic import RUN
 from latentseq.storage.shards import folder_format
 
+UNFINISHED = "ingest.json"
+"""What an ingestion was asked for: it marks its folder from the first moment until the manifest is there."""
 _SPLITS = {"train": "train", "validation": "validation", "valid": "validation", "val": "validation", "test": "test"}
 
 
@@ -140,17 +143,22 @@ def _sorted_out(root: Path, files: list[Path], array: str | None) -> Iterator[_C
     """What is to be opened, and how, and what is not."""
     images: dict[Path, list[Path]] = {}
     for path in files:
-        if is_image(path) and path.is_file() and not is_animation(path):
+        if is_image(path) and _kind(path) == "file" and not is_animation(path):
             images.setdefault(path.parent, []).append(path)
     of_folders = {path for paths in images.values() for path in paths}
     for path in files:
         below = path.relative_to(root)
         name, parts = printable(below), below.parts[:-1]
-        if path.is_dir():
+        kind = _kind(path)
+        if kind == "folder" and os.access(path, os.R_OK | os.X_OK):
             yield Skipped(name, "It is a folder that latentseq wrote: train from it as it is.", damaged=False)
-        elif not path.exists():
+        elif kind in ("folder", "closed"):
+            yield Skipped(
+                name, "It cannot be opened; expected the right to read it and its folder. Change its rights."
+            )
+        elif kind == "nothing":
             yield Skipped(name, "It is a link to nothing.")
-        elif not path.is_file():
+        elif kind == "other":
             yield Skipped(name, "It is not a regular file.")
         elif path in of_folders:
             if path == images[path.parent][0]:
@@ -170,22 +178,38 @@ def _sorted_out(root: Path, files: list[Path], array: str | None) -> Iterator[_C
             yield Skipped(name, f"{ends} no kind of file that holds video, images or arrays.", damaged=False)
 
 
+def _kind(path: Path) -> str:
+    """What is there, in a word; ``closed`` where it cannot be known."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        return "closed" if isinstance(error, PermissionError) else "nothing"
+    return "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "other"
+
+
 def _files(top: Path, leave_out: Path | None) -> Iterator[Path]:
-    """All files below a folder, and in place of folders of ours their own path."""
+    """All files below a folder; and in place of folders of ours, and of such as cannot be opened, their own path."""
     seen: set[tuple[int, int]] = set()
-    for folder, below, names in os.walk(top.absolute(), followlinks=True):
+    closed: list[Path] = []
+    walk = os.walk(top.absolute(), followlinks=True, onerror=lambda error: closed.append(Path(error.filename)))
+    for folder, below, names in walk:
         here = Path(folder)
         about = here.stat()
-        if (about.st_dev, about.st_ino) in seen or (leave_out and here == leave_out.absolute()):
+        if (about.st_dev, about.st_ino) in seen or (leave_out and _is_same(here, leave_out)):
             below.clear()  # A link leads back to it.
             continue
         seen.add((about.st_dev, about.st_ino))
-        if folder_format(here) or (here / RUN).is_file():
+        if folder_format(here) or (here / RUN).is_file() or (here / UNFINISHED).is_file():
             below.clear()
             yield here
             continue
         below[:] = sorted(name for name in below if not name.startswith("."))
         yield from (here / name for name in names if not name.startswith("."))
+    yield from closed
+
+
+def _is_same(folder: Path, other: Path) -> bool:
+    return other.exists() and folder.samefile(other)
 
 
 def _open(candidate: _Candidate) -> Found | Skipped:

@@ -51,7 +51,9 @@ class Row(NamedTuple):
     generated: bool = False
 
 
-def sheet(rows: Sequence[Row], *, border_at: int | None = None, every: int | None = None) -> np.ndarray:
+def sheet(
+    rows: Sequence[Row], *, border_at: int | None = None, every: int | None = None, title: str | None = None
+) -> np.ndarray:
     """A contact sheet: a line for each row, time to the right, frame numbers above.
 
     Args:
@@ -60,6 +62,7 @@ def sheet(rows: Sequence[Row], *, border_at: int | None = None, every: int | Non
             it are always shown.
         every: show every n-th frame, counted from the border; None for the fewest left out at which the sheet
             is at most 2400 pixels wide.
+        title: stands in place of the frame numbers, where rows do not share them.
 
     Returns:
         (H, W, 3) uint8.
@@ -72,7 +75,7 @@ def sheet(rows: Sequence[Row], *, border_at: int | None = None, every: int | Non
     if every is not None and every < 1:
         raise UsageError(f"every is {every}; expected 1 (every frame) or more.")
     label_font, number_font = ImageFont.load_default(16), ImageFont.load_default(13)
-    labels, widths = _labels(rows, label_font)
+    labels, widths = _labels(rows, label_font, most=190 if title is None else 320)
     gutter = max(widths)
     border = border_at if border_at is not None and 0 < border_at < length else 0
     space = 28 if border else 0
@@ -94,9 +97,12 @@ def sheet(rows: Sequence[Row], *, border_at: int | None = None, every: int | Non
     canvas = Image.new("RGB", (right + _MARGIN, bottom + _MARGIN), BACKGROUND)
     draw = ImageDraw.Draw(canvas)
 
-    draw.text((_MARGIN + gutter - 14, top - 10), "frame", QUIET, number_font, "rs")
-    for x, t in zip(xs, columns, strict=True):
-        draw.text((x + wide // 2, top - 10), str(t), QUIET, number_font, "ms")
+    if title is None:
+        draw.text((_MARGIN + gutter - 14, top - 10), "frame", QUIET, number_font, "rs")
+        for x, t in zip(xs, columns, strict=True):
+            draw.text((x + wide // 2, top - 10), str(t), QUIET, number_font, "ms")
+    else:
+        draw.text((_MARGIN, top - 10), title, QUIET, number_font, "ls")
     for label, y in zip(labels, ys, strict=True):
         draw.text((_MARGIN + gutter - 14, y + high // 2), label, TEXT, label_font, "rm")
     if border:

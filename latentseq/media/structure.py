@@ -34,6 +34,8 @@ def check_structure(path: Path) -> Structure:
     Raises:
         DataError: it is cut short, its parts do not follow on one another, or it cannot be opened.
     """
+    if not path.is_file():
+        raise DataError(f"{path} cannot be read as a video: expected a regular file. Check the path.")
     try:
         with path.open("rb") as file:
             parts = _Parts(path, file)
@@ -78,34 +80,54 @@ class _Parts:
         )
 
 
+_FULL = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"moof", b"traf")
+_FRAGMENTED = frozenset(
+    b"ftyp styp moov moof mdat sidx ssix mfra emsg prft pdin meta udta free skip wide uuid mfhd tfhd tfdt trun sdtp "
+    b"sbgp sgpd subs saiz saio senc pssh".split()
+)
+
+
 def _boxes(parts: _Parts) -> Structure:
-    """MP4 and QuickTime: boxes of a length, a name, and content or more boxes. libavformat says what they list."""
-    ends, at, run = [parts.size], 0, 0
+    """MP4 and QuickTime: boxes of a length, a name, and content or more boxes.
+
+    libavformat knows how many frames they list, but for those in fragments.
+    """
+    ends, at, fragmented, track = [parts.size], 0, False, b""
+    videos: set[bytes] = set()
+    runs: Counter[bytes] = Counter()
     while at < parts.size:
-        while at >= ends[-1] and len(ends) > 1:
+        while at >= ends[-1]:
             ends.pop()
         head = parts.read(at, 32)
         size, name, inside = int.from_bytes(head[:4], "big"), head[4:8], 8
         if size == 1:
             size, inside = int.from_bytes(head[8:16], "big"), 16
+        fragmented |= name == b"moof"
         if size == 0 and len(ends) == 1:
             break  # It goes on to the end of the file.
-        if size < inside or len(head) < inside:
-            at = ends[-1]  # What follows is no box, which is no harm: nothing is looked for there.
-        elif name in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"moof", b"traf"):
-            parts.check_end(at + size)
-            ends.append(at + size)
-            at += inside
-        else:
-            if name == b"mdat":
-                parts.check_end(at + size)
-            # A few bytes can list any number of samples, and libavformat would make room for all of them.
-            first, second = struct.unpack(">II", head[12:20].ljust(8, b"\0"))
-            run += first if name == b"trun" else 0
-            if run > parts.size or (name == b"stsz" and max(1, first) * second > parts.size):
+        if size < inside or len(head) < inside or (fragmented and name not in (*_FULL, *_FRAGMENTED)):
+            if fragmented:
                 raise parts.damaged(at)
-            at += size
-    return Structure()
+            at = ends[-1]  # What follows is no box, which is no harm: nothing is looked for there.
+            continue
+        if name == b"mdat" or name in _FULL:
+            parts.check_end(at + size)
+        if name == b"tkhd":
+            track = head[28:32] if head[8:9] == b"\1" else head[20:24]
+        elif name == b"hdlr" and head[16:20] == b"vide":
+            videos.add(track)
+        elif name == b"tfhd":
+            track = head[12:16]
+        first, second = struct.unpack(">II", head[12:20].ljust(8, b"\0"))
+        runs[track] += first if name == b"trun" else 0
+        # A few bytes can list any number of samples, and libavformat would make room for all of them.
+        if runs.total() > parts.size or (name == b"stsz" and max(1, first) * second > parts.size):
+            raise parts.damaged(at)
+        if name in _FULL:
+            ends.append(at + size)
+            size = inside
+        at += size
+    return Structure(sum(runs[video] for video in videos) if fragmented else None)
 
 
 _SEGMENT, _TRACKS, _CLUSTER, _GROUP = 0x18538067, 0x1654AE6B, 0x1F43B675, 0xA0
@@ -115,6 +137,7 @@ _BLOCKS = (0xA1, 0xA3)
 _KNOWN = frozenset({_TRACKS, _GROUP, *_BLOCKS, 0x114D9B74, 0x1549A966, 0x1C53BB6B, 0x1941A469, 0x1043A770}) | {
     *(0x1254C367, 0xE7, 0xA7, 0xAB, 0x5854, 0xAF, 0xEC, 0xBF)
 }
+_BEFORE_BLOCKS = (0xE7, 0xA7, 0xAB, 0x5854)
 
 
 def _elements(parts: _Parts) -> Structure:
@@ -126,7 +149,7 @@ def _elements(parts: _Parts) -> Structure:
     end = parts.size if segment is None else at + segment
     parts.check_end(end)
     videos: dict[int, bool] = {}
-    pictures, cluster = 0, math.inf
+    pictures, blocks, cluster = 0, 0, math.inf
     while at < end:
         if at > cluster:
             raise parts.damaged(at)
@@ -134,9 +157,9 @@ def _elements(parts: _Parts) -> Structure:
             cluster = math.inf
         name, length, inside = _element(parts, at)
         if name == _CLUSTER:  # One of unknown length ends where the next one starts.
-            cluster, at = math.inf if length is None else inside + length, inside
+            blocks, cluster, at = 0, math.inf if length is None else inside + length, inside
             continue
-        if length is None or name not in _KNOWN:
+        if length is None or name not in _KNOWN or (blocks and name in _BEFORE_BLOCKS):
             raise parts.damaged(at)
         if name == _TRACKS:
             videos = _tracks(parts, inside, inside + length)
@@ -145,7 +168,7 @@ def _elements(parts: _Parts) -> Structure:
             track = _number(parts.read(block, 8))[0]
             if track not in videos:
                 raise parts.damaged(at)
-            pictures += videos[track]
+            pictures, blocks = pictures + videos[track], blocks + 1
         at = inside + length
     if at > end:
         parts.check_end(at)
@@ -203,13 +226,14 @@ def _block_of(parts: _Parts, at: int, end: int) -> int:
 
 def _chunks(parts: _Parts) -> Structure:
     """AVI: chunks of a name, a length, and content or more chunks. An index that is missing is no harm."""
-    at, movie = 0, 0
+    at, movie, listed = 0, 0, 0
     videos: list[bool] = []
     found: Counter[int] = Counter()
     while at + 8 <= parts.size:
         name, size, kind = struct.unpack("<4sI4s", parts.read(at, 12).ljust(12, b"\0"))
         end = at + 8 + size
         if name in (b"RIFF", b"LIST"):
+            listed = max(listed, end)
             if kind == b"movi":
                 parts.check_end(end)
                 movie = end if size else parts.size  # A recording that was never closed has none.
@@ -218,15 +242,20 @@ def _chunks(parts: _Parts) -> Structure:
         if name == b"strh":
             videos.append(kind == b"vids")
         elif name == b"idx1":
-            movie = 0
+            movie = min(movie, at)
         elif at < movie:
             if end > movie or not (name[:2].isdigit() or name in (b"JUNK", b"junk") or name[:2] == b"ix"):
                 raise parts.damaged(at)
-            if name[2:] in (b"db", b"dc") and size:
-                found[int(name[:2])] += 1
+            if name[:2].isdigit():
+                if int(name[:2]) >= len(videos):
+                    raise parts.damaged(at)
+                found[int(name[:2])] += size > 0 and name[2:] != b"pc"  # Which is a palette.
         elif name == bytes(4):
             break  # Nothing but zeros.
         at = end + size % 2
+    if not movie:
+        parts.check_end(listed)
+        raise parts.damaged(min(at, parts.size))
     return Structure(sum(found[number] for number, video in enumerate(videos) if video), True)
 
 
@@ -248,13 +277,18 @@ def _pages(parts: _Parts) -> Structure:
 
 
 def _tags(parts: _Parts) -> Structure:
-    """Flash video: tags, each followed by its length."""
+    """Flash video: tags of sound, pictures or facts, each followed by its length."""
     at = int.from_bytes(parts.read(5, 4), "big") + 4
+    pictures = 0
     while at < parts.size:
-        length = int.from_bytes(parts.read(at + 1, 3), "big")
-        at += 11 + length + 4
+        head = parts.read(at, 13).ljust(13, b"\0")
+        if head[0] not in (8, 9, 18):
+            raise parts.damaged(at)
+        # Of H.264, a tag may also hold parameters; of what came later, tags are not counted.
+        pictures += head[0] == 9 and head[11] < 0x50 and (head[11] & 15 != 7 or head[12] == 1)
+        at += 11 + int.from_bytes(head[1:4], "big") + 4
     parts.check_end(at)
-    return Structure()
+    return Structure(pictures)
 
 
 def _blocks(parts: _Parts) -> Structure:

@@ -1,6 +1,7 @@
 """Video files, read by frame number."""
 
 import contextlib
+import struct
 from bisect import bisect_right
 from collections.abc import Iterator
 from pathlib import Path
@@ -93,17 +94,18 @@ class VideoFile(Footage):
     def scale(self, frame: av.VideoFrame, preprocessing: Preprocessing) -> np.ndarray:
         """One pass of swscale from the decoder's own colours to (h, w, c) uint8."""
         h, w = preprocessing.scaled(*self._shape(frame))
-        turns = _quarter_turns(frame)
+        place = _place(frame)
         pixels = "gray" if preprocessing.gray else "rgb24"
         scaler = self._scalers.setdefault(preprocessing, VideoReformatter())
-        wide, high = (h, w) if turns % 2 else (w, h)
-        small = scaler.reformat(frame, width=wide, height=high, format=pixels, interpolation="AREA")
-        return preprocessing.place(np.rot90(small.to_ndarray().reshape(high, wide, -1), turns))
+        wide, high = (h, w) if place.lying else (w, h)
+        opaque = _on_black(frame) if any(part.is_alpha for part in frame.format.components) else frame
+        small = scaler.reformat(opaque, width=wide, height=high, format=pixels, interpolation="AREA")
+        return preprocessing.place(place.upright(small.to_ndarray().reshape(high, wide, -1)))
 
     def _shape(self, frame: av.VideoFrame) -> tuple[int, int]:
         """(h, w) as a player shows it: upright, with square pixels."""
         h, w = frame.height, max(1, round(frame.width * self._aspect))
-        return (w, h) if _quarter_turns(frame) % 2 else (h, w)
+        return (w, h) if _place(frame).lying else (h, w)
 
     def _frame(self, number: int) -> av.VideoFrame:
         """The frame of a number, in the file's own count."""
@@ -169,6 +171,35 @@ def _numbered(frames: Iterator[av.VideoFrame], pts: np.ndarray) -> Iterator[tupl
                 yield number, frame
 
 
-def _quarter_turns(frame: av.VideoFrame) -> int:
-    """How often it is turned left by 90 degrees before it is shown."""
-    return round(frame.rotation / 90) % 4
+class _Place(NamedTuple):
+    """How a frame is brought upright: rows become columns where it lies on its side, then both may be reversed."""
+
+    lying: bool
+    upside_down: bool
+    mirrored: bool
+
+    def upright(self, pixels: np.ndarray) -> np.ndarray:
+        """The frame (h, w, c) as it is shown."""
+        pixels = pixels.swapaxes(0, 1) if self.lying else pixels
+        return pixels[:: -1 if self.upside_down else 1, :: -1 if self.mirrored else 1]
+
+
+def _place(frame: av.VideoFrame) -> _Place:
+    """By the matrix that a frame has with it, of which only quarter turns and reflections count."""
+    try:
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # Another kind of data, for which PyAV has no name.
+        turns = round(frame.rotation / 90) % 4
+        xx, xy, yx, yy = ((1, 0, 0, 1), (0, -1, 1, 0), (-1, 0, 0, -1), (0, 1, -1, 0))[turns]
+    else:
+        xx, xy, _, yx, yy = struct.unpack("5i", bytes(matrix)[:20]) if matrix else (1, 0, 0, 0, 1)  # type: ignore[call-overload]
+    if abs(xy) + abs(yx) > abs(xx) + abs(yy):
+        return _Place(True, xy < 0, yx < 0)
+    return _Place(False, yy < 0, xx < 0)
+
+
+def _on_black(frame: av.VideoFrame) -> av.VideoFrame:
+    """A frame with what is transparent on black."""
+    pixels = frame.to_ndarray(format="rgba")
+    opaque = (pixels[..., :3].astype(np.uint16) * pixels[..., 3:] + 127) // 255
+    return av.VideoFrame.from_ndarray(opaque.astype(np.uint8), "rgb24")

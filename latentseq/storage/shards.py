@@ -26,7 +26,8 @@ from latentseq.storage.clip_table import first_rows, pack, values
 MANIFEST = "manifest.json"
 SHARD_BYTES = 32 << 20
 OPEN_SHARDS = 64
-_ABOUT = "about"
+ABOUT = "about"
+"""The array of a shard that is no rows, but what it was told to keep."""
 """JSON beside the arrays; as an attribute it could have no more than 64 kB."""
 
 
@@ -50,7 +51,7 @@ def write_shard(path: Path, arrays: Mapping[str, np.ndarray], about: Mapping[str
             file.create_dataset(key, data=array, track_times=False)
         if about is not None:
             text = np.frombuffer(json.dumps(about, sort_keys=True).encode(), np.uint8)
-            file.create_dataset(_ABOUT, data=text, track_times=False)
+            file.create_dataset(ABOUT, data=text, track_times=False)
     return write_bytes(path, buffer.getbuffer())
 
 
@@ -62,7 +63,7 @@ def read_about(path: Path) -> dict[str, Any]:
     """
     try:
         with h5py.File(path, "r") as file:
-            return json.loads(bytes(file[_ABOUT][()]))
+            return json.loads(bytes(file[ABOUT][()]))
     except (OSError, KeyError, ValueError, RuntimeError) as cause:
         raise DataError(f"{path} cannot be read: {cause}. Make the folder again.") from cause
 
@@ -202,7 +203,7 @@ class ShardReader:
             return self._open[shard]
         rows, arrays = self.manifest["shards"][shard]["rows"], {}
         with h5py.File(path, "r") as file:
-            for key in sorted(file.keys() - {_ABOUT}):
+            for key in sorted(file.keys() - {ABOUT}):
                 array = file[key]
                 offset = array.id.get_offset() if isinstance(array, h5py.Dataset) else None
                 if offset is None or array.shape[:1] != (rows,):

@@ -64,6 +64,29 @@ def test_a_full_disk_is_something_to_try_again(refused, runs, tmp_path, monkeypa
     assert "could not be written: No space left on device" in message
 
 
+def test_a_disk_that_is_full_once_a_film_is_decoded(refused, runs, write_movie, tmp_path, monkeypatch):
+    film, asked = write_movie("film.mp4"), []
+
+    def fill_up(number):
+        asked.append(os.readlink(f"/proc/self/fd/{number}"))  # noqa: PTH115
+        if ".h5." in asked[-1]:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", fill_up)
+    message = refused(75, "train-ae", film, tmp_path / "out", "--encoder", "honest-encoder", "--steps", 2)
+    assert "could not be written: No space left on device" in message
+    assert len(asked) > 1
+
+
+def test_an_interruption_while_a_film_is_decoded(refused, runs, write_movie, tmp_path, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("latentseq.media.video.VideoFile.scale", interrupt)
+    arguments = ["train-ae", write_movie("film.mp4"), tmp_path / "out", "--encoder", "honest-encoder"]
+    assert refused(130, *arguments) == "interrupted."
+
+
 def test_debug_lets_errors_through():
     with pytest.raises(UsageError):
         run(["--debug", "plugins", "encoder"], debug=True)

@@ -8,6 +8,9 @@ import numpy as np
 import PIL
 import pytest
 from ingesting import bars, numbered, scenes, take, write_array, write_film, write_images
+from PIL import Image
+
+from latentseq.exporting import export
 
 KEYS_NEEDED = (
     "can hold many arrays, and none is named. It holds flights (3, 48, 96) and walks (5, 48, 96). "
@@ -302,3 +305,48 @@ def test_the_same_film_twice_is_two_clips(write_movie, numbers, tmp_path):
 
 def test_bars_say_their_number(numbers):
     assert numbers(np.stack([bars(0), bars(1), bars(2741)])[..., None]) == [0, 1, 2741]
+
+
+@pytest.mark.parametrize(("options", "step"), [({}, 1), ({"fps": 5}, 5), ({"skip": 2}, 2)], ids=str)
+def test_the_clips_of_records_stay_clips(options, step, numbers, tmp_path):
+    array = write_array(tmp_path / "a.npy", np.stack([numbered(20), numbered(20, first=100)]))
+    export(take(tmp_path / "clips", array).out, tmp_path / "records", format="tfrecord")
+    taken = take(tmp_path / "out", tmp_path / "records", **options)
+    assert [source["kind"] for source in taken.manifest["sources"]] == ["records"]
+    assert [numbers(frames) for frames in taken.frames] == [
+        list(range(0, 20, step)),
+        list(range(100, 120, step)),
+    ]
+
+
+def test_an_animation_is_shown_as_long_as_it_says(numbers, tmp_path):
+    first, *others = [Image.fromarray(picture) for picture in numbered(4)]
+    first.save(tmp_path / "a.webp", save_all=True, append_images=others, duration=[100, 300, 100, 200], lossless=True)
+    taken = take(tmp_path / "out", tmp_path / "a.webp", fps=10)
+    assert numbers(taken.frames[0]) == [0, 1, 1, 1, 2, 3, 3]
+    assert (taken.of_clips("start"), taken.of_clips("end")) == ([0], [0.7])
+
+
+def test_footage_that_would_fill_the_memory_is_left_out(write_movie, tmp_path):
+    line = write_array(tmp_path / "in" / "line.npy", np.zeros((2, 1, 60_000), np.uint8))
+    long = np.repeat(numbered(2)[..., None], 3, -1)
+    write_film(tmp_path / "in" / "long.mkv", long, times=[0, 100_000_000])
+    write_movie("in/a.mp4", 5)
+    taken = take(tmp_path / "out", tmp_path / "in", fps=1000)
+    assert taken.sources == ["in/a.mp4"]
+    assert taken.skipped["in/line.npy"] == (
+        "Its frames are 1 x 60000 (h x w), and would have to be 64 x 3840000 to cover 64 x 64. "
+        "Choose --fit pad or stretch."
+    )
+    assert taken.skipped["in/long.mkv"] == (
+        "It lasts 100000 s, 100000040 frames at 1000 a second; expected at most 10000000. Choose another --fps, or "
+        "export it again."
+    )
+    assert take(tmp_path / "stretched", line, fit="stretch").lengths == [2]
+
+
+def test_numbers_may_be_whole_or_not(write_movie, tmp_path, tree):
+    film = write_movie("a.mp4", 30)
+    one = take(tmp_path / "one", film, fps=10, crop=16, count=20, still=1, motion=0)
+    other = take(tmp_path / "other", film, fps=10.0, crop=16, count=20, still=1.0, motion=0.0)
+    assert tree(one.out) == tree(other.out)

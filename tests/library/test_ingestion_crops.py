@@ -157,7 +157,7 @@ def test_footage_that_gave_no_crop_is_named(tmp_path):
     }
     fewer = take(tmp_path / "fewer", tmp_path / "in", crop=8, count=1, still=0, motion=MOVES)
     assert fewer.sources == ["in/c.npy"]
-    assert {fewer.skipped[f"in/{name}.npy"] for name in "ab"} == {"None of the 1 crops fell to it."}
+    assert {fewer.skipped[f"in/{name}.npy"] for name in "ab"} == {"No crop fell to it: 1 were asked for."}
 
 
 @pytest.mark.parametrize("workers", [1, 4])

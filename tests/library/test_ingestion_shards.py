@@ -136,7 +136,7 @@ def test_a_film_found_damaged_while_decoding_is_left_out_whole(
         }
         if number
         else {
-            "in/b.npy": "Picture 60 of in/b.npy has values from 1.5 to 1.5; expected floats from 0 to 1. Scale the "
+            "in/b.npy": "Picture 0 of in/b.npy has values from 1.5 to 1.5; expected floats from 0 to 1. Scale the "
             "array, or save it as uint8."
         }
     )

@@ -10,6 +10,7 @@ from square_film import Film
 from latentseq import exporting
 from latentseq.errors import UsageError
 from latentseq.exporting import preview
+from latentseq.media.picture import sheet
 
 
 @pytest.fixture
@@ -48,43 +49,37 @@ def holds(picture, frame):
     [
         (
             {"lengths": (25, 4)},
-            ["clip 0 · 25 frames / 2.7", "clip 1 · 4 frames"],
-            "2 of 2 clips · / 2.7: one frame in 2.7 is shown",
+            ["clip 0 · 25 frames, one in 2.7", "clip 1 · 4 frames"],
+            "2 of 2 clips, each from its first frame to its last",
         ),
-        ({"lengths": (10, 1)}, ["clip 0 · 10 frames", "clip 1 · 1 frames"], "2 of 2 clips"),
         (
-            {"lengths": (25, 1500), "split": ["train", "validation"]},
-            ["train 0 · 25 / 2.7", "validation 1 · 1500 / 167"],
-            "2 of 2 clips · / 2.7: one frame in 2.7 is shown",
+            {"lengths": (1500, 1), "split": ["train", "validation"]},
+            ["train 0 · 1500 frames, one in 167", "validation 1 · 1 frame"],
+            "2 of 2 clips, each from its first frame to its last",
         ),
+        ({"lengths": (3,)}, ["clip 0 · 3 frames"], "1 of 1 clip, each from its first frame to its last"),
     ],
 )
 def test_what_is_said(opened, tmp_path, monkeypatch, film, labels, title):
     said = {}
 
-    def sheet(rows, **options):
-        said["labels"] = [row.label for row in rows]
-        return exporting.np.zeros((20, 20, 3), np.uint8)
-
-    def retitled(picture, text):
-        said["title"] = text
-        return picture
+    def drawn(rows, *, every, title):
+        said.update(labels=[row.label for row in rows], title=title, every=every)
+        return np.zeros((20, 20, 3), np.uint8)
 
     opened(Film(shape=(8, 8, 1), **film))
-    monkeypatch.setattr(exporting, "sheet", sheet)
-    monkeypatch.setattr(exporting, "_retitled", retitled)
+    monkeypatch.setattr(exporting, "sheet", drawn)
     preview("film", tmp_path / "a.png")
-    assert said == {"labels": labels, "title": title}
+    assert said == {"labels": labels, "title": title, "every": 1}
 
 
-def test_frame_numbers_are_gone_and_the_rest_stays():
+def test_a_title_stands_in_place_of_the_frame_numbers():
     rows = [exporting.Row("a", np.full((3, 64, 64, 3), 200, np.uint8))]
-    plain = exporting.sheet(rows)
-    made = exporting._retitled(plain.copy(), "")
-    assert (made[:44] == exporting.BACKGROUND).all()
-    assert (made[44:] == plain[44:]).all()
-    assert not (plain[:44] == exporting.BACKGROUND).all()
-    assert not (exporting._retitled(plain.copy(), "title")[:44] == exporting.BACKGROUND).all()
+    numbered, titled, empty = sheet(rows), sheet(rows, title="title"), sheet(rows, title="")
+    assert (numbered[44:] == titled[44:]).all()
+    assert (empty[:44] == empty[0, 0]).all()
+    assert not (numbered[:44] == titled[:44]).all()
+    assert not (titled[:44] == empty[:44]).all()
 
 
 def test_the_name_that_it_has(tmp_path, monkeypatch):
