@@ -199,7 +199,7 @@ def _files(top: Path, leave_out: Path | None) -> Iterator[Path]:
             below.clear()  # A link leads back to it.
             continue
         seen.add((about.st_dev, about.st_ino))
-        if folder_format(here) or (here / RUN).is_file() or (here / UNFINISHED).is_file():
+        if folder_format(here) or "file" in (_kind(here / RUN), _kind(here / UNFINISHED)):
             below.clear()
             yield here
             continue

@@ -63,7 +63,7 @@ class TestData:
         assert (answer.code, answer.out) == (0, f"{tmp_path / 'out'}\n")
         said = f"skip films/b.mp4: {NO_FILM.format('films/b.mp4')}"
         lines = answer.err.splitlines()
-        assert [said, "1 clips, 40 frames of 48 x 96 x 3, from 1 of 2 files"] == lines[:2]
+        assert [said, "1 clip, 40 frames of 48 x 96 x 3, from 1 of 2 files"] == lines[:2]
         cache = json.loads((tmp_path / "out" / "cache" / "manifest.json").read_text())
         assert cache["skipped"] == [{"path": "films/b.mp4", "reason": NO_FILM.format("films/b.mp4")}]
 

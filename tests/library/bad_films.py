@@ -1,4 +1,4 @@
-"""Small films of every kind, made in memory, and what can be done to them: cut off, damaged, patched, put together."""
+"""Small films of every kind, and what can be done to them: cut off, damaged, patched, put together."""
 
 import io
 import struct
@@ -143,6 +143,11 @@ def later(ticks: int) -> Callable[[int, av.Packet], None]:
     return change
 
 
+def patched(data: bytes, at: int, other: bytes) -> bytes:
+    """Other bytes at a place."""
+    return data[:at] + other + data[at + len(other) :]
+
+
 def flipped(data: bytes, start: int, stop: int, seed: int) -> bytes:
     """One bit in a stretch is the other way round."""
     random = np.random.default_rng(seed)
@@ -156,14 +161,18 @@ def zeroed(data: bytes, start: int, stop: int, seed: int) -> bytes:
     random = np.random.default_rng(seed)
     length = max(2, (stop - start) // 10)
     at = random.integers(start, stop - length)
-    return data[:at] + bytes(length) + data[at + length :]
+    return patched(data, at, bytes(length))
 
 
 def areas(name: str, data: bytes) -> dict[str, tuple[int, int]]:
     """Where in a film its header, its pictures and its index are."""
     if name == "end.mp4":
         table = data.rindex(b"stbl")
-        return {"header": (data.rindex(b"moov"), table), "data": (40, data.rindex(b"moov")), "index": (table, len(data))}
+        return {
+            "header": (data.rindex(b"moov"), table),
+            "data": (40, data.rindex(b"moov")),
+            "index": (table, len(data)),
+        }
     if name == "start.mp4":
         table, data_at = data.index(b"stbl"), data.index(b"mdat")
         return {"header": (0, table), "index": (table, data_at), "data": (data_at, len(data))}
@@ -193,11 +202,23 @@ def listed_end(data: bytes, cut: int) -> int | None:
     return at + struct.unpack(">I", data[at : at + 4])[0]
 
 
+def unchanged(data: bytes, number: int) -> bytes:
+    """An AVI of MPEG-4 one of whose packets says that nothing has changed, which gives no frame."""
+    start = [at for at in range(data.index(b"movi"), len(data)) if data[at : at + 4] == b"00dc"][number]
+    (size,) = struct.unpack("<I", data[start + 4 : start + 8])
+    end = start + 8 + size + size % 2
+    # An inter-coded picture, in the same second, at so many of its 25 parts, not coded.
+    bits = int(f"0101{number:05b}1001111", 2).to_bytes(2, "big")
+    packet = b"00dc" + struct.pack("<I", 6) + b"\0\0\1\xb6" + bits
+    rest = end - start - len(packet) - 8
+    return data[:start] + packet + b"JUNK" + struct.pack("<I", rest) + bytes(rest) + data[end:]
+
+
 def turned(data: bytes, matrix: tuple[int, int, int, int]) -> bytes:
     """An MP4 whose pictures are shown through a matrix: x' = a x + c y, y' = b x + d y."""
     a, b, c, d = (value << 16 for value in matrix)
     at = data.index(b"tkhd") + 4 + 40
-    return data[:at] + struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30) + data[at + 36 :]
+    return patched(data, at, struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30))
 
 
 def larger_vp8(data: bytes, side: int) -> bytes:

@@ -18,8 +18,34 @@ from latentseq.arrays import Clip
 from latentseq.media.records import write_records
 
 OTHERWISE = "its content is of no known image format"
-NO_IMAGE = ". Expected a JPEG, PNG, WebP, BMP or TIFF file; copy or export it again, or remove it."
-NO_ARRAY = ". Expected a NumPy file (.npy, .npz) or an HDF5 file (.h5, .hdf5) that is whole; copy or save it again."
+NO_PICTURE = (
+    "{{}}/{} cannot be read as an image: {}. Expected a JPEG, PNG, WebP, BMP or TIFF file; copy or export it again, "
+    "or remove it."
+)
+NO_ARRAY = (
+    "{{}} cannot be read as an array: {}. Expected a NumPy file (.npy, .npz) or an HDF5 file (.h5, .hdf5) that is "
+    "whole; copy or save it again."
+)
+NO_RECORD = (
+    "{{}} cannot be read as a TFRecord: {}. Expected clips as tf.train.SequenceExample, as latentseq export --format "
+    "tfrecord writes them; copy or export it again, or remove it."
+)
+OTHER_TYPE = "{{}} is of type {}; expected uint8, uint16, bool, or floats from 0 to 1. Convert it and save it again."
+OTHER_SHAPE = (
+    "{{}} has the shape {}; expected (frames, height, width), (clips, frames, height, width), or one of them with 1, "
+    "3 or 4 channels at the end. Reshape it and save it again."
+)
+OTHER_COUNT = (
+    "{{}} has the shape {}, {} pictures of (24, 48); expected 1 to 50000000, none of them empty. Save it again with "
+    "some, or as several files."
+)
+OUT_OF_RANGE = (
+    "Picture {} of {{}} has values from {} to {}; expected floats from 0 to 1. Scale the array, or save it as uint8."
+)
+SHORT_ARRAY = (
+    "{{}} is cut short: uint8 of shape {} takes {} bytes, and at most {} are there. Copy or save the file again."
+)
+NO_SUCH_ARRAY = "{} holds no array 'frames'. It holds other (6, 24, 48). Name it with --array KEY."
 
 
 class Case(NamedTuple):
@@ -65,10 +91,12 @@ def claimed(shape: tuple[int, ...]) -> bytes:
     return made.getvalue() + bytes(1000)
 
 
-def image(kind: str, number: int = 0, **options: object) -> bytes:
-    """A picture of bars."""
+def image(kind: str, number: int = 0, *, noise: bool = False, **options: object) -> bytes:
+    """A picture of bars, or of noise, in which every byte counts."""
     made = io.BytesIO()
-    Image.fromarray(np.repeat(bars(number, 24, 48)[..., None], 3, -1)).save(made, kind, **options)
+    picture = np.repeat(bars(number, 24, 48)[..., None], 3, -1)
+    picture = np.random.default_rng(number).integers(0, 256, picture.shape, np.uint8) if noise else picture
+    Image.fromarray(picture).save(made, kind, **options)
     return made.getvalue()
 
 
@@ -93,13 +121,17 @@ def folder_of(images: dict[str, bytes], result: int | str) -> Case:
 def of_images() -> dict[str, Case]:
     """Folders of images."""
     good = {f"{i}.png": image("PNG", i) for i in range(6)}
-    sizes = "in/d/0.png is 24 x 48 (h x w) and in/d/3.png is 20 x 30; expected one size in a clip. Put them into folders of their own, or make them equal."
+    sizes = (
+        "{}/0.png is 24 x 48 (h x w) and {}/3.png is 20 x 30; expected one size in a clip. Put them into folders of "
+        "their own, or make them equal."
+    )
+    third = NO_PICTURE.format("3.png", OTHERWISE)
     cases = {
         "good images": folder_of(good, 6),
         "one image": folder_of({"0.png": good["0.png"]}, 1),
         "two sizes": folder_of({**good, "3.png": png(30, 20)}, sizes),
-        "an empty image": folder_of({**good, "3.png": b""}, f"in/d/3.png cannot be read as an image: {OTHERWISE}{NO_IMAGE}"),
-        "text among images": folder_of({**good, "3.png": b"hello"}, f"in/d/3.png cannot be read as an image: {OTHERWISE}{NO_IMAGE}"),
+        "an empty image": folder_of({**good, "3.png": b""}, third),
+        "text among images": folder_of({**good, "3.png": b"hello"}, third),
         "a text beside images": Case(
             lambda f: (folder_of(good, 6).make(f), (f / "d" / "notes.txt").write_text("hello")),
             {"d": 6, "d/notes.txt": ".txt is no kind of file that holds video, images or arrays."},
@@ -109,7 +141,7 @@ def of_images() -> dict[str, Case]:
                 "0.jpg": converted("JPEG", "CMYK"),
                 "1.png": converted("PNG", "P"),
                 "2.png": converted("PNG", "RGBA"),
-                "3.png": converted("PNG", "I;16") if False else converted("PNG", "LA"),
+                "3.png": converted("PNG", "LA"),
                 "4.png": converted("PNG", "1"),
                 "5.tif": converted("TIFF", "F"),
                 "6.webp": converted("WEBP", "RGBA"),
@@ -121,15 +153,18 @@ def of_images() -> dict[str, Case]:
         "a picture that lies": folder_of({"0.jpg": lying(), "1.png": png(24, 48)}, 2),
         "an animation": case("a.webp", animation(), 2),
         "an animation among images": Case(
-            lambda f: (folder_of(good, 6).make(f), (f / "d" / "a.webp").write_bytes(animation())), {"d": 6, "d/a.webp": 2}
+            lambda f: (folder_of(good, 6).make(f), (f / "d" / "a.webp").write_bytes(animation())),
+            {"d": 6, "d/a.webp": 2},
         ),
-        "half an animation": case("a.webp", animation()[:150], "?"),
+        "half an animation": folder_of(
+            {"a.webp": animation()[:150]}, NO_PICTURE.format("a.webp", "could not create decoder object")
+        ),
     }
     for kind, suffix in (("PNG", "png"), ("JPEG", "jpg"), ("WEBP", "webp"), ("TIFF", "tif"), ("BMP", "bmp")):
-        data = image(kind)
-        for share in (10, 50, 95):
+        data = image(kind, noise=True)
+        for share in (10, 50, 90):
             half = {f"0.{suffix}": data, f"1.{suffix}": data[: len(data) * share // 100]}
-            cases[f"{share} % of a {suffix}"] = folder_of(half, "?")
+            cases[f"{share} % of a {suffix}"] = folder_of(half, NO_PICTURE.format(f"1.{suffix}", "…"))
     return cases
 
 
@@ -164,25 +199,31 @@ def of_arrays() -> dict[str, Case]:
     return {
         "a good array": case("a.npy", whole, 6),
         "floats": case("a.npy", npy(floats), 6),
-        "half": case("a.npy", whole[: len(whole) // 2], "?"),
-        "no content": case("a.npy", whole[:60], "?"),
-        "nothing": case("a.npy", b"", "?"),
-        "integers": case("a.npy", npy(good.astype(np.int64)), "{} is of type int64; expected uint8, uint16, bool, or floats from 0 to 1. Convert it and save it again."),
-        "not a number": case("a.npy", npy(nan), "?"),
-        "out of range": case("a.npy", npy(floats * 255), "?"),
-        "objects": case("a.npy", pickled(good), "{} is of type object; expected uint8, uint16, bool, or floats from 0 to 1. Convert it and save it again."),
-        "a pickle": case("a.npy", pickle.dumps(good), "?"),
-        "no frames": case("a.npy", npy(good[:0]), "?"),
-        "one picture": case("a.npy", npy(good[0]), "?"),
-        "six axes": case("a.npy", npy(good[None, None, None]), "?"),
-        "10^12 frames": case("a.npy", claimed((10**12, 24, 48)), "?"),
-        "10^7 frames of much": case("a.npy", claimed((10**7, 4000, 4000)), "?"),
-        "an archive that is cut off": case("a.npz", npz(whole)[:-30], "?"),
-        "an archive of something else": case("a.npz", npz(whole, "other.npy"), "?"),
-        "an archive of a pickle": case("a.npz", npz(pickled(good)), "?"),
-        "half an hdf5": Case(lambda f: hdf5(f / "a.h5", frames=good, cut=1000), {"a.h5": "?"}),
-        "an hdf5 of something else": Case(lambda f: hdf5(f / "a.h5", other=good), {"a.h5": "?"}),
-        "an hdf5 without its values": Case(lambda f: hdf5(f / "a.h5", frames=None), {"a.h5": "?"}),
+        "half": case("a.npy", whole[: len(whole) // 2], SHORT_ARRAY.format((6, 24, 48), 6912, len(whole) // 2 - 128)),
+        "no content": case(
+            "a.npy", whole[:60], NO_ARRAY.format("EOF: reading array header, expected 118 bytes got 50")
+        ),
+        "nothing": case("a.npy", b"", NO_ARRAY.format("EOF: reading magic string, expected 8 bytes got 0")),
+        "integers": case("a.npy", npy(good.astype(np.int64)), OTHER_TYPE.format("int64")),
+        "not a number": case("a.npy", npy(nan), OUT_OF_RANGE.format(3, "nan", "nan")),
+        "out of range": case("a.npy", npy(floats * 255), OUT_OF_RANGE.format(1, 0, 255)),
+        "objects": case("a.npy", pickled(good), OTHER_TYPE.format("object")),
+        "a pickle": case("a.npy", pickle.dumps(good), NO_ARRAY.format("the magic string is not correct; …")),
+        "no frames": case("a.npy", npy(good[:0]), OTHER_COUNT.format((0, 24, 48), 0)),
+        "one picture": case("a.npy", npy(good[0]), OTHER_SHAPE.format((24, 48))),
+        "six axes": case("a.npy", npy(good[None, None, None]), OTHER_SHAPE.format((1, 1, 1, 6, 24, 48))),
+        "10^12 frames": case("a.npy", claimed((10**12, 24, 48)), OTHER_COUNT.format((10**12, 24, 48), 10**12)),
+        "10^7 frames of much": case(
+            "a.npy", claimed((10**7, 4000, 4000)), SHORT_ARRAY.format((10**7, 4000, 4000), 16 * 10**13, 1000)
+        ),
+        "an archive that is cut off": case("a.npz", npz(whole)[:-30], NO_ARRAY.format("File is not a zip file")),
+        "an archive of something else": case("a.npz", npz(whole, "other.npy"), NO_SUCH_ARRAY),
+        "an archive of a pickle": case("a.npz", npz(pickled(good)), "'frames' in " + OTHER_TYPE.format("object")),
+        "half an hdf5": Case(
+            lambda f: half_hdf5(f / "a.h5", cut=1000),
+            {"a.h5": NO_ARRAY.format("Unable to synchronously open file …")},
+        ),
+        "an hdf5 of something else": Case(lambda f: half_hdf5(f / "a.h5", "other"), {"a.h5": NO_SUCH_ARRAY}),
     }
 
 
@@ -201,21 +242,25 @@ def npz(data: bytes, name: str = "frames.npy") -> bytes:
     return made.getvalue()
 
 
-def hdf5(path: Path, cut: int | None = None, **datasets: np.ndarray | None) -> None:
-    """Write arrays; None is one of many pictures of which none was written."""
+def hdf5(path: Path, shape: tuple[int, ...], chunks: tuple[int, ...]) -> None:
+    """Write a file of many pictures of which not one was written."""
     with h5py.File(path, "w") as file:
-        for name, array in datasets.items():
-            if array is None:
-                file.create_dataset(name, (10**7, 64, 64), np.uint8, chunks=(1, 64, 64), fillvalue=7)
-            else:
-                file.create_dataset(name, data=array, chunks=(1, *array.shape[1:]), compression="gzip")
-    if cut is not None:
-        path.write_bytes(path.read_bytes()[:-cut])
+        file.create_dataset("frames", shape, np.uint8, chunks=chunks, fillvalue=7)
 
 
-def linked(path: Path, secret: Path) -> None:
-    """Write a file whose array is in another one."""
+def half_hdf5(path: Path, name: str = "frames", cut: int = 0) -> None:
+    """Write a file of one array whose end may be missing."""
     with h5py.File(path, "w") as file:
+        file.create_dataset(name, data=numbered(6, 24, 48), chunks=(1, 24, 48), compression="gzip")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size - cut])
+
+
+def linked(folder: Path) -> None:
+    """Write a file whose array is in another one, outside of the folder."""
+    secret = folder.parent / "secret" / "000000.h5"
+    with h5py.File(secret, "w") as file:
+        file["frames"] = numbered(6, 24, 48)
+    with h5py.File(folder / "a.h5", "w") as file:
         file["frames"] = h5py.ExternalLink(str(secret), "frames")
 
 
@@ -235,11 +280,82 @@ def of_records() -> dict[str, Case]:
 
     return {
         "good records": Case(records, {"a.tfrecord": 12}),
-        "half of the records": Case(cut(0.5), {"a.tfrecord": "?"}),
-        "most of the records": Case(cut(0.99), {"a.tfrecord": "?"}),
-        "a wrong length": Case(wrong(2), {"a.tfrecord": "?"}),
-        "a wrong checksum of a length": Case(wrong(9), {"a.tfrecord": "?"}),
-        "a wrong pixel": Case(wrong(5000), {"a.tfrecord": "?"}),
-        "no records": case("a.tfrecord", b"", "?"),
-        "text for records": case("a.tfrecord", "hello" * 100, "?"),
+        "half of the records": Case(cut(0.45), {"a.tfrecord": NO_RECORD.format("it is cut short within record 0")}),
+        "most of the records": Case(cut(0.99), {"a.tfrecord": NO_RECORD.format("it is cut short within record 1")}),
+        "a wrong length": Case(
+            wrong(2), {"a.tfrecord": NO_RECORD.format("its content is no TFRecord, or is compressed")}
+        ),
+        "a wrong checksum of a length": Case(
+            wrong(9), {"a.tfrecord": NO_RECORD.format("its content is no TFRecord, or is compressed")}
+        ),
+        "a wrong pixel": Case(
+            wrong(5000),
+            {"a.tfrecord": NO_RECORD.format("record 0 is damaged: the checksum of its data does not fit")},
+        ),
+        "no records": case("a.tfrecord", b"", NO_RECORD.format("it is empty")),
+        "text for records": case(
+            "a.tfrecord", "hello" * 100, NO_RECORD.format("its content is no TFRecord, or is compressed")
+        ),
     }
+
+
+def array_bombs() -> dict[str, Case]:
+    """Images and arrays that would fill the memory."""
+    too_many = "Image size ({} pixels) exceeds limit of 178956970 pixels, …"
+    large = (
+        "{}/a.png is 8000 x 8000 (h x w), 64000000 pixels; expected at most 50000000. Make it smaller with another "
+        "program first."
+    )
+    canvas = (16383).to_bytes(3, "little") * 2
+    lossless = b"WEBPVP8L" + struct.pack("<IBI", 69, 0x2F, 16382 | 16382 << 14) + bytes(65)
+    moving = animation()
+    start = moving.index(b"VP8X") + 12
+
+    def picture(data: bytes, name: str, pixels: int) -> Case:
+        reason = f"{{}}/{name} cannot be read as an image: {too_many.format(pixels)} Make it smaller first."
+        return folder_of({name: data}, reason)
+
+    return {
+        "a picture of 8000 x 8000": folder_of({"a.png": png(8000, 8000)}, large),
+        "a picture of 50000 x 50000": picture(png(50000, 50000, claimed=True), "a.png", 50000**2),
+        "a picture as large as can be": picture(png(2**31 - 1, 2**31 - 1, claimed=True), "a.png", (2**31 - 1) ** 2),
+        "a webp of 16383 x 16383": picture(b"RIFF" + struct.pack("<I", len(lossless)) + lossless, "a.webp", 16383**2),
+        "an animation of 16384 x 16384": picture(moving[:start] + canvas + moving[start + 6 :], "a.webp", 16384**2),
+        "a picture of one row": folder_of(
+            {"a.png": png(4_000_000, 1)},
+            "Its frames are 1 x 4000000 (h x w), and would have to be 24 x 96000000 to cover 24 x 48. Choose --fit "
+            "pad or stretch.",
+        ),
+        "an archive of zeros": Case(zeros, {"a.npz": 200}),
+        "an archive of 10^9 frames": case(
+            "a.npz", npz(claimed((10**9, 24, 48))), "'frames' in " + OTHER_COUNT.format((10**9, 24, 48), 10**9)
+        ),
+        "an array of 10^12 frames": case(
+            "a.npy", claimed((10**12, 24, 48)), OTHER_COUNT.format((10**12, 24, 48), 10**12)
+        ),
+        "an hdf5 without its values": Case(
+            lambda f: hdf5(f / "a.h5", (10**7, 64, 64), (1, 64, 64)),
+            {
+                "a.h5": "'frames' in {} is not all there: 0 of its 10000000 chunks were written. Write it to the "
+                "end, or save only the pictures that there are."
+            },
+        ),
+        "an hdf5 of large pieces": Case(
+            lambda f: hdf5(f / "a.h5", (8, 2**14, 2**14), (8, 2**14, 2**14)),
+            {
+                "a.h5": "{} is 16384 x 16384 (h x w), 268435456 pixels; expected at most 50000000. Make it smaller "
+                "with another program first."
+            },
+        ),
+    }
+
+
+def zeros(folder: Path) -> None:
+    """Write an archive of 200 MB in 200 kB."""
+    with (
+        zipfile.ZipFile(folder / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("frames.npy", "w") as file,
+    ):
+        file.write(claimed((200, 1000, 1000))[:-1000])
+        for _ in range(200):
+            file.write(bytes(10**6))

@@ -138,9 +138,10 @@ def test_killed_before_every_step_of_the_end(run, films, tmp_path, tree):
     whole = tree(tmp_path / "whole")
     shutil.copytree(tmp_path / "whole", tmp_path / "out")
     # As it was when all shards were there.
-    config = json.loads((tmp_path / "out" / "manifest.json").read_text())["source"]["config"]
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    asked = {"options": manifest["source"]["config"], "plan": manifest["plan"]}
     (tmp_path / "out" / "manifest.json").unlink()
-    (tmp_path / "out" / "ingest.json").write_text(json.dumps(config))
+    (tmp_path / "out" / "ingest.json").write_text(json.dumps(asked))
     for last, there in ((3, False), (4, False), (4, False), (5, True)):
         # Of the manifest the flush, twice the renaming, and then a removal.
         assert run(tmp_path / "out", last=last, **options)[0] == -signal.SIGKILL
