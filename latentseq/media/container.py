@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import math
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
@@ -99,7 +100,8 @@ def video_stream(container: InputContainer, path: Path) -> av.VideoStream:
             f"{path} is coded in a way that is not known here; expected a codec such as H.264, VP9, AV1 or MPEG-4. "
             "Convert it with another program."
         )
-    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+    # Damage that a decoder would paint over, it paints over differently from run to run.
+    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS), "err_detect": "explode"}
     stream.thread_type = "AUTO"
     return stream
 
@@ -163,7 +165,7 @@ def _packets(container: InputContainer, stream: av.VideoStream, path: Path, fram
     delays: set[int] = set()
     found: Counter[int] = Counter()
     damaged, hidden, empty = 0, 0, 0
-    end = latest = 0.0
+    end = latest = -math.inf
     try:
         for packet in _demuxed(container):
             found[packet.stream_index] += bool(packet.size)
@@ -189,7 +191,7 @@ def _packets(container: InputContainer, stream: av.VideoStream, path: Path, fram
                     delays.add(packet.pts - packet.dts)
     except av.FFmpegError as cause:
         raise DataError(
-            f"{path} is damaged after {latest:.2f} s: {cause.strerror}. Copy or download the file again."
+            f"{path} is damaged after {max(0, latest):.2f} s: {cause.strerror}. Copy or download the file again."
         ) from cause
     backwards = any(a > b for a, b in itertools.pairwise(decoded))
     return _Packets(
@@ -229,7 +231,7 @@ def _check_length(
         )
     elif container.format.name in ("flv", "matroska,webm"):
         listed = (container.duration or 0) / av.time_base
-    if listed - there > frame + _SLACK:
+    if listed and listed - there > frame + _SLACK:
         raise DataError(
             f"{path} is cut short: it lists {listed:.2f} s, and {there:.2f} s are there. "
             "Copy or download the file again."

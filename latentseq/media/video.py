@@ -62,7 +62,10 @@ class VideoFile(Footage):
         self.seekable = self._pts is not None
         if not len(self.times):
             raise DataError(f"{path} holds no frames; expected a video of at least one. Copy or export it again.")
-        self.size = self._shape(self._frame(0))
+        first = self._frame(0)
+        # Asked once: a frame that is asked for it refers to itself, and would stay in memory for long.
+        self._place = _place(first)
+        self.size = self._shape(first)
         self.close()
 
     def walk(self, numbers: np.ndarray) -> Iterator[Picture]:
@@ -94,18 +97,17 @@ class VideoFile(Footage):
     def scale(self, frame: av.VideoFrame, preprocessing: Preprocessing) -> np.ndarray:
         """One pass of swscale from the decoder's own colours to (h, w, c) uint8."""
         h, w = preprocessing.scaled(*self._shape(frame))
-        place = _place(frame)
         pixels = "gray" if preprocessing.gray else "rgb24"
         scaler = self._scalers.setdefault(preprocessing, VideoReformatter())
-        wide, high = (h, w) if place.lying else (w, h)
+        wide, high = (h, w) if self._place.lying else (w, h)
         opaque = _on_black(frame) if any(part.is_alpha for part in frame.format.components) else frame
         small = scaler.reformat(opaque, width=wide, height=high, format=pixels, interpolation="AREA")
-        return preprocessing.place(place.upright(small.to_ndarray().reshape(high, wide, -1)))
+        return preprocessing.place(self._place.upright(small.to_ndarray().reshape(high, wide, -1)))
 
     def _shape(self, frame: av.VideoFrame) -> tuple[int, int]:
         """(h, w) as a player shows it: upright, with square pixels."""
         h, w = frame.height, max(1, round(frame.width * self._aspect))
-        return (w, h) if _place(frame).lying else (h, w)
+        return (w, h) if self._place.lying else (h, w)
 
     def _frame(self, number: int) -> av.VideoFrame:
         """The frame of a number, in the file's own count."""

@@ -17,6 +17,7 @@ from ingesting import bars
 COUNT = 24
 SIZE = (24, 48)
 FAST = (("deadline", "realtime"), ("cpu-used", "8"))
+FRAGMENTED = (("movflags", "frag_keyframe+empty_moov"),)
 KINDS = {
     "end.mp4": {},
     "start.mp4": {"container": (("movflags", "faststart"),)},

@@ -10,6 +10,7 @@ import numpy as np
 from bad_films import (
     COUNT,
     FAST,
+    FRAGMENTED,
     KINDS,
     again,
     areas,
@@ -26,7 +27,7 @@ from bad_films import (
     unchanged,
     zeroed,
 )
-from bad_pictures import NO_ARRAY, NO_PICTURE, OTHERWISE, Case, case, folder_of, linked, npy, png
+from bad_pictures import LINKED, NO_ARRAY, NO_PICTURE, OTHERWISE, Case, case, folder_of, linked, npy, png
 from ingesting import numbered
 
 NO_VIDEO = (
@@ -41,10 +42,6 @@ UNREADABLE = (
 UNKNOWN = (
     "{} is coded in a way that is not known here; expected a codec such as H.264, VP9, AV1 or MPEG-4. Convert it "
     "with another program."
-)
-LINKED = (
-    "'frames' in {} is a link; expected a dataset whose values are in this file, in one piece or in chunks. Copy the "
-    "values into a dataset of their own."
 )
 ENDLESS = (
     "Its frames are 24 x 805306368 (h x w), and would have to be 24 x 805306368 to cover 24 x 48. Choose --fit pad "
@@ -64,6 +61,19 @@ def cut_off() -> dict[str, Case]:
             end = listed_end(data, cut)
             reason = f"{{}} is cut short: it lists {end} bytes, and {cut} are there. Copy or download the file again."
             cases[f"{name} {where}"] = case(name, data[:cut], COUNT if end is None else reason)
+    others = {
+        "a.flv": (film("a.flv"), "it lists … bytes, and {} are there"),
+        "a.wmv": (film("a.wmv", codec="wmv2"), "it lists … bytes, and {} are there"),
+        "a.ogv": (film("a.ogv", codec="libvpx", options=FAST), "…"),
+        "a.gif": (film("a.gif", codec="gif", pixels="rgb8"), "its last part is missing after {} bytes"),
+        "a.ts": (film("a.ts"), "its last part is missing after {} bytes"),
+        "fragments.mp4": (film(container=FRAGMENTED), "it lists … bytes, and {} are there"),
+    }
+    for name, (data, why) in others.items():
+        for share in (30, 70, 90):
+            cut = len(data) * share // 100
+            reason = f"{{}} is cut short: {why.format(cut)}. Copy or download the file again."
+            cases[f"{name} {share} %"] = case(name, data[:cut], reason)
     return cases
 
 
@@ -134,7 +144,7 @@ def of_other_kinds() -> dict[str, Case]:
 
 def of_other_times() -> dict[str, Case]:
     """Films whose frames do not follow one another evenly, or not from the start."""
-    all_keys = film(keyframes=1)
+    all_keys, keep = film(keyframes=1), [("avoid_negative_ts", "disabled")]
 
     def repeated(number, packet):
         packet.pts = packet.dts = packet.pts // 1024 * 1024
@@ -146,20 +156,19 @@ def of_other_times() -> dict[str, Case]:
         "variable": case("a.mkv", film("a.mkv", times=tuple(40 * i + 7 * (i % 3) for i in range(COUNT))), COUNT),
         "repeated times": case("a.mkv", again(all_keys, "a.mkv", repeated), COUNT),
         "times finer than the clock": case("a.mkv", film("a.mkv", fps=3000), COUNT),
+        "before zero": case("a.ts", again(film("a.ts"), "a.ts", later(-180_000), keep), COUNT),
         "5 s late": case("a.mkv", again(film(), "a.mkv", later(5 * 12800)), COUNT),
         "reordered without times": case("a.avi", film("a.avi", options=(("bf", "3"),)), COUNT),
         "reordered in a transport stream": case("a.ts", film("a.ts", options=(("bf", "3"),)), COUNT),
         "one frame": case("a.mp4", film(count=1), 1),
         "two frames": case("a.webm", film("a.webm", 2, codec="libvpx", options=FAST), 2),
-        "an edit list": case(
-            "a.mp4", again(film(), "a.mp4", later(-512 * 8), [("avoid_negative_ts", "disabled")]), 16
-        ),
+        "an edit list": case("a.mp4", again(film(), "a.mp4", later(-512 * 8), keep), 16),
         "no keyframe first": case("a.mkv", again(film(), "a.mkv", from_fourth), COUNT - 8),
         "no keyframe first in a stream": case("a.ts", again(film("a.ts"), "a.ts", from_fourth), COUNT - 8),
         "two streams in one": case("a.ts", film("a.ts") + film("a.ts", 20), COUNT + 20),
         "two streams of different rates": case("a.ts", film("a.ts") + film("a.ts", 20, fps=24), COUNT + 20),
         "raw": case("a.avi", film("a.avi", codec="rawvideo"), COUNT),
-        "in fragments": case("a.mp4", film(container=(("movflags", "frag_keyframe+empty_moov"),)), COUNT),
+        "in fragments": case("a.mp4", film(container=FRAGMENTED), COUNT),
         "a flash film": case("a.flv", film("a.flv"), COUNT),
         "windows media": case("a.wmv", film("a.wmv", codec="wmv2"), COUNT),
         "an mpeg program": case("a.mpg", film("a.mpg", codec="mpeg2video"), COUNT),
@@ -235,6 +244,10 @@ def of_the_disk() -> dict[str, Case]:
         "a link to a film": Case(lambda f: (put(f, ".b"), link(f / "a.mp4", f / ".b")), {"a.mp4": COUNT}),
         "hidden": Case(lambda f: (put(f, ".a.mp4"), put(f, ".d/a.mp4")), {}),
         "a folder called mp4": Case(lambda f: put(f, "film.mp4/a.mp4"), {"film.mp4/a.mp4": COUNT}),
+        "a pattern and what it stands for": Case(
+            lambda f: (put(f, "frame%02d.mp4"), put(f, "frame01.mp4", film(count=20))),
+            {"frame%02d.mp4": COUNT, "frame01.mp4": 20},
+        ),
         "an empty folder": Case(lambda f: (f / "empty").mkdir(), {}),
         "no right to read": Case(
             closed, {"a.mp4": "{} cannot be read as a video: Permission denied. Check its rights.", "dir": denied}
@@ -301,7 +314,7 @@ def film_bombs() -> dict[str, Case]:
     """Films that would fill the memory."""
     large = "{} is %s (h x w), %d pixels; expected at most 50000000. Make it smaller with another program first."
     header = film(container=(("movflags", "faststart"),))
-    listed, in_fragments = header.index(b"stsz"), film(container=(("movflags", "frag_keyframe+empty_moov"),))
+    listed, in_fragments = header.index(b"stsz"), film(container=FRAGMENTED)
     run, shown = in_fragments.index(b"trun"), header.index(b"avc1", header.index(b"stsd"))
     screen = film("a.gif", codec="gif", pixels="rgb8")
     count = struct.pack(">II", 1, 1 << 24)

@@ -45,6 +45,10 @@ OUT_OF_RANGE = (
 SHORT_ARRAY = (
     "{{}} is cut short: uint8 of shape {} takes {} bytes, and at most {} are there. Copy or save the file again."
 )
+LINKED = (
+    "'frames' in {} is a link; expected a dataset whose values are in this file, in one piece or in chunks. Copy the "
+    "values into a dataset of their own."
+)
 NO_SUCH_ARRAY = "{} holds no array 'frames'. It holds other (6, 24, 48). Name it with --array KEY."
 
 
@@ -219,6 +223,7 @@ def of_arrays() -> dict[str, Case]:
         "an archive that is cut off": case("a.npz", npz(whole)[:-30], NO_ARRAY.format("File is not a zip file")),
         "an archive of something else": case("a.npz", npz(whole, "other.npy"), NO_SUCH_ARRAY),
         "an archive of a pickle": case("a.npz", npz(pickled(good)), "'frames' in " + OTHER_TYPE.format("object")),
+        "a link inside": Case(lambda f: half_hdf5(f / "a.h5", "other", link=True), {"a.h5": LINKED}),
         "half an hdf5": Case(
             lambda f: half_hdf5(f / "a.h5", cut=1000),
             {"a.h5": NO_ARRAY.format("Unable to synchronously open file …")},
@@ -248,10 +253,12 @@ def hdf5(path: Path, shape: tuple[int, ...], chunks: tuple[int, ...]) -> None:
         file.create_dataset("frames", shape, np.uint8, chunks=chunks, fillvalue=7)
 
 
-def half_hdf5(path: Path, name: str = "frames", cut: int = 0) -> None:
-    """Write a file of one array whose end may be missing."""
+def half_hdf5(path: Path, name: str = "frames", *, cut: int = 0, link: bool = False) -> None:
+    """Write a file of one array, whose end may be missing, and perhaps a link to it."""
     with h5py.File(path, "w") as file:
         file.create_dataset(name, data=numbered(6, 24, 48), chunks=(1, 24, 48), compression="gzip")
+        if link:
+            file["frames"] = h5py.SoftLink(f"/{name}")
     path.write_bytes(path.read_bytes()[: path.stat().st_size - cut])
 
 

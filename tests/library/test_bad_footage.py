@@ -191,7 +191,13 @@ def test_damage_is_not_always_refused_and_not_always_overlooked(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "start", "end"),
-    [("variable", 0, 0.974), ("5 s late", 5, 5.96), ("an edit list", 0, 0.64), ("no keyframe first", 0.32, 0.96)],
+    [
+        ("variable", 0, 0.974),
+        ("5 s late", 5, 5.96),
+        ("before zero", -1.92, -0.96),
+        ("an edit list", 0, 0.64),
+        ("no keyframe first", 0.32, 0.96),
+    ],
 )
 def test_times_are_those_of_the_film(name, start, end, beside):
     taken = beside(CASES[name].make)
