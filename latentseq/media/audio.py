@@ -19,7 +19,8 @@ import numpy as np
 from av.container import InputContainer
 from scipy import fft, signal
 
-from latentseq.errors import DataError, UsageError
+from latentseq.errors import UsageError
+from latentseq.media.container import open_container
 
 RATE = 16_000
 """Samples a second."""
@@ -27,8 +28,6 @@ BANDS = 64
 """Mel bands of a row."""
 KINDS = ("mel", "wave")
 
-# By name, because a text file may be a playlist that opens other files, whatever its suffix says.
-_FORMATS = "mov,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,gif"
 _WINDOW, _HOP, _FFT = 400, 160, 512  # Samples: windows of 25 ms every 10 ms, filled up with zeros to a power of two.
 _LOWEST, _HIGHEST, _OFFSET = 125.0, 7500.0, 0.01  # Hz, of the mel bands; and what is added before the logarithm.
 
@@ -207,23 +206,6 @@ class _Run:
         return nearest if abs(nearest - middle) <= 1.01 * near - spread else middle
 
 
-def _open(path: Path) -> InputContainer:
-    """The container of a regular file in one of the formats that are video."""
-    if not path.is_file():
-        raise DataError(f"The sound of {path} cannot be read: expected a regular file. Check the path.")
-    try:
-        # Titles are of no use here, and one in another encoding is no reason to refuse a file.
-        return av.open(str(path.absolute()), options={"format_whitelist": _FORMATS}, metadata_errors="replace")
-    except (av.FFmpegError, OSError) as cause:
-        # ArgumentError is how a format that is not on the list is refused.
-        refused = isinstance(cause, (av.InvalidDataError, av.ArgumentError))
-        reason = "its content is of no known video format, or its end is missing" if refused else cause.strerror
-        raise DataError(
-            f"The sound of {path} cannot be read: {reason}. Expected a file such as MP4, MKV, WebM or AVI; "
-            "copy or export it again, or remove it."
-        ) from cause
-
-
 def _sound_stream(container: InputContainer) -> av.AudioStream | None:
     """The audio stream that a player would play: the best, or else the first that can be decoded."""
     for stream in (container.streams.best("audio"), *container.streams.audio):
@@ -273,7 +255,7 @@ def _gain(frame: av.AudioFrame) -> float:
 def _frames(path: Path, start: float, stop: float) -> Iterator[av.AudioFrame]:
     """Every frame that can be decoded, from about a second before a stretch to its end."""
     for seeks in (True, False) if start > _LEAD else (False,):
-        with _open(path) as container:
+        with open_container(path) as container:
             stream = _sound_stream(container)
             packets = _sought(container, start - _LEAD) if seeks else container.demux()
             if stream is None:
@@ -327,7 +309,7 @@ def _span(packet: av.Packet) -> tuple[float, float]:
 
 def _lattice(path: Path) -> _Lattice | None:
     """Where the frames of a file start; None where none can be decoded or they have no timestamps."""
-    with _open(path) as container:
+    with open_container(path) as container:
         stream = _sound_stream(container)
         if stream is not None:
             for frame in _decoded(container.demux(), stream, -math.inf, math.inf):

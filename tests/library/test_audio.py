@@ -354,13 +354,13 @@ def test_what_cannot_be_opened(tmp_path, film):
     with pytest.raises(DataError) as caught:
         audio.read_samples(playlist, 0, 1)
     assert str(caught.value) == (
-        f"The sound of {playlist} cannot be read: its content is of no known video format, or its end is missing. "
+        f"{playlist} cannot be read as a video: its content is of no known video format, or its end is missing. "
         "Expected a file such as MP4, MKV, WebM or AVI; copy or export it again, or remove it."
     )
     for path in (tmp_path, tmp_path / "none.mp4"):
         with pytest.raises(DataError) as caught:
             audio.read_samples(path, 0, 1)
-        assert str(caught.value) == (f"The sound of {path} cannot be read: expected a regular file. Check the path.")
+        assert str(caught.value) == f"{path} cannot be read as a video: expected a regular file. Check the path."
 
 
 def test_a_title_in_another_encoding(film):
