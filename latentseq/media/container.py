@@ -49,7 +49,7 @@ class _Packets(NamedTuple):
 
     pts: list[int | None]
     keys: list[int]
-    odd: dict[str, int]  # How many are damaged, and say so; and are hidden, so that none of them is here.
+    odd: dict[str, int]  # How many say that they are damaged, and how many are hidden, and not among these.
     empty: int  # How many say that nothing has changed, and give no frame.
     end: float  # Seconds.
     latest: float  # Of all streams.
@@ -225,10 +225,9 @@ def _check_length(
     """Compare the seconds that the packets last with those that the file lists, where it does so."""
     listed, there = 0.0, packets.latest
     if "mp4" in container.format.name and not stream.frames:  # In fragments; others count their frames.
-        listed = float((stream.duration or 0) * (stream.time_base or 0))
-        there = packets.end - min((time for time in packets.pts if time is not None), default=0) * float(
-            stream.time_base or 0
-        )
+        tick = float(stream.time_base or 0)
+        listed = (stream.duration or 0) * tick
+        there = packets.end - min((time for time in packets.pts if time is not None), default=0) * tick
     elif container.format.name in ("flv", "matroska,webm"):
         listed = (container.duration or 0) / av.time_base
     if listed and listed - there > frame + _SLACK:

@@ -102,7 +102,7 @@ def _boxes(parts: _Parts) -> Structure:
         size, name, inside = int.from_bytes(head[:4], "big"), head[4:8], 8
         if size == 1:
             size, inside = int.from_bytes(head[8:16], "big"), 16
-        fragmented |= name == b"moof"
+        fragmented = name == b"moof" or (fragmented and name != b"moov")
         if size == 0 and len(ends) == 1:
             break  # It goes on to the end of the file.
         if size < inside or len(head) < inside or (fragmented and name not in (*_FULL, *_FRAGMENTED)):
@@ -127,7 +127,7 @@ def _boxes(parts: _Parts) -> Structure:
             ends.append(at + size)
             size = inside
         at += size
-    return Structure(sum(runs[video] for video in videos) if fragmented else None)
+    return Structure(sum(runs[video] for video in videos) if runs.total() else None)
 
 
 _SEGMENT, _TRACKS, _CLUSTER, _GROUP = 0x18538067, 0x1654AE6B, 0x1F43B675, 0xA0
@@ -166,9 +166,9 @@ def _elements(parts: _Parts) -> Structure:
         block = _block_of(parts, inside, inside + length) if name == _GROUP else inside
         if name == _GROUP or name in _BLOCKS:
             track = _number(parts.read(block, 8))[0]
-            if track not in videos:
+            if videos and track not in videos:
                 raise parts.damaged(at)
-            pictures, blocks = pictures + videos[track], blocks + 1
+            pictures, blocks = pictures + videos.get(track, False), blocks + 1
         at = inside + length
     if at > end:
         parts.check_end(at)

@@ -12,6 +12,7 @@ from pathlib import Path
 import av
 import numpy as np
 from av.container import OutputContainer
+from av.stream import Disposition
 from ingesting import bars
 
 COUNT = 24
@@ -101,10 +102,17 @@ def tone(number: int) -> av.AudioFrame:
 
 
 @cache
-def sound_alone(name: str, codec: str) -> bytes:
-    """Sound without pictures."""
+def sound_alone(name: str, codec: str, cover: bytes = b"") -> bytes:
+    """Sound without pictures, but perhaps one on the cover, which is a JPEG."""
     with writing(name) as (made, file):
         stream = file.add_stream(codec, rate=48000, layout="mono")
+        if cover:
+            pictures = file.add_stream("mjpeg", rate=1)
+            pictures.height, pictures.width, pictures.pix_fmt = *SIZE, "yuvj420p"
+            pictures.disposition = Disposition.attached_pic
+            packet = av.Packet(cover)
+            packet.pts, packet.dts, packet.stream = 0, 0, pictures
+            file.mux(packet)
         for i in range(10):
             file.mux(stream.encode(tone(i)))
         file.mux(stream.encode())

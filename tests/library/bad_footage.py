@@ -27,7 +27,7 @@ from bad_films import (
     unchanged,
     zeroed,
 )
-from bad_pictures import LINKED, NO_ARRAY, NO_PICTURE, OTHERWISE, Case, case, folder_of, linked, npy, png
+from bad_pictures import LINKED, NO_ARRAY, NO_PICTURE, OTHERWISE, Case, case, folder_of, image, linked, npy, png
 from ingesting import numbered
 
 NO_VIDEO = (
@@ -130,6 +130,7 @@ def of_other_kinds() -> dict[str, Case]:
             "a.m3u8", "#EXTM3U\n", ".m3u8 is no kind of file that holds video, images or arrays."
         ),
         "sound in an mp4": case("a.mp4", sound_alone("a.mp4", "aac"), NO_PICTURES),
+        "sound with a cover": case("a.mp4", sound_alone("a.mp4", "aac", image("JPEG")), NO_PICTURES),
         "sound in an mkv": case("a.mkv", sound_alone("a.mkv", "aac"), NO_PICTURES),
         "sound in an ogg": case("a.ogv", sound_alone("a.ogg", "libopus"), NO_PICTURES),
         "an mp3 called mp4": case("a.mp4", sound_alone("a.mp3", "libmp3lame"), NO_VIDEO),
