@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -187,7 +188,8 @@ def test_stopped_on_the_command_line(sent, code, told, undisturbed, films, tmp_p
         "--quiet",
         *options,
     ]
-    with subprocess.Popen(command, stdout=-1, stderr=-1, text=True) as process:
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # A shell's background jobs are deaf to it.
+    with subprocess.Popen(command, stdout=-1, stderr=-1, text=True, preexec_fn=heard) as process:
         until = time.monotonic() + 30
         while not list((tmp_path / "out").glob("shard-*.h5")):
             assert time.monotonic() < until and process.poll() is None
