@@ -20,7 +20,7 @@ from latentseq.previews import reconstructions, rollouts
 from latentseq.protocols import Dataset, Dynamics, Encoder, History, Predictor
 from latentseq.storage.artifact import Artifact, copy_artifact, read_artifact, save_artifact
 from latentseq.storage.atomic import RUN, check_free, output_folder, run_folder, write_json
-from latentseq.storage.frames import ClipFolder
+from latentseq.storage.frames import ClipFolder, write_clips
 from latentseq.storage.latents import FORMAT as LATENTS
 from latentseq.storage.latents import LatentFolder, write_latents
 from latentseq.storage.shards import MANIFEST, folder_format
@@ -117,6 +117,9 @@ def train_ae(
             if dataset.about()["skipped"]:
                 for line in summary(dataset.about(), plan):
                     watcher.say(line)
+        elif dataset.slow:
+            write_clips(dataset, folder / "cache", Watcher("decode", quiet=quiet))
+            dataset = ClipFolder(str(folder / "cache"))
         trainer.preview = lambda: reconstructions(plugin, dataset)
         history = plugin.fit(frame_source(dataset), trainer)
         save_artifact(
