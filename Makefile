@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 
 .DELETE_ON_ERROR:
-.PHONY: demo test test-all docs benchmarks
+.PHONY: demo test test-all faults docs benchmarks
 
 demo: $(VENV)/.installed
 	$(BIN)/latentseq demo --overwrite
@@ -24,6 +24,10 @@ test-all: $(VENV)/.installed-test
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile
+
+# Goes on where it was stopped; the results are in runs/faults.jsonl.
+faults: $(VENV)/.installed-test
+	$(BIN)/python tests/faults/run.py --workers $(WORKERS)
 
 docs: $(VENV)/.installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -31,7 +31,7 @@ class Configurable(ABC):
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's keywords with their values, as JSON types."""
-        return {key: _plain(getattr(self, key)) for key in self.keywords()}
+        return {key: as_json(getattr(self, key)) for key in self.keywords()}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
@@ -85,12 +85,12 @@ def check_types(name: str, function: Callable[..., Any], given: Mapping[str, Any
             raise UsageError(f"{name}: option {key} is {value!r}; expected {wanted}.")
 
 
-def _plain(value: Any) -> Any:
+def as_json(value: Any) -> Any:
     """JSON types only: tuples become lists, mappings dicts, paths strings."""
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): as_json(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
+        return [as_json(v) for v in value]
     return str(value) if isinstance(value, Path) else value
 
 

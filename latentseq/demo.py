@@ -1,6 +1,5 @@
 """The whole chain on generated clips: a digit that bounces, encoded, learnt and played forward."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,12 @@ from latentseq.evaluation.protocol import floors, squared_error
 from latentseq.media.writers import write
 from latentseq.protocols import Dataset, Predictor
 from latentseq.sampling import continue_clip, first_clip
-from latentseq.storage.atomic import HISTORY, RUN, run_folder, write_bytes, write_json
+from latentseq.storage.atomic import read_json, write_bytes, write_json
+from latentseq.storage.folders import HISTORY, run_folder
 from latentseq.training.watch import read_history
 from latentseq.workflow import encode, load_predictor, train_ae, train_lstm
 
+CONTINUATION = "continuation.gif"
 CONTEXT = HORIZON = 10
 CLIPS = 200
 DIGITS: dict[str, Any] = {
@@ -51,8 +52,7 @@ def demo(out: str | Path = "latentseq-demo", *, seed: int = 0, overwrite: bool =
 
     check_seed(seed)
     out = Path(out)
-    with run_folder(out, RUN, overwrite=overwrite) as work:
-        write_json(work / RUN, {"command": "demo", "asked": {"seed": seed}})
+    with run_folder(out, {"command": "demo", "seed": seed}, last=CONTINUATION, overwrite=overwrite) as work:
         options = {**DIGITS, "seed": seed}
         common: dict[str, Any] = {"seed": seed, "quiet": quiet}
         train_ae(
@@ -83,7 +83,7 @@ def demo(out: str | Path = "latentseq-demo", *, seed: int = 0, overwrite: bool =
         write_json(work / "metrics.json", metrics)
         clip = dataset.read(first_clip(dataset), 0, CONTEXT + HORIZON)
         made = continue_clip(predictor, clip, CONTEXT, HORIZON, samples=1, temperature=0.0, seed=seed)
-        write(work / "continuation.gif", made.rows(), border_at=CONTEXT, fps=5, arrays={})
+        write(work / CONTINUATION, made.rows(), border_at=CONTEXT, fps=5, arrays={})
     return out
 
 
@@ -110,7 +110,7 @@ def table(out: str | Path) -> str:
     Args:
         out: the folder that ``demo`` wrote.
     """
-    errors = json.loads((Path(out) / "metrics.json").read_text())["mse"]
+    errors = read_json(Path(out) / "metrics.json", "the metrics of a demo")["mse"]
     lines = [f"{'squared error at step':22}" + "".join(f"{i + 1:>7}" for i in range(HORIZON))]
     lines += [f"{name.replace('_', ' '):22}" + "".join(f"{e:7.1f}" for e in errors[name]) for name in errors]
     return "\n".join(lines)

@@ -1,14 +1,15 @@
 """What a folder holds, in words."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from latentseq.errors import DataError, listed
 from latentseq.storage.artifact import ARTIFACT, read_artifact
-from latentseq.storage.atomic import RUN, read_json
-from latentseq.storage.shards import MANIFEST, require_keys
+from latentseq.storage.folders import RUN
+from latentseq.storage.manifest import MANIFEST, read_manifest
+from latentseq.storage.reading import Fields
 
 LINES = 20
 """Of a list that may be long, told at most."""
@@ -42,16 +43,19 @@ def describe(path: str | Path) -> dict[str, str]:
 
 def _artifact(folder: Path) -> dict[str, str]:
     artifact = read_artifact(folder)
-    training = artifact.about["training"]
+    about = Fields(artifact.about, artifact.path / ARTIFACT)
+    about.require("training", "versions")
+    training = Fields(about.inner("training"), about.path, "training")
+    training.require("seed", "best", "data")
     rows = {
         "plugin": f"{artifact.plugin} ({artifact.group})",
         **{f"  {key}": json.dumps(value) for key, value in artifact.config.items()},
         "preprocessing": _pairs(artifact.preprocessing),
-        "seed": str(training["seed"]),
-        "best epoch": _pairs(training["best"]),
-        "trained on": f"data {training['data'][:12]}…",
+        "seed": str(training.whole("seed", 0, 2**63)),
+        "best epoch": _pairs(training.inner("best")),
+        "trained on": f"data {training.text('data')[:12]}…",
         "fingerprint": artifact.fingerprint,
-        "made with": _pairs(artifact.about["versions"]),
+        "made with": _pairs(about.inner("versions")),
     }
     if (folder / "encoder" / ARTIFACT).is_file():
         inner = read_artifact(folder / "encoder", "encoders")
@@ -60,8 +64,7 @@ def _artifact(folder: Path) -> dict[str, str]:
 
 
 def _rows(folder: Path) -> dict[str, str]:
-    manifest = read_json(folder / MANIFEST, "a manifest")
-    require_keys(manifest, ("clips", "shards", "format", "fps", "streams"), folder / MANIFEST)
+    manifest = read_manifest(folder)
     runs, shards = manifest["clips"], manifest["shards"]
     count, frames = sum(r["count"] for r in runs), sum(s["rows"] for s in shards)
     lengths = [r["length"] for r in runs]
@@ -101,5 +104,5 @@ def _lines(told: Iterable[str]) -> str:
     return "\n".join(lines[:LINES] + rest)
 
 
-def _pairs(values: dict[str, Any]) -> str:
+def _pairs(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{k} {v:.6g}" if isinstance(v, float) else f"{k} {v}" for k, v in values.items())

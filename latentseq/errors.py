@@ -4,8 +4,28 @@ Every message is written for the person who reads it: what is wrong, what was ex
 what to do. The class says what kind of trouble it is, and so which exit code the command line answers with.
 """
 
+import errno
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+SHORT = {errno.ENOMEM, errno.EMFILE, errno.ENFILE}
+"""What the machine says where it has too little of something for a while."""
+UNREAD = {*SHORT, errno.EIO}
+"""What it says where a file cannot be read now, which says nothing of what is in the file."""
+NOT_NOW = {
+    *SHORT,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EIO,
+    errno.ENOTDIR,
+    errno.EEXIST,
+    errno.ENAMETOOLONG,
+}
+"""What the machine says where nothing is wrong with the request."""
 
 
 class LatentseqError(Exception):
@@ -38,10 +58,41 @@ class TryAgainError(LatentseqError):
     exit_code = 75
 
 
+def not_now(error: Exception) -> str | None:
+    """What to tell of an error that says that the machine cannot do it now; None of any other."""
+    short = isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
+    if short or type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's, and JAX's.
+        return (
+            f"There is not enough memory: {str(error).splitlines()[0] if str(error) else 'an array did not fit'}. "
+            "What was finished is kept; close other programs, or ask for less at a time (--batch-size, --size), and "
+            "run the same command again."
+        )
+    if isinstance(error, OSError) and error.errno in NOT_NOW:
+        where = f" {error.filename}:" if error.filename else ""
+        return f"The machine could not do it now:{where} {error.strerror}. Run the same command again when it can."
+    return None
+
+
+def unread(path: object, cause: object) -> TryAgainError | None:
+    """What to tell where a file could not be read now; None where the cause is another: the file itself, then."""
+    if not (isinstance(cause, OSError) and cause.errno in UNREAD):
+        return None
+    return TryAgainError(
+        f"{path} could not be read now: {cause.strerror}. Run the same command again; if it stays so, look after the "
+        "disk, and copy the file again."
+    )
+
+
 def listed(names: Iterable[str]) -> str:
     """The names in a sentence: ``a, b and c``; ``none`` where there are none."""
     *first, last = sorted(names) or ["none"]
     return f"{', '.join(first)} and {last}" if first else last
+
+
+def printable(text: str) -> str:
+    """Text that may hold a stranger's words, as a terminal can take it: what would steer it is shown as an escape."""
+    shown = (c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+    return "".join(shown)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

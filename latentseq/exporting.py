@@ -19,7 +19,8 @@ from latentseq.media.picture import Row, sheet
 from latentseq.media.records import MAX_RECORD, record_size, write_records
 from latentseq.media.writers import encode_png, write_frames
 from latentseq.protocols import Dataset, Progress
-from latentseq.storage.atomic import check_free, output_folder, write_bytes, write_json
+from latentseq.storage.atomic import write_bytes, write_json
+from latentseq.storage.folders import check_free, output_folder
 from latentseq.training.watch import Watcher
 
 MARKER = "export.json"

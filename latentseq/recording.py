@@ -16,7 +16,7 @@ from latentseq.errors import UsageError, did_you_mean
 from latentseq.media.footage import DEFAULT_FPS
 from latentseq.media.images import prepare
 from latentseq.media.preprocessing import Preprocessing
-from latentseq.storage.atomic import output_folder
+from latentseq.storage.folders import output_folder
 from latentseq.storage.frames import FORMAT
 from latentseq.storage.shards import MANIFEST, ShardWriter
 from latentseq.training.watch import Watcher

@@ -4,7 +4,9 @@ Metadata is read at each use; a plugin is imported when it is asked for and not 
 import leaves all others alone.
 """
 
+from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from latentseq.configurable import Configurable
@@ -19,6 +21,10 @@ KINDS: dict[str, type[Configurable]] = {
     "predictors": Predictor,
 }
 """Group (entry points ``latentseq.<group>``) -> what its classes must derive from."""
+
+
+BUILT_IN = "latentseq"
+"""The distribution whose plugins any artifact may name."""
 
 
 class Listing(NamedTuple):
@@ -78,6 +84,28 @@ def load(group: str, name: str) -> Any:
             f"expected a class derived from latentseq.{KINDS[group].__name__}."
         )
     return plugin
+
+
+def check_allowed(group: str, name: str, allowed: Sequence[str], where: Path) -> None:
+    """Refuse a plugin that a file names, unless it is built in or its user allowed it; nothing is imported.
+
+    Args:
+        group: of the registry.
+        name: of the plugin; one that is not installed is left to ``load``.
+        allowed: names that the user allowed.
+        where: what names it, for the error.
+
+    Raises:
+        UsageError: it is of another distribution, and not allowed.
+    """
+    others = [row for row in installed(group) if row.name == name and row.distribution.lower() != BUILT_IN]
+    if others and name not in allowed:
+        row = others[0]
+        raise UsageError(
+            f"{where} needs the {_one(group)} {name!r}, which is not built in: it is {row.value} of the distribution "
+            f"{row.distribution} {row.version}. A model from a stranger shall not choose what code runs here. If you "
+            f"trust that distribution, add --allow-plugin {name} (in Python, allow_plugins=[{name!r}])."
+        )
 
 
 def _listing(group: str, ep: EntryPoint) -> Listing:

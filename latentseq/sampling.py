@@ -1,7 +1,7 @@
 """Prime a model with frames, let it go on, and write what it imagined."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from latentseq.media.preprocessing import Preprocessing
 from latentseq.media.writers import check_suffix, write
 from latentseq.protocols import Dataset, Predictor
 from latentseq.storage.artifact import read_artifact
-from latentseq.storage.atomic import check_free
+from latentseq.storage.folders import check_free
 from latentseq.workflow import load_predictor
 
 PRIME = 30
@@ -88,6 +88,7 @@ def sample(
     temperature: float = 1.0,
     seed: int = 0,
     data_options: Mapping[str, Any] | None = None,
+    allow_plugins: Sequence[str] = (),
     overwrite: bool = False,
 ) -> Path:
     """Show a model the start of a clip and write what it imagines after it.
@@ -104,6 +105,7 @@ def sample(
         temperature: 0 for the most probable path, 1 for the model's own spread.
         seed: of the noise; the same seed writes the same bytes.
         data_options: the dataset's keywords.
+        allow_plugins: names of plugins that the model's parts may be, beside the built-in ones.
         overwrite: replace an earlier file.
 
     Returns:
@@ -121,13 +123,13 @@ def sample(
             f"steps is {steps}, samples {samples} and temperature {temperature}; expected steps and samples of 1 or "
             "more and a temperature of 0 or more."
         )
-    artifact = read_artifact(Path(model))
+    artifact = read_artifact(Path(model)).allow(allow_plugins)
     dataset = open_data(data, options=data_options, preprocessing=Preprocessing.from_json(artifact.preprocessing))
     chosen = first_clip(dataset) if clip is None else clip
     first = parse_frames(start, dataset.fps, "start")
     shown = parse_frames(_default_prime(dataset, chosen, first) if prime is None else prime, dataset.fps, "prime")
     _check_priming(dataset, chosen, first, shown)
-    predictor = load_predictor(model)
+    predictor = load_predictor(model, allow_plugins=allow_plugins)
     check_frame_shape(dataset, predictor.input_shape, f"the model in {model}")
     end = min(first + shown + steps, int(dataset.lengths[chosen]))
     shown_clip = dataset.read(chosen, first, end)

@@ -4,12 +4,13 @@ import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
-import h5py
-
 from latentseq.errors import DataError
 from latentseq.storage.artifact import ARTIFACT, read_artifact
 from latentseq.storage.atomic import read_json
-from latentseq.storage.shards import ABOUT, MANIFEST, require_keys
+from latentseq.storage.hdf5 import stored_arrays
+from latentseq.storage.manifest import MANIFEST, check_shards
+from latentseq.storage.reading import Fields, open_regular
+from latentseq.storage.shards import ABOUT
 
 
 def verify(path: str | Path) -> dict[str, str]:
@@ -65,11 +66,14 @@ def _artifact(file: Path) -> _Checked:
 
 def _shards(file: Path) -> _Checked:
     manifest = read_json(file, "a manifest")
-    require_keys(manifest, ("format", "shards"), file)
+    fields = Fields(manifest, file)
+    fields.require("format", "shards")
+    fields.text("format", 100)
     try:
         shards = [(shard["file"], shard["rows"], shard["sha256"]) for shard in manifest["shards"]]
     except (KeyError, TypeError) as cause:
         raise DataError(f"{file} cannot be used: it does not say file, rows and sha256 of every shard.") from cause
+    check_shards(manifest, file)
     wrong = []
     for name, rows, digest in shards:
         sentence = _compared(file.parent / name, digest) or _counts(file.parent / name, rows)
@@ -83,23 +87,22 @@ def _shards(file: Path) -> _Checked:
 def _compared(path: Path, digest: str) -> str | None:
     """A sentence where a file is not the one that was written."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             if hashlib.file_digest(file, "sha256").hexdigest() == digest:
                 return None
     except FileNotFoundError:
         return f"{path} is missing."
     except OSError as cause:
-        return f"{path} cannot be read: {cause.strerror}."
+        return f"{path} cannot be read: {cause.strerror or cause}."
     return f"{path} is damaged: its SHA-256 is another."
 
 
 def _counts(path: Path, rows: int) -> str | None:
     """A sentence where a manifest is wrong about the rows of a shard that is whole."""
     try:
-        with h5py.File(path, "r") as file:
-            found = sorted({array.shape[0] for key, array in file.items() if key != ABOUT})
-    except (OSError, RuntimeError, AttributeError, IndexError) as cause:
-        return f"{path} is no shard: {cause}."
+        found = sorted({array.shape[0] for key, array in stored_arrays(path).items() if key != ABOUT})
+    except DataError as cause:
+        return str(cause)
     if found == [rows]:
         return None
     return f"{path} holds {' and '.join(map(str, found)) or 'no'} rows, and the manifest says {rows}."

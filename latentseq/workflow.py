@@ -2,7 +2,7 @@
 
 import inspect
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,14 @@ from latentseq.data import check_frame_shape, check_seed, is_footage, open_data
 from latentseq.errors import DataError, UsageError, listed
 from latentseq.ingestion.plan import Plan
 from latentseq.ingestion.report import summary
-from latentseq.ingestion.run import make_clips, plan_clips
+from latentseq.ingestion.run import is_done, make_clips, plan_clips
 from latentseq.latent_predictor import LatentPredictor
 from latentseq.media.preprocessing import Preprocessing
 from latentseq.previews import reconstructions, rollouts
 from latentseq.protocols import Dataset, Dynamics, Encoder, History, Predictor
+from latentseq.runs import asked_for, check_out, is_finished, training_folder
 from latentseq.storage.artifact import Artifact, copy_artifact, read_artifact, save_artifact
-from latentseq.storage.atomic import RUN, check_free, output_folder, run_folder, write_json
+from latentseq.storage.folders import CACHE, RUN, output_folder
 from latentseq.storage.frames import ClipFolder, write_clips
 from latentseq.storage.latents import FORMAT as LATENTS
 from latentseq.storage.latents import LatentFolder, write_latents
@@ -47,6 +48,7 @@ def train_ae(
     batch_size: int | None = None,
     learning_rate: float | None = None,
     seed: int = 0,
+    resume: bool = False,
     overwrite: bool = False,
     quiet: bool = False,
 ) -> Path:
@@ -69,6 +71,9 @@ def train_ae(
         batch_size: in place of the encoder's own.
         learning_rate: in place of the encoder's own.
         seed: of weights, order and noise.
+        resume: go on with a run that was interrupted; a run of ``epochs`` or ``steps`` ends in the same bytes as one
+            that never was. The budget and the learning rate may be others. Where there is nothing to go on with, it
+            starts afresh.
         overwrite: replace an earlier run.
         quiet: show no progress.
 
@@ -78,9 +83,11 @@ def train_ae(
     Raises:
         LatentseqError: data, options or the output do not fit.
     """
-    asked, out = dict(locals()), Path(out)
+    asked, out = asked_for("train-ae", locals()), Path(out)
     check_seed(seed)
-    _check_out(out, RUN, overwrite, data)
+    if is_finished(out, asked, resume=resume, overwrite=overwrite):
+        return out
+    check_out(out, RUN, overwrite, data, resume=resume)
     decoding = {"size": size, "fit": fit, "gray": gray, "fps": fps, "skip": skip}
     defaults = {"size": None, "fit": "crop", "gray": False, "fps": None, "skip": 1}
     given = {key: value for key, value in decoding.items() if value != defaults[key]}
@@ -105,21 +112,24 @@ def train_ae(
         batch_size=batch_size,
         learning_rate=learning_rate,
         seed=seed,
+        resume=resume,
         watcher=Watcher(encoder, quiet=quiet),
     )
-    with run_folder(out, RUN, overwrite=overwrite) as folder:
-        write_json(folder / RUN, {"command": "train-ae", "asked": _plain(asked)})
+    with training_folder(out, asked, resume=resume, overwrite=overwrite) as folder:
+        cache = folder / CACHE
         if dataset is None:
             assert plan is not None  # One of the two it is.
             watcher = Watcher("decode", quiet=quiet)
-            make_clips(plan, folder / "cache", os.cpu_count() or 1, watcher)
-            dataset = ClipFolder(str(folder / "cache"))
+            if not is_done(cache, plan):
+                make_clips(plan, cache, os.cpu_count() or 1, watcher)
+            dataset = ClipFolder(str(cache))
             if dataset.about()["skipped"]:
                 for line in summary(dataset.about(), plan):
                     watcher.say(line)
         elif dataset.slow:
-            write_clips(dataset, folder / "cache", Watcher("decode", quiet=quiet))
-            dataset = ClipFolder(str(folder / "cache"))
+            write_clips(dataset, cache, Watcher("decode", quiet=quiet))
+            dataset = ClipFolder(str(cache))
+        trainer.of = dataset.fingerprint()
         trainer.preview = lambda: reconstructions(plugin, dataset)
         history = plugin.fit(frame_source(dataset), trainer)
         save_artifact(
@@ -138,16 +148,20 @@ def encode(
     out: str | Path,
     *,
     data_options: Mapping[str, Any] | None = None,
+    allow_plugins: Sequence[str] = (),
     overwrite: bool = False,
     quiet: bool = False,
 ) -> Path:
     """Encode every clip of DATA.
+
+    The same command again goes on where an earlier one was stopped, and gives the same bytes.
 
     Args:
         data: DATA; files are decoded as those that the encoder was trained on.
         encoder: run folder of a trained encoder.
         out: folder of latents.
         data_options: the dataset's keywords.
+        allow_plugins: names of plugins that the encoder may be, beside the built-in ones.
         overwrite: replace earlier latents.
         quiet: show no progress.
 
@@ -157,11 +171,11 @@ def encode(
     Raises:
         LatentseqError: data, encoder or the output do not fit.
     """
-    out, artifact = Path(out), read_artifact(Path(encoder), "encoders")
-    _check_out(out, MANIFEST, overwrite, data, encoder)
+    out, artifact = Path(out), read_artifact(Path(encoder), "encoders").allow(allow_plugins)
+    check_out(out, MANIFEST, overwrite, data, encoder)
     dataset = _prepared(data, data_options, artifact)
     model: Encoder = artifact.load()
-    with output_folder(out, MANIFEST, overwrite=overwrite) as folder:
+    with output_folder(out, MANIFEST, overwrite=overwrite, goes_on=True) as folder:
         write_latents(dataset, model, artifact.fingerprint, folder, Watcher("encode", quiet=quiet))
     return out
 
@@ -175,6 +189,7 @@ def train_lstm(
     head: str | None = None,
     options: Mapping[str, Any] | None = None,
     data_options: Mapping[str, Any] | None = None,
+    allow_plugins: Sequence[str] = (),
     length: int | None = None,
     stride: int = 1,
     epochs: int | None = None,
@@ -183,6 +198,7 @@ def train_lstm(
     batch_size: int | None = None,
     learning_rate: float | None = None,
     seed: int = 0,
+    resume: bool = False,
     overwrite: bool = False,
     quiet: bool = False,
 ) -> Path:
@@ -196,6 +212,7 @@ def train_lstm(
         head: mse, kl or mixture; the dynamics' own where None.
         options: the dynamics' keywords.
         data_options: the dataset's keywords, where data is not a folder of latents.
+        allow_plugins: names of plugins that the encoder may be, beside the built-in ones.
         length: items of a training window; 30 where None, or as many as the clips have.
         stride: items from one window's start to the next.
         epochs: budget in epochs.
@@ -204,6 +221,9 @@ def train_lstm(
         batch_size: in place of the dynamics' own.
         learning_rate: in place of the dynamics' own.
         seed: of weights, order and noise.
+        resume: go on with a run that was interrupted; a run of ``epochs`` or ``steps`` ends in the same bytes as one
+            that never was. The budget and the learning rate may be others. Where there is nothing to go on with, it
+            starts afresh.
         overwrite: replace an earlier run.
         quiet: show no progress.
 
@@ -213,11 +233,13 @@ def train_lstm(
     Raises:
         LatentseqError: data, encoder, options or the output do not fit.
     """
-    asked, out = dict(locals()), Path(out)
+    asked, out = asked_for("train-lstm", locals()), Path(out)
     check_seed(seed)
     check_windows(length, stride)
-    _check_out(out, RUN, overwrite, data, encoder)
-    artifact = read_artifact(Path(encoder), "encoders")
+    if is_finished(out, asked, resume=resume, overwrite=overwrite):
+        return out
+    check_out(out, RUN, overwrite, data, encoder, resume=resume)
+    artifact = read_artifact(Path(encoder), "encoders").allow(allow_plugins)
     latents = LatentFolder(Path(data)) if folder_format(Path(data)) == LATENTS else None
     if latents and latents.encoder != artifact.fingerprint:
         raise DataError(
@@ -230,6 +252,11 @@ def train_lstm(
         )
     dataset = None if latents else _prepared(data, data_options, artifact)
     model: Encoder = artifact.load()
+    if latents and latents.latent_shape != tuple(model.latent_shape):
+        raise DataError(
+            f"The latents in {data} are said to be of shape {latents.latent_shape}; the encoder in {encoder} makes "
+            f"{tuple(model.latent_shape)}. Encode the data again with this one."
+        )
     given = {**({"head": head} if head else {}), **(options or {})}
     plugin: Dynamics = build("dynamics", dynamics, given, latent_shape=list(model.latent_shape), seed=seed)
     trainer = Trainer(
@@ -240,15 +267,16 @@ def train_lstm(
         batch_size=batch_size,
         learning_rate=learning_rate,
         seed=seed,
+        resume=resume,
         watcher=Watcher(dynamics, quiet=quiet),
     )
-    with run_folder(out, RUN, overwrite=overwrite) as folder:
-        write_json(folder / RUN, {"command": "train-lstm", "asked": _plain(asked)})
+    with training_folder(out, asked, resume=resume, overwrite=overwrite) as folder:
         if dataset:
-            cache = folder / "cache"
+            cache = folder / CACHE
             write_latents(dataset, model, artifact.fingerprint, cache, Watcher("encode", quiet=quiet))
             latents = LatentFolder(cache)
         assert latents is not None  # One of the two it is.
+        trainer.of = latents.fingerprint()
         trainer.preview = lambda: rollouts(plugin, model, latents)
         history = plugin.fit(latent_source(latents, length, stride), trainer)
         copy_artifact(artifact, folder / "encoder")
@@ -279,14 +307,16 @@ def build(group: str, name: str, options: Mapping[str, Any] | None, **filled_in:
     return plugin.from_config({**known, **(options or {})})
 
 
-def load_predictor(path: str | Path) -> Predictor:
+def load_predictor(path: str | Path, *, allow_plugins: Sequence[str] = ()) -> Predictor:
     """The model in a run folder, as something that predicts frames.
 
     Args:
         path: run folder of ``train_lstm``.
+        allow_plugins: names of plugins that its parts may be, beside the built-in ones.
 
     Raises:
         DataError: it holds no trained model that predicts.
+        UsageError: a part of it is neither built in nor allowed.
     """
     folder = Path(path)
     artifact = read_artifact(folder)
@@ -295,15 +325,16 @@ def load_predictor(path: str | Path) -> Predictor:
             f"{folder} holds the encoder {artifact.plugin!r}, which does not predict. "
             "Expected the folder that train-lstm wrote."
         )
-    return LatentPredictor(read_artifact(folder / "encoder", "encoders").load(), artifact.load())
-
-
-def _check_out(out: Path, marker: str, overwrite: bool, *inputs: str | Path) -> None:
-    """Refuse an output that exists, or that would be put in the place of what it is made from."""
-    check_free(out, marker, overwrite=overwrite)
-    for given in inputs:
-        if out.exists() and Path(given).resolve().is_relative_to(out.resolve()):
-            raise UsageError(f"{given} lies inside {out}, which would be replaced. Choose another output.")
+    if artifact.group != "dynamics":
+        raise DataError(f"{folder} holds the {artifact.plugin!r} of {artifact.group}; expected one of dynamics.")
+    parts = (read_artifact(folder / "encoder", "encoders"), artifact)
+    encoder, dynamics = (each.load() for each in [part.allow(allow_plugins) for part in parts])
+    if tuple(dynamics.latent_shape) != tuple(encoder.latent_shape):
+        raise DataError(
+            f"The dynamics in {folder} are of latents {tuple(dynamics.latent_shape)}, and the encoder beside them "
+            f"makes {tuple(encoder.latent_shape)}. Copy the folder again, or train again."
+        )
+    return LatentPredictor(encoder, dynamics)
 
 
 def _decoding(data: str | Path, out: Path, options: Mapping[str, Any]) -> Plan:
@@ -325,14 +356,8 @@ def _preprocessing(dataset: Dataset) -> Preprocessing:
 def _prepared(data: str | Path, options: Mapping[str, Any] | None, artifact: Artifact) -> Dataset:
     """DATA, prepared as the encoder's training data was."""
     dataset = open_data(data, options=options, preprocessing=Preprocessing.from_json(artifact.preprocessing))
-    check_frame_shape(dataset, artifact.config["input_shape"], f"the encoder in {artifact.path}")
+    check_frame_shape(dataset, artifact.shape("input_shape"), f"the encoder in {artifact.path}")
     return dataset
-
-
-def _plain(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """What a run was asked for, as JSON; where it went and how it was shown is no part of that."""
-    rest = {k: v for k, v in asked.items() if k not in ("out", "overwrite", "quiet")}
-    return {k: str(v) if isinstance(v, Path) else v for k, v in rest.items()}
 
 
 def _result(history: History) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from latentseq_cli.options import DataSet, Overwrite, Quiet, settings
+from latentseq_cli.options import AllowPlugin, DataSet, Overwrite, Quiet, settings
 
 EXAMPLE = "Example: `latentseq encode film.mp4 runs/ae runs/z`"
 
@@ -15,10 +15,21 @@ def command(
     encoder: Annotated[Path, typer.Argument(help="Run folder of a trained encoder.")],
     out: Annotated[Path, typer.Argument(help="Folder of latents.")],
     data_options: DataSet = None,
+    allow_plugins: AllowPlugin = (),  # type: ignore[assignment]
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
     """Encode every clip to latents."""
     from latentseq.workflow import encode
 
-    print(encode(data, encoder, out, data_options=settings(data_options), overwrite=overwrite, quiet=quiet))
+    print(
+        encode(
+            data,
+            encoder,
+            out,
+            data_options=settings(data_options),
+            allow_plugins=allow_plugins,
+            overwrite=overwrite,
+            quiet=quiet,
+        )
+    )

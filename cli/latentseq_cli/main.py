@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
-from latentseq.errors import LatentseqError
+from latentseq.errors import LatentseqError, TryAgainError, not_now, printable
 from latentseq_cli.quiet import silence_native_logs
 
 COMMANDS = (
@@ -91,6 +91,9 @@ def run(arguments: list[str], *, debug: bool = False) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
+        passing = not_now(error)
+        if passing:
+            return _fail(error, passing, TryAgainError.exit_code, debug)
         text = f"{type(error).__name__}: {error}. This is a defect; --debug shows where. Please report it."
         return _fail(error, text, 70, debug)
     if result == 128 + signal.SIGINT:  # Typer has caught the interruption itself.
@@ -101,5 +104,5 @@ def run(arguments: list[str], *, debug: bool = False) -> int:
 def _fail(error: BaseException, text: str, code: int, debug: bool) -> int:
     if debug:
         raise error
-    print(f"error: {text}", file=sys.stderr)
+    print(f"error: {printable(text)}", file=sys.stderr)
     return code

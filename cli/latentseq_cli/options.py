@@ -16,6 +16,14 @@ DataSet = Annotated[
     list[str] | None,
     typer.Option("--data-set", metavar="KEY=VALUE", help="An option of the dataset; a JSON value. May be repeated."),
 ]
+AllowPlugin = Annotated[
+    list[str],
+    typer.Option(
+        "--allow-plugin",
+        metavar="NAME",
+        help="Load this plugin where the model names it, though it is not built in. May be repeated.",
+    ),
+]
 EnvOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -30,6 +38,9 @@ MaxMinutes = Annotated[
 BatchSize = Annotated[int | None, typer.Option(help="Windows or frames of a batch, in place of the plugin's own.")]
 LearningRate = Annotated[float | None, typer.Option(help="At its highest, in place of the plugin's own.")]
 Seed = Annotated[int, typer.Option(help="Of weights, order and noise.")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on with this run where it was interrupted; the command is the same else.")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from latentseq_cli.options import DataSet, Overwrite, settings
+from latentseq_cli.options import AllowPlugin, DataSet, Overwrite, settings
 
 EXAMPLE = "Example: `latentseq sample runs/lstm film.mp4 out.gif --start 76 --prime 30 --steps 30 --samples 4`"
 
@@ -26,6 +26,7 @@ def command(
     temperature: Annotated[float, typer.Option(help="0 the most probable path, 1 the model's own spread.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Of the noise; the same seed writes the same bytes.")] = 0,
     data_options: DataSet = None,
+    allow_plugins: AllowPlugin = (),  # type: ignore[assignment]
     overwrite: Overwrite = False,
 ) -> None:
     """Show a model the start of a clip and write what it imagines after it."""
@@ -44,6 +45,7 @@ def command(
             temperature=temperature,
             seed=seed,
             data_options=settings(data_options),
+            allow_plugins=allow_plugins,
             overwrite=overwrite,
         )
     )

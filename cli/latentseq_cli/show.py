@@ -21,9 +21,12 @@ def print_rows(rows: Mapping[str, str]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from latentseq.errors import printable
     from latentseq_cli.tables import console
 
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, value in rows.items():
-        table.add_row(Text(name, "bold"), Text(value))  # As text: a film may be called [red].mp4.
+        table.add_row(
+            Text(printable(name), "bold"), Text(printable(value))
+        )  # As text: a film may be called [red].mp4.
     console(highlight=False).print(table)

@@ -13,6 +13,7 @@ from latentseq_cli.options import (
     MaxMinutes,
     Overwrite,
     Quiet,
+    Resume,
     Seed,
     Set,
     Steps,
@@ -41,6 +42,7 @@ def command(
     batch_size: BatchSize = None,
     learning_rate: LearningRate = None,
     seed: Seed = 0,
+    resume: Resume = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
@@ -65,6 +67,7 @@ def command(
             batch_size=batch_size,
             learning_rate=learning_rate,
             seed=seed,
+            resume=resume,
             overwrite=overwrite,
             quiet=quiet,
         )

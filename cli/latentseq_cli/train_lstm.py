@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from latentseq_cli.options import (
+    AllowPlugin,
     BatchSize,
     DataSet,
     Epochs,
@@ -13,6 +14,7 @@ from latentseq_cli.options import (
     MaxMinutes,
     Overwrite,
     Quiet,
+    Resume,
     Seed,
     Set,
     Steps,
@@ -32,6 +34,7 @@ def command(
     ] = None,
     options: Set = None,
     data_options: DataSet = None,
+    allow_plugins: AllowPlugin = (),  # type: ignore[assignment]
     length: Annotated[
         int | None, typer.Option(help="Items of a training window.  [default: 30, or as many as the clips have]")
     ] = None,
@@ -42,6 +45,7 @@ def command(
     batch_size: BatchSize = None,
     learning_rate: LearningRate = None,
     seed: Seed = 0,
+    resume: Resume = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
@@ -57,6 +61,7 @@ def command(
             head=head,
             options=settings(options),
             data_options=settings(data_options),
+            allow_plugins=allow_plugins,
             length=length,
             stride=stride,
             epochs=epochs,
@@ -65,6 +70,7 @@ def command(
             batch_size=batch_size,
             learning_rate=learning_rate,
             seed=seed,
+            resume=resume,
             overwrite=overwrite,
             quiet=quiet,
         )

@@ -20,10 +20,11 @@ from latentseq.ingestion.report import Counter, plan_report, summary
 from latentseq.ingestion.work import Shard, Worker, still_missing
 from latentseq.media import cuts as scene_cuts
 from latentseq.media.discovery import UNFINISHED, Found, discover, nothing_found
-from latentseq.media.footage import file_digest
 from latentseq.media.preprocessing import Preprocessing
-from latentseq.storage.atomic import check_free, read_json, write_json
-from latentseq.storage.shards import MANIFEST
+from latentseq.storage.atomic import read_json, sweep, write_sealed
+from latentseq.storage.folders import check_free, exclusive
+from latentseq.storage.ledger import Ledger, digest_of
+from latentseq.storage.manifest import MANIFEST, read_manifest
 from latentseq.training.watch import Watcher
 
 CROP_LENGTH = 10
@@ -122,11 +123,12 @@ def ingest(
     if dry_run:
         return plan_report(plan, workers)
     watcher = Watcher("ingest", quiet=quiet)
-    if overwrite or not _is_done(out, plan):
-        _make_free(out, plan, overwrite)
-        make_clips(plan, out, workers, watcher)
-    manifest = read_json(out / MANIFEST, "a manifest")
-    _sweep(out, {shard["file"] for shard in manifest["shards"]})
+    with exclusive(out):
+        if overwrite or not is_done(out, plan):
+            _make_free(out, plan, overwrite)
+            make_clips(plan, out, workers, watcher)
+        manifest = _manifest(out)
+        _sweep(out, {shard["file"] for shard in manifest["shards"]})
     for line in summary(manifest, plan):
         watcher.say(line)
     return out
@@ -192,18 +194,19 @@ def plan_clips(
 
 
 def make_clips(plan: Plan, out: Path, workers: int, watcher: Watcher) -> None:
-    """Carry out a plan; shards that are in ``out`` already are not made again.
+    """Carry out a plan; shards that are in ``out`` already, as they were written, are not made again.
 
     Raises:
         DataError: nothing is left.
         TryAgainError: the disk is full.
     """
-    write_json(out / UNFINISHED, _asked(plan))
-    manifest, skipped = assemble(plan, _all_done(plan, out, workers, watcher))
+    ledger = Ledger(out / UNFINISHED, _asked(plan), others=True)
+    ledger.begin()
+    manifest, skipped = assemble(plan, _all_done(plan, ledger, workers, watcher))
     if not manifest["clips"]:
         _give_up(out)
         raise nothing_found(skipped)
-    write_json(out / MANIFEST, manifest)
+    write_sealed(out / MANIFEST, manifest)
     _sweep(out, {shard["file"] for shard in manifest["shards"]})
 
 
@@ -213,34 +216,37 @@ def _own_size(found: list[Found]) -> tuple[int, int] | None:
     return next(iter(sizes)) if len(sizes) == 1 and max(*next(iter(sizes))) <= MAX_OWN_SIZE else None
 
 
-def _is_done(out: Path, plan: Plan) -> bool:
-    """Whether the result is there already."""
-    if not (out / MANIFEST).is_file():
-        return False
-    manifest = read_json(out / MANIFEST, "a manifest")
-    return manifest.get("plan") == plan.digest() and all((out / s["file"]).is_file() for s in manifest["shards"])
+def is_done(out: Path, plan: Plan) -> bool:
+    """Whether the result is there already, as it was written."""
+    manifest = _manifest(out)
+    whole = all(digest_of(out / shard["file"]) == shard["sha256"] for shard in manifest["shards"])
+    return manifest.get("plan") == plan.digest() and whole
+
+
+def _manifest(out: Path) -> dict[str, Any]:
+    """The manifest of an earlier result; of no shards where there is none."""
+    return read_manifest(out) if (out / MANIFEST).is_file() else {"shards": []}
 
 
 def _make_free(out: Path, plan: Plan, overwrite: bool) -> None:
-    """Refuse a folder that holds something else, and remove what is not to be gone on from.
+    """Refuse a folder that holds something else.
 
     Raises:
         UsageError: it does.
     """
-    for path in out.glob(f".{UNFINISHED}.*.tmp"):
-        path.unlink()  # All that there is where one was killed in its first moment.
+    if out.is_dir():
+        sweep(out)  # All that there is where one was killed in its first moment.
     if not (out / UNFINISHED).is_file():
-        check_free(out, MANIFEST, overwrite=overwrite)
-    elif not overwrite and read_json(out / UNFINISHED, "what an ingestion was asked for") != _asked(plan):
+        # Where it is the result of the same plan, a shard of it is missing or damaged, and is made again.
+        same = _manifest(out).get("plan") == plan.digest()
+        check_free(out, MANIFEST, overwrite=overwrite or same)
+        return
+    before, asked = read_json(out / UNFINISHED, "what an ingestion was asked for"), _asked(plan)
+    if not overwrite and any(before.get(key) != value for key, value in asked.items()):
         raise UsageError(
             f"{out} holds an ingestion that was not finished, with other options or files. Run that again as it was, "
             "choose another name, or replace it with --overwrite."
         )
-    manifest = read_json(out / MANIFEST, "a manifest") if (out / MANIFEST).is_file() else {}
-    for shard in manifest["shards"] if "plan" in manifest else []:
-        path = out / shard["file"]
-        if path.is_file() and file_digest([path]) != shard["sha256"]:
-            path.unlink()  # Damaged, and not to be taken for a good one.
 
 
 def _asked(plan: Plan) -> dict[str, Any]:
@@ -248,26 +254,26 @@ def _asked(plan: Plan) -> dict[str, Any]:
     return {"options": plan.recipe.to_json(), "plan": plan.digest()}
 
 
-def _all_done(plan: Plan, out: Path, workers: int, watcher: Watcher) -> list[tuple[Task, Shard]]:
+def _all_done(plan: Plan, ledger: Ledger, workers: int, watcher: Watcher) -> list[tuple[Task, Shard]]:
     """Do all tasks of a plan, and draw crops anew where too little moved."""
     counter, crop, round = Counter(plan, watcher), plan.recipe.crop, 0
     with contextlib.closing(watcher):
-        done = _done(plan, plan.tasks, out, workers, counter)
+        done = _done(plan, plan.tasks, ledger, workers, counter)
         # What is missing has to move: what need not has had its share.
         moving = replace(plan, recipe=replace(plan.recipe, crop=replace(crop, still=0.0))) if crop else plan
         while crop and (parts := still_missing(plan, done)):
             round += 1
-            done += _done(moving, tasks_of(moving, parts, round), out, workers, counter)
+            done += _done(moving, tasks_of(moving, parts, round), ledger, workers, counter)
     return done
 
 
-def _done(plan: Plan, tasks: list[Task], out: Path, workers: int, counter: Counter) -> list[tuple[Task, Shard]]:
+def _done(plan: Plan, tasks: list[Task], ledger: Ledger, workers: int, counter: Counter) -> list[tuple[Task, Shard]]:
     # Copies of a film have their tasks in common, and no two threads must write the same file.
     different = list({task.name: task for task in tasks}.values())
     counter.expect(different)
     stop, jobs = threading.Event(), _jobs(plan, different, workers)
     with ThreadPoolExecutor(workers) as pool:
-        futures = {pool.submit(Worker(plan, out, counter.rows_done, stop).do, job): job for job in jobs}
+        futures = {pool.submit(Worker(plan, ledger, counter.rows_done, stop).do, job): job for job in jobs}
         try:
             for future in as_completed(futures):
                 future.result()
@@ -294,7 +300,7 @@ def _jobs(plan: Plan, tasks: list[Task], workers: int) -> list[list[Task]]:
 
 def _give_up(out: Path) -> None:
     """Leave an earlier result as it was, or nothing."""
-    manifest = read_json(out / MANIFEST, "a manifest") if (out / MANIFEST).is_file() else {"shards": []}
+    manifest = _manifest(out)
     _sweep(out, {shard["file"] for shard in manifest["shards"]})
     with contextlib.suppress(OSError):  # Something else may be in it.
         out.rmdir()

@@ -10,12 +10,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from latentseq.crops import draw
-from latentseq.errors import DataError
+from latentseq.errors import SHORT, DataError
 from latentseq.ingestion.plan import Part, Plan, Source, Task, stretches, with_quotas
 from latentseq.media import audio, cuts
 from latentseq.media.discovery import told
-from latentseq.media.footage import Footage, file_digest
-from latentseq.storage.shards import read_about, write_shard
+from latentseq.media.footage import Footage
+from latentseq.storage.hdf5 import stored_arrays
+from latentseq.storage.ledger import Ledger
+from latentseq.storage.reading import Fields
+from latentseq.storage.shards import ABOUT, read_about, write_shard
 
 TOLD_EVERY = 64
 """Rows between two words of progress."""
@@ -48,16 +51,16 @@ class Worker:
     But one that found damage is: the trouble may have been the disk's, and over by now.
     """
 
-    def __init__(self, plan: Plan, folder: Path, told: Callable[[int], None], stop: threading.Event):
+    def __init__(self, plan: Plan, ledger: Ledger, told: Callable[[int], None], stop: threading.Event):
         """Prepare.
 
         Args:
             plan: whose tasks they are.
-            folder: where shards go.
+            ledger: of the shards that are there; new ones go beside it.
             told: called with the number of rows read since the last call.
             stop: once set, work ends with ``Stopped``.
         """
-        self._plan, self._folder, self._told, self._stop = plan, folder, told, stop
+        self._plan, self._ledger, self._told, self._stop = plan, ledger, told, stop
         self._open: tuple[int, Footage] | None = None
 
     def do(self, tasks: Sequence[Task]) -> list[Shard]:
@@ -77,17 +80,17 @@ class Worker:
             self._close()
 
     def _there(self, task: Task) -> Shard | None:
-        path = self._folder / task.name
-        if not path.is_file():
+        path, known = self._ledger.folder / task.name, self._ledger.intact(task.name)
+        if known is None:
             return None
         try:
-            parts = read_about(path)["parts"]
+            parts = _parts_of(path, task)
         except DataError:
             return None
         if any("error" in about for about in parts):
             return None
         self._told(sum(part.stop - part.start for part in task.parts))
-        return Shard(task.name, file_digest([path]), parts)
+        return Shard(task.name, known["sha256"], parts)
 
     def _made(self, task: Task) -> Shard:
         pieces: list[dict[str, np.ndarray]] = []
@@ -97,7 +100,9 @@ class Worker:
             pieces.append(arrays)
             parts.append({"rows": len(arrays["frames"]), **about})
         joined = pieces[0] if len(pieces) == 1 else {k: np.concatenate([p[k] for p in pieces]) for k in pieces[0]}
-        return Shard(task.name, write_shard(self._folder / task.name, joined, {"parts": parts}), parts)
+        digest = write_shard(self._ledger.folder / task.name, joined, {"parts": parts})
+        self._ledger.add({"file": task.name, "sha256": digest})
+        return Shard(task.name, digest, parts)
 
     def _part(self, part: Part, chance: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """The arrays of a part, and what it came to; ``chance`` is what its crops are drawn by."""
@@ -106,9 +111,11 @@ class Worker:
             frames, found = self._decoded(source, self._footage(part.source), part)
             arrays = {"frames": frames, **self._sound(source, part)}
             return self._drawn(arrays, part, chance) if self._plan.recipe.crop else (arrays, {"cuts": found})
-        except Stopped:
+        except (Stopped, MemoryError):
             raise
         except Exception as error:  # One strange file must not keep the others from being taken.
+            if isinstance(error, OSError) and error.errno in SHORT:
+                raise
             return self._nothing(), {"error": told(error, source.footage.path, source.digest)}
 
     def _decoded(self, source: Source, footage: Footage, part: Part) -> tuple[np.ndarray, list[int]]:
@@ -198,6 +205,24 @@ class Worker:
     def _go_on(self) -> None:
         if self._stop.is_set():
             raise Stopped
+
+
+def _parts_of(path: Path, task: Task) -> list[dict[str, Any]]:
+    """What a shard says that its parts came to, if that can be."""
+    about = Fields(read_about(path), path)
+    parts = about.many("parts")
+    if len(parts) != len(task.parts):
+        about.refuse("parts", parts, f"a list of {len(task.parts)}")
+    rows = 0
+    for number, part in enumerate(parts):
+        each = Fields(part, path, f"parts[{number}]")
+        rows += each.whole("rows", 0, 1 << 40)
+        for key in ("cuts", "crops"):
+            if key in part and not all(type(value) is int and value >= 0 for value in each.many(key)):
+                each.refuse(key, part[key], "numbers of pictures")
+    if any(array.shape[0] != rows for name, array in stored_arrays(path).items() if name != ABOUT):
+        about.refuse("parts", parts, "as many rows as are there")
+    return parts
 
 
 def still_missing(plan: Plan, done: list[tuple[Task, Shard]]) -> list[Part]:

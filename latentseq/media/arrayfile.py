@@ -1,23 +1,22 @@
 """Arrays in NumPy and HDF5 files as footage, read row by row and never whole."""
 
 import hashlib
-import io
 import math
 import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from itertools import groupby, islice
+from itertools import groupby
 from pathlib import Path
 from textwrap import shorten
-from threading import Lock
-from typing import IO, Any, Self
+from typing import Self
 
 import h5py
 import numpy as np
 
-from latentseq.errors import DataError, LatentseqError, did_you_mean, listed
+from latentseq.errors import DataError, LatentseqError
+from latentseq.media.arrayheader import check_inflation, hdf5_dataset, header, no_such, npz_shapes
 from latentseq.media.footage import DEFAULT_FPS, Footage, Picture
 from latentseq.media.images import Still
 from latentseq.media.preprocessing import check_pixels
@@ -26,14 +25,10 @@ ARRAY_SUFFIXES = frozenset({".npy", ".npz", ".h5", ".hdf5"})
 MAX_PICTURES = 50_000_000
 """Of one array: 23 days of video. A small file can claim any number, and their times take memory."""
 _CHANNELS = (1, 3, 4)
-_HEADER = 16_384
-"""Bytes at the start of an array that hold its header; NumPy takes none longer than 10,000."""
 _INFLATED = 1032
 """Times a byte can grow where zlib unpacks it."""
 _BLOCK = 64 * 2**20  # Bytes of an HDF5 dataset that are kept, because its chunks can only be read whole.
 _MAX_CHUNK = 2**30
-_LISTED, _SHOWN = 1000, 20  # Datasets that are looked for, and that a message names, at most.
-_PARSING = Lock()  # NumPy parses headers as Python, which CPython 3.11 cannot do in two threads.
 
 
 def is_array(path: Path) -> bool:
@@ -219,7 +214,7 @@ class _Npy(_Source):
         self._path, self._files = path, ExitStack()
         self._array: np.ndarray | None = None
         with path.open("rb") as file:
-            self.shape, self._by_column, self.dtype, self._offset = _header(file)
+            self.shape, self._by_column, self.dtype, self._offset = header(file)
 
     def check(self, name: str) -> None:
         self._check_bytes(name, self._path.stat().st_size - self._offset)
@@ -237,7 +232,7 @@ class _Npz(_Source):
             archive = opened.enter_context(zipfile.ZipFile(path))
             members = {m.filename[:-4]: m for m in archive.infolist() if m.filename.endswith(".npy")}
             if key not in members:
-                raise _no_such(path, key, _npz_shapes(archive, members))
+                raise no_such(path, key, npz_shapes(archive, members))
             member = members[key]
             if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise DataError(
@@ -245,7 +240,7 @@ class _Npz(_Source):
                     "deflated. Save it again with numpy.savez or numpy.savez_compressed."
                 )
             self._stream = opened.enter_context(archive.open(member))
-            self.shape, by_column, self.dtype, self._offset = _header(self._stream)
+            self.shape, by_column, self.dtype, self._offset = header(self._stream)
             if by_column:
                 raise DataError(
                     f"{key!r} in {path} is in Fortran order, in which a picture is scattered over the whole array; "
@@ -274,7 +269,7 @@ class _Hdf5(_Source):
     def __init__(self, path: Path, key: str | None) -> None:
         with ExitStack() as opened:
             file = opened.enter_context(h5py.File(path, "r", rdcc_nbytes=_BLOCK))
-            self._dataset = _hdf5_dataset(path, file, key)
+            self._dataset = hdf5_dataset(path, file, key)
             self.shape, self.dtype = self._dataset.shape or (), self._dataset.dtype
             self._path, self._block = path, np.empty(0)
             self._start: tuple[int, ...] = ()
@@ -304,6 +299,7 @@ class _Hdf5(_Source):
         rows = self._rows_at_once(len(clip))
         start = (*clip, frame - frame % rows)
         if start != self._start:
+            check_inflation(self._path, self._dataset, clip, start[-1], start[-1] + rows)
             self._block = self._dataset[(*clip, slice(start[-1], start[-1] + rows))]
             self._start = start
         return self._block[frame - start[-1]].copy()  # One picture that is kept shall not keep them all.
@@ -328,73 +324,3 @@ def _reading(path: Path) -> Iterator[None]:
             f"{path} cannot be read as an array: {reason}. Expected a NumPy file (.npy, .npz) or an HDF5 file (.h5, "
             ".hdf5) that is whole; copy or save it again."
         ) from cause
-
-
-def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype, int]:
-    """Shape, whether in Fortran order, type, and the byte at which the content starts, of an array in .npy format."""
-    # A header can say that it is 4 GB long, and NumPy would read as much as it says.
-    start = io.BytesIO(file.read(_HEADER))
-    version = np.lib.format.read_magic(start)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    with _PARSING:
-        shape, by_column, dtype = read(start)
-    return tuple(map(int, shape)), by_column, dtype, start.tell()
-
-
-def _npz_shapes(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo]) -> dict[str, tuple[int, ...]]:
-    """What there is."""
-    shapes = {}
-    for name, member in islice(members.items(), _LISTED):
-        with archive.open(member) as file:
-            shapes[name] = _header(file)[0]
-    return shapes
-
-
-def _hdf5_dataset(path: Path, file: Any, key: str | None) -> Any:
-    """The dataset, if its values are in this file and nowhere else."""
-    found = file
-    for part in (key or "").encode().split(b"/"):
-        # Asked of the link: the group would follow it to see whether there is something, into another file even.
-        if not (part and isinstance(found, h5py.Group) and found.id.links.exists(part)):
-            raise _no_such(path, key, _hdf5_shapes(file))
-        if found.id.links.get_info(part).type != h5py.h5l.TYPE_HARD:
-            raise _elsewhere(path, key, "a link")
-        found = found[part]
-    if not isinstance(found, h5py.Dataset):
-        raise _no_such(path, key, _hdf5_shapes(file))
-    if found.external:
-        raise _elsewhere(path, key, "stored in other files")
-    if found.id.get_create_plist().get_layout() not in (h5py.h5d.CONTIGUOUS, h5py.h5d.CHUNKED):
-        raise _elsewhere(path, key, "a virtual dataset" if found.is_virtual else "stored in the file's own header")
-    return found
-
-
-def _hdf5_shapes(file: Any) -> dict[str, tuple[int, ...]]:
-    """What there is, without following a link."""
-    shapes: dict[str, tuple[int, ...]] = {}
-
-    def note(name: str, item: Any) -> bool | None:
-        if isinstance(item, h5py.Dataset) and not item.is_virtual:
-            shapes[name] = item.shape or ()
-        return True if len(shapes) == _LISTED else None
-
-    file.visititems(note)
-    return shapes
-
-
-def _elsewhere(path: Path, key: str | None, what: str) -> DataError:
-    return DataError(
-        f"{key!r} in {path} is {what}; expected a dataset whose values are in this file, in one piece or in chunks. "
-        "Copy the values into a dataset of their own."
-    )
-
-
-def _no_such(path: Path, key: str | None, shapes: dict[str, tuple[int, ...]]) -> DataError:
-    """The error that says what can be asked for: names and shapes."""
-    shown = [f"{name} {shape}" for name, shape in sorted(shapes.items())[:_SHOWN]]
-    asked = (
-        f"holds no array {key!r}. {did_you_mean(key, shapes)}" if key else "can hold many arrays, and none is named. "
-    )
-    return DataError(
-        f"{path} {asked}It holds {listed(shown + ['others'] * (len(shapes) > _SHOWN))}. Name it with --array KEY."
-    )

@@ -70,7 +70,7 @@ def open_container(path: Path, **options: str) -> InputContainer:
     """
     if not path.is_file():
         raise DataError(f"{path} cannot be read as a video: expected a regular file. Check the path.")
-    options |= {"format_whitelist": _FORMATS, "max_pixels": str(MAX_PIXELS)}
+    options |= {"format_whitelist": _FORMATS, "protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
     try:
         # Titles are of no use here, and one in another encoding is no reason to refuse a file.
         return av.open(str(path.absolute()), options=options, metadata_errors="replace")

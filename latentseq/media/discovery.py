@@ -15,7 +15,7 @@ from latentseq.media.footage import Footage
 from latentseq.media.images import ImageFolder, is_image, natural_key
 from latentseq.media.records import Records, is_records
 from latentseq.media.video import VideoFile, is_video
-from latentseq.storage.atomic import RUN
+from latentseq.storage.folders import RUN
 from latentseq.storage.shards import folder_format
 
 UNFINISHED = "ingest.json"

@@ -16,6 +16,8 @@ from latentseq.media.footage import DEFAULT_FPS, Footage, Picture, file_digest
 from latentseq.media.preprocessing import Preprocessing, check_pixels
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+# By name, because Pillow goes by content: a .png that is PostScript would be handed to Ghostscript, which runs it.
+_FORMATS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 _ORIENTATION = 0x0112
 # What Pillow raises for damaged files: its decoders are many, and each has a way of its own.
 IMAGE_TROUBLE = (
@@ -217,7 +219,7 @@ def open_image(path: Path) -> Image.Image:
     if not path.is_file():
         raise DataError(f"{path} cannot be read as an image: expected a regular file. Check the path.")
     try:
-        image = Image.open(path)
+        image = Image.open(path, formats=_FORMATS)
     except Image.DecompressionBombError as cause:
         raise DataError(f"{path} cannot be read as an image: {cause} Make it smaller first.") from cause
     except IMAGE_TROUBLE as cause:

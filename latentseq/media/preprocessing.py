@@ -51,7 +51,7 @@ class Preprocessing:
             raise UsageError(f"Option gray is {self.gray!r}; expected true or false.")
         if not _is_int(self.skip) or self.skip < 1:
             raise UsageError(f"Option skip is {self.skip!r}; expected 1 to keep every frame, 3 to keep every third.")
-        if self.fps is not None and not 0 < self.fps <= MAX_FPS:
+        if self.fps is not None and (not _is_number(self.fps) or not 0 < self.fps <= MAX_FPS):
             raise UsageError(f"Option fps is {self.fps!r}; expected frames a second, above 0 and at most {MAX_FPS}.")
 
     @classmethod
@@ -63,8 +63,8 @@ class Preprocessing:
         Raises:
             UsageError: a value that is out of range.
         """
-        h, *rest = [size, size] if isinstance(size, int) else size or [0]
-        return cls((h, *rest), fit, gray, skip, fps)  # type: ignore[arg-type]  # Checked on construction.
+        h, *rest = (size or [0]) if isinstance(size, (list, tuple)) else [size, size]
+        return cls((h, *rest), fit, gray, skip, fps)  # Checked on construction.
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
@@ -128,6 +128,10 @@ def check_pixels(path: Path, height: int, width: int) -> None:
             f"{path} is {height} x {width} (h x w), {height * width} pixels; expected at most {MAX_PIXELS}. "
             "Make it smaller with another program first."
         )
+
+
+def _is_number(value: object) -> bool:
+    return _is_int(value) or isinstance(value, float)
 
 
 def _is_int(value: object) -> bool:

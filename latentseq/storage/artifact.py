@@ -8,19 +8,36 @@ import hashlib
 import json
 import platform
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from textwrap import shorten
+from typing import Any, Self
 
 from latentseq import registry
-from latentseq.errors import DataError, listed
+from latentseq.errors import DataError, LatentseqError, listed, unread
 from latentseq.protocols import Plugin
-from latentseq.storage.atomic import read_json, write_bytes, write_json
+from latentseq.storage.atomic import write_bytes, write_sealed
+from latentseq.storage.reading import (
+    Fields,
+    check_seal,
+    is_digest,
+    is_plain,
+    leads_out,
+    open_regular,
+    read_object,
+    shown,
+)
 
 ARTIFACT = "artifact.json"
 FORMAT = "latentseq-artifact/1"
+ARTIFACT_BYTES = 4 << 20
+MAX_FILES = 10_000
+MAX_ITEM = 1 << 26
+"""Values of what an encoder takes or gives."""
+GROUPS = ("encoders", "decoders", "dynamics", "predictors")
+"""Of plugins that have a state."""
 _VERSIONS = ("latentseq", "keras", "tensorflow", "jax", "numpy")
 
 
@@ -36,6 +53,7 @@ class Artifact:
         preprocessing: how frames have to be prepared for it.
         fingerprint: SHA-256 over plugin, configuration and state.
         about: the whole file.
+        allowed: plugins that may be loaded beside the built-in ones.
     """
 
     path: Path
@@ -45,23 +63,67 @@ class Artifact:
     preprocessing: dict[str, Any]
     fingerprint: str
     about: dict[str, Any]
+    allowed: tuple[str, ...] = ()
+
+    def allow(self, plugins: Sequence[str]) -> Self:
+        """The same artifact, which may load these plugins too.
+
+        Args:
+            plugins: names of plugins that are not built in.
+
+        Raises:
+            UsageError: its own plugin is neither built in nor among them.
+        """
+        registry.check_allowed(self.group, self.plugin, plugins, self.path)
+        return replace(self, allowed=tuple(plugins))
 
     def load(self) -> Any:
         """Build the plugin and load its state.
 
         Raises:
-            DataError: a state file is missing or not the one that was saved.
-            UsageError: the plugin is not installed.
+            DataError: a state file is missing or not the one that was saved, or does not fit the plugin.
+            UsageError: the plugin is not installed, or is neither built in nor allowed.
         """
+        registry.check_allowed(self.group, self.plugin, self.allowed, self.path)
         for name, digest in self.about["files"].items():
-            file = self.path / name
-            if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != digest:
+            if self._digest(name) != digest:
                 raise DataError(
-                    f"{file} is missing or is not the file that was saved. Copy the folder again, or train again."
+                    f"{self.path / name} is missing or is not the file that was saved. Copy the folder again, or "
+                    "train again."
                 )
-        plugin = registry.load(self.group, self.plugin).from_config(self.config)
-        plugin.load_state(self.path)
+        made = registry.load(self.group, self.plugin)
+        try:
+            plugin = made.from_config(self.config)
+            plugin.load_state(self.path)
+        except LatentseqError:
+            raise
+        except Exception as cause:  # Whatever a plugin raises where its options are out of all range.
+            if later := unread(self.path, cause):
+                raise later from cause
+            reason = shorten(f"{type(cause).__name__}: {cause}".rstrip("."), 300, placeholder=" …")
+            raise DataError(
+                f"{self.path} cannot be loaded as the {self.plugin!r} of {self.group}: {reason}. Its configuration "
+                "or its files do not fit the plugin that is installed. Copy the folder again, or train again."
+            ) from cause
         return plugin
+
+    def shape(self, key: str) -> tuple[int, ...]:
+        """A shape that the configuration says, such as ``input_shape``.
+
+        Raises:
+            DataError: it says none.
+        """
+        return Fields(self.config, self.path / ARTIFACT, "config").shape(key, (1, 2, 3), MAX_ITEM)
+
+    def _digest(self, name: str) -> str | None:
+        """SHA-256 of a state file; None where there is none."""
+        try:
+            with open_regular(self.path / name) as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as cause:
+            if later := unread(self.path / name, cause):
+                raise later from cause
+            return None
 
 
 def save_artifact(
@@ -96,7 +158,7 @@ def save_artifact(
         "training": dict(training),
         "versions": {"python": platform.python_version(), **_installed_versions()},
     }
-    write_json(folder / ARTIFACT, about)
+    write_sealed(folder / ARTIFACT, about)
     return read_artifact(folder)
 
 
@@ -108,24 +170,27 @@ def read_artifact(folder: Path, group: str | None = None) -> Artifact:
         group: what it has to be, if that matters.
 
     Raises:
-        DataError: there is none, or it is not one, or of another group.
+        DataError: there is none, or it is not one, or of another group, or names files outside of its folder.
     """
     if not (folder / ARTIFACT).is_file():
         raise DataError(
             f"{folder} holds no trained model: there is no {ARTIFACT} in it. Expected a folder that a training "
             "command finished, such as runs/ae."
         )
-    about = read_json(folder / ARTIFACT, "an artifact")
+    about = read_object(folder / ARTIFACT, "an artifact", ARTIFACT_BYTES)
     keys = ("group", "plugin", "config", "preprocessing", "fingerprint")
     missing = [key for key in (*keys, "files") if key not in about]
     if missing:
         raise DataError(f"{folder / ARTIFACT} is not an artifact: {listed(missing)} is missing.")
+    _check_types(about, folder / ARTIFACT)
     artifact = Artifact(path=folder, about=about, **{key: about[key] for key in keys})
     if about.get("format") != FORMAT:
         raise DataError(f"{folder} is of format {about.get('format')!r}; expected {FORMAT!r}.")
-    outside = [name for name in about["files"] if Path(name).is_absolute() or ".." in Path(name).parts]
+    outside = [name for name in about["files"] if not is_plain(name, folders=True) or leads_out(folder, name)]
     if outside:
-        raise DataError(f"{folder / ARTIFACT} names files outside of its folder: {listed(outside)}. Do not use it.")
+        raise DataError(
+            f"{folder / ARTIFACT} names files outside of its folder: {listed(map(shown, outside))}. Do not use it."
+        )
     if _fingerprint(about) != artifact.fingerprint:
         raise DataError(
             f"{folder / ARTIFACT} is not the file that was saved: plugin, config or files do not fit its "
@@ -133,6 +198,7 @@ def read_artifact(folder: Path, group: str | None = None) -> Artifact:
         )
     if group and artifact.group != group:
         raise DataError(f"{folder} holds the {artifact.plugin!r} of {artifact.group}; expected one of {group}.")
+    check_seal(about, folder / ARTIFACT)
     return artifact
 
 
@@ -140,6 +206,24 @@ def copy_artifact(artifact: Artifact, folder: Path) -> None:
     """Copy an artifact without its history, previews and checkpoints."""
     for name in [*artifact.about["files"], ARTIFACT]:
         write_bytes(folder / name, (artifact.path / name).read_bytes())
+
+
+def _check_types(about: Mapping[str, Any], path: Path) -> None:
+    """Refuse fields of another type than is written."""
+    fields = Fields(about, path)
+    if about["group"] not in GROUPS:
+        fields.refuse("group", about["group"], listed(GROUPS))
+    if not fields.text("plugin", 200).isprintable():
+        fields.refuse("plugin", about["plugin"], "a name")
+    fields.inner("config")
+    fields.inner("preprocessing")
+    fields.digest("fingerprint")
+    files = fields.inner("files")
+    if len(files) > MAX_FILES:
+        fields.refuse("files", files, f"at most {MAX_FILES}")
+    for name, digest in files.items():
+        if not is_digest(digest):
+            fields.refuse(f"files[{shown(name)}]", digest, "a SHA-256 in 64 hexadecimal digits")
 
 
 def _fingerprint(about: Mapping[str, Any]) -> str:

@@ -9,9 +9,11 @@ import numpy as np
 
 from latentseq.arrays import Clip
 from latentseq.protocols import Dataset, Progress
-from latentseq.storage.shards import MANIFEST, ShardReader, ShardWriter, require_keys
+from latentseq.storage.manifest import CLIPS, MANIFEST, check_clips
+from latentseq.storage.reading import check_seal
+from latentseq.storage.shards import ShardReader, ShardWriter
 
-FORMAT = "latentseq-clips/1"
+FORMAT = CLIPS
 CHUNK = 256
 """Frames read at a time where a whole clip is copied or encoded."""
 
@@ -34,7 +36,8 @@ class ClipFolder(Dataset):
         self.path = path
         self._reader = ShardReader(Path(path), FORMAT)
         manifest = self._reader.manifest
-        require_keys(manifest, ("fps", "streams", "frame_shape", "source"), Path(path) / MANIFEST)
+        self._reader.expected = check_clips(manifest, Path(path) / MANIFEST)
+        check_seal(manifest, Path(path) / MANIFEST)
         self.fps = manifest["fps"]
         self.streams = manifest["streams"]
         splits = self._reader.clip_values("split")
@@ -68,25 +71,28 @@ class ClipFolder(Dataset):
 
 
 def write_clips(dataset: Dataset, folder: Path, progress: Progress) -> None:
-    """Write every clip of a dataset into an empty folder; memory stays at about one shard.
+    """Write every clip of a dataset; memory stays at about one shard.
+
+    Where the same work was interrupted it goes on, and a shard that is damaged is made again.
 
     Args:
         dataset: what to copy.
-        folder: an empty folder, or a new one.
+        folder: an empty folder, a new one, or one of the same work.
         progress: told after every chunk.
 
     Raises:
         DataError: the dataset cannot be read.
         TryAgainError: the disk is full.
     """
-    writer = ShardWriter(folder)
+    writer = ShardWriter(folder, {"data": dataset.fingerprint()})
     done, total = 0, int(dataset.lengths.sum())
     with contextlib.closing(progress):
-        for i in range(len(dataset.lengths)):
-            for clip in read_in_chunks(dataset, i):
+        for i, start, stop in all_chunks(dataset.lengths):
+            if not writer.skip(stop - start):
+                clip = dataset.read(i, start, stop)
                 writer.add({"frames": clip.frames, **clip.streams})
-                done += len(clip.frames)
-                progress.update(done / total, f"{done} of {total} frames")
+            done += stop - start
+            progress.update(done / total, f"{done} of {total} frames")
     end_clips(writer, dataset)
     writer.close(
         format=FORMAT,
@@ -103,8 +109,8 @@ def end_clips(writer: ShardWriter, dataset: Dataset) -> None:
         writer.end_clip(length, split=None if dataset.split is None else str(dataset.split[i]))
 
 
-def read_in_chunks(dataset: Dataset, i: int) -> Iterator[Clip]:
-    """Clip ``i`` from start to end, ``CHUNK`` frames at a time."""
-    length = int(dataset.lengths[i])
-    for start in range(0, length, CHUNK):
-        yield dataset.read(i, start, min(start + CHUNK, length))
+def all_chunks(lengths: np.ndarray) -> Iterator[tuple[int, int, int]]:
+    """All clips from start to end, ``CHUNK`` frames at a time: (clip, start, stop)."""
+    for i, length in enumerate(lengths.tolist()):
+        for start in range(0, length, CHUNK):
+            yield i, start, min(start + CHUNK, length)

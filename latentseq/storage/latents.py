@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from latentseq.arrays import Clip, to_float
+from latentseq.arrays import to_float
 from latentseq.protocols import Dataset, Encoder, Progress
-from latentseq.storage.frames import CHUNK, end_clips, read_in_chunks
-from latentseq.storage.shards import MANIFEST, ShardReader, ShardWriter, require_keys
+from latentseq.storage.frames import CHUNK, all_chunks, end_clips
+from latentseq.storage.manifest import LATENTS, MANIFEST, check_latents
+from latentseq.storage.reading import check_seal
+from latentseq.storage.shards import ShardReader, ShardWriter
 
-FORMAT = "latentseq-latents/1"
+FORMAT = LATENTS
 
 
 class LatentFolder:
@@ -35,8 +37,8 @@ class LatentFolder:
         self.path = path
         self._reader = ShardReader(path, FORMAT)
         manifest = self._reader.manifest
-        needed = ("latent_shape", "has_posterior", "encoder", "data", "streams", "fps")
-        require_keys(manifest, needed, path / MANIFEST)
+        self._reader.expected = check_latents(manifest, path / MANIFEST)
+        check_seal(manifest, path / MANIFEST)
         self.lengths = self._reader.lengths
         splits = self._reader.clip_values("split")
         self.split = None if None in splits else np.array(splits)
@@ -63,50 +65,52 @@ class LatentFolder:
 
 
 def write_latents(dataset: Dataset, encoder: Encoder, fingerprint: str, folder: Path, progress: Progress) -> None:
-    """Encode every clip of a dataset into an empty folder; memory stays at about one shard.
+    """Encode every clip of a dataset; memory stays at about one shard.
+
+    Where the same work was interrupted it goes on, and a shard that is damaged is made again.
 
     Args:
         dataset: frames of the encoder's input shape.
         encoder: a trained encoder.
         fingerprint: the encoder artifact's.
-        folder: an empty folder, or a new one.
+        folder: an empty folder, a new one, or one of the same work.
         progress: told after every chunk.
 
     Raises:
         DataError: the dataset cannot be read.
         TryAgainError: the disk is full.
     """
-    writer, posterior = ShardWriter(folder), False
+    writer = ShardWriter(folder, {"encoder": fingerprint, "data": dataset.fingerprint()})
     done, total = 0, int(dataset.lengths.sum())
+    posterior = encoder.encode(to_float(dataset.read(0, 0, 1).frames)).log_var is not None
     with contextlib.closing(progress):
-        for pieces in _together(dataset):
-            latents = encoder.encode(to_float(np.concatenate([clip.frames for clip in pieces])))
-            posterior = latents.log_var is not None
-            arrays = {k: a for k, a in latents._asdict().items() if a is not None}
-            streams = {name: np.concatenate([clip.streams[name] for clip in pieces]) for name in dataset.streams}
-            writer.add({**arrays, **streams})
-            done += len(latents.mean)
+        for stretches in _together(dataset.lengths):
+            rows = sum(stop - start for _, start, stop in stretches)
+            if not writer.skip(rows):
+                pieces = [dataset.read(*stretch) for stretch in stretches]
+                latents = encoder.encode(to_float(np.concatenate([clip.frames for clip in pieces])))
+                arrays = {k: a for k, a in latents._asdict().items() if a is not None}
+                streams = {name: np.concatenate([clip.streams[name] for clip in pieces]) for name in dataset.streams}
+                writer.add({**arrays, **streams})
+            done += rows
             progress.update(done / total, f"{done} of {total} frames")
     end_clips(writer, dataset)
     writer.close(
         format=FORMAT,
         latent_shape=list(encoder.latent_shape),
         has_posterior=posterior,
-        encoder=fingerprint,
-        data=dataset.fingerprint(),
         streams=dict(dataset.streams),
         fps=dataset.fps,
     )
 
 
-def _together(dataset: Dataset) -> Iterator[list[Clip]]:
-    """All clips in order, in pieces of about ``CHUNK`` frames together: an encoder is slow on a few frames."""
-    pieces: list[Clip] = []
-    for i in range(len(dataset.lengths)):
-        for clip in read_in_chunks(dataset, i):
-            pieces.append(clip)
-            if sum(len(piece.frames) for piece in pieces) >= CHUNK:
-                yield pieces
-                pieces = []
-    if pieces:
-        yield pieces
+def _together(lengths: np.ndarray) -> Iterator[list[tuple[int, int, int]]]:
+    """All clips in order, as (clip, start, stop) of about ``CHUNK`` frames together: an encoder is slow on a few."""
+    stretches: list[tuple[int, int, int]] = []
+    for i, start, stop in all_chunks(lengths):
+        stretches.append((i, start, stop))
+        if sum(stop - start for _, start, stop in stretches) >= CHUNK:
+            yield stretches
+            stretches = []
+    if stretches:
+        yield stretches

@@ -9,21 +9,27 @@ import hashlib
 import io
 import itertools
 import json
+import math
 import threading
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import h5py
 import numpy as np
 
-from latentseq.errors import DataError, listed
-from latentseq.storage.atomic import read_json, write_bytes, write_json
+from latentseq.errors import DataError
+from latentseq.storage.atomic import read_json, write_bytes, write_sealed
 from latentseq.storage.clip_table import first_rows, pack, values
+from latentseq.storage.hdf5 import Stored, stored_arrays, unreadable
+from latentseq.storage.ledger import Ledger, digest_of
+from latentseq.storage.manifest import MANIFEST, Arrays, check_fit, check_rows
+from latentseq.storage.reading import JSON_BYTES, open_regular, parse_json
 
-MANIFEST = "manifest.json"
+UNFINISHED = "unfinished.json"
+"""What a folder has from its first shard to its manifest, where the work can go on."""
 SHARD_BYTES = 32 << 20
 OPEN_SHARDS = 64
 ABOUT = "about"
@@ -61,22 +67,37 @@ def read_about(path: Path) -> dict[str, Any]:
     Raises:
         DataError: it is missing or damaged.
     """
+    about = stored_arrays(path).get(ABOUT)
+    if about is None or about.dtype != np.uint8 or len(about.shape) != 1 or about.shape[0] > JSON_BYTES:
+        raise unreadable(path, f"it says nothing of itself under {ABOUT!r}")
     try:
-        with h5py.File(path, "r") as file:
-            return json.loads(bytes(file[ABOUT][()]))
-    except (OSError, KeyError, ValueError, RuntimeError) as cause:
-        raise DataError(f"{path} cannot be read: {cause}. Make the folder again.") from cause
+        with path.open("rb") as file:
+            file.seek(about.offset)
+            value = parse_json(file.read(about.shape[0]))
+    except (OSError, ValueError) as cause:
+        raise unreadable(path, cause) from cause
+    if not isinstance(value, dict):
+        raise unreadable(path, "what it says of itself is no object")
+    return value
 
 
 class ShardWriter:
     """Appends rows, clip by clip; memory stays at about one shard."""
 
-    def __init__(self, folder: Path):
-        """Start in an empty folder, or a new one."""
-        folder.mkdir(exist_ok=True)
-        self.folder = folder
+    def __init__(self, folder: Path, of: Mapping[str, Any] | None = None):
+        """Start.
+
+        Args:
+            folder: an empty folder, a new one, or one in which the same work was interrupted.
+            of: what the rows are made of, as JSON; part of the manifest. Where it is given, shards that are there
+                already and whole can be skipped.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self._of = folder, dict(of or {})
         self.shards: list[dict[str, Any]] = []
         self.clips: list[dict[str, Any]] = []
+        self._ledger = None if of is None else Ledger(folder / UNFINISHED, of)
+        self._left = 0
         self._row = 0
         self._parts: list[dict[str, np.ndarray]] = []
         self._bytes = 0
@@ -88,39 +109,57 @@ class ShardWriter:
         if self._bytes >= SHARD_BYTES:
             self._flush()
 
+    def skip(self, rows: int) -> bool:
+        """Whether the next rows, which would be added together, are in a shard that is there already.
+
+        Raises:
+            DataError: they are not where the shard says.
+        """
+        known = self._ledger.intact(self._name()) if self._ledger and not self._left and not self._parts else None
+        if known:
+            self.shards.append(known)
+            self._left = known["rows"]
+        if not self._left:
+            return False
+        self._left -= rows
+        if self._left < 0:
+            raise DataError(f"{self.folder} was begun by another version of latentseq. Remove it, and begin anew.")
+        return True
+
     def end_clip(self, length: int, **about: Any) -> None:
         """Say that the next ``length`` rows after the last clip are one clip, and what is known of it."""
         self.clips.append({"row": self._row, "length": length, **about})
         self._row += length
 
     def close(self, **about: Any) -> None:
-        """Write the last shard, then the manifest with ``about`` in it."""
+        """Write the last shard, then the manifest with ``about`` in it; what else there was of the work goes."""
         self._flush()
-        write_json(self.folder / MANIFEST, {**about, "clips": pack(self.clips), "shards": self.shards})
+        write_sealed(self.folder / MANIFEST, {**self._of, **about, "clips": pack(self.clips), "shards": self.shards})
+        files = {shard["file"] for shard in self.shards}
+        for path in [*self.folder.glob("shard-*.h5"), self.folder / UNFINISHED]:
+            if path.name not in files:
+                path.unlink(missing_ok=True)
 
     def _flush(self) -> None:
         if not self._parts:
             return
-        name = f"shard-{len(self.shards):05d}.h5"
+        name = self._name()
         arrays = {key: np.concatenate([part[key] for part in self._parts]) for key in self._parts[0]}
         digest = write_shard(self.folder / name, arrays)
         self.shards.append({"file": name, "rows": len(next(iter(arrays.values()))), "sha256": digest})
+        if self._ledger:
+            self._ledger.add(self.shards[-1])
         self._parts, self._bytes = [], 0
 
-
-class _Rows(NamedTuple):
-    """Where the rows of one array lie in a file, one after another."""
-
-    offset: int
-    shape: tuple[int, ...]
-    dtype: np.dtype
+    def _name(self) -> str:
+        return f"shard-{len(self.shards):05d}.h5"
 
 
 class _Shard(NamedTuple):
     """An open shard."""
 
     file: BinaryIO
-    arrays: dict[str, _Rows]
+    arrays: dict[str, Stored]
 
 
 class ShardReader:
@@ -133,27 +172,21 @@ class ShardReader:
         """Open a folder that was written whole.
 
         Raises:
-            DataError: no manifest, or of another format.
+            DataError: no manifest, of another format, or one that cannot be true.
         """
         self.folder = folder
+        self.expected: Arrays | None = None  # What every shard has to hold, where somebody knows.
         self.manifest = read_json(folder / MANIFEST, f"the manifest of {format_name}")
         if self.manifest.get("format") != format_name:
             raise DataError(
                 f"{folder} holds {self.manifest.get('format')!r}; expected {format_name!r}. Choose another folder."
             )
-        require_keys(self.manifest, ("clips", "shards"), folder / MANIFEST)
-        for run in self.manifest["clips"]:
-            require_keys(run, ("row", "step", "count", "length"), folder / MANIFEST)
+        check_rows(self.manifest, folder / MANIFEST)
         self.lengths = np.array(self.clip_values("length"), np.int64)
         self.first_rows = first_rows(self.manifest["clips"])
         self._ends = list(itertools.accumulate(s["rows"] for s in self.manifest["shards"]))
-        needed, rows = int((self.first_rows + self.lengths).max(initial=0)), self._ends[-1] if self._ends else 0
-        if needed > rows:
-            raise DataError(
-                f"{folder / MANIFEST} cannot be used: its clips need {needed} rows, and its shards have {rows}. "
-                "Make the folder again."
-            )
         self._open: OrderedDict[int, _Shard] = OrderedDict()
+        self._whole: set[int] = set()  # Those that were compared with what was written.
         self._lock = threading.Lock()  # Batches are read ahead in a thread of their own.
 
     def clip_values(self, key: str) -> list[Any]:
@@ -164,7 +197,7 @@ class ShardReader:
         """Every array's rows ``start`` to ``stop``.
 
         Raises:
-            DataError: a shard is missing or damaged.
+            DataError: a shard is missing or damaged, or does not fit the manifest.
         """
         pieces: list[dict[str, np.ndarray]] = []
         while start < stop:
@@ -189,43 +222,34 @@ class ShardReader:
             file, arrays = self._opened(shard, path)
             found = {}
             for key, (offset, shape, dtype) in arrays.items():
-                found[key] = np.empty((stop - start, *shape), dtype)
-                file.seek(offset + start * dtype.itemsize * int(np.prod(shape)))
+                found[key] = np.empty((stop - start, *shape[1:]), dtype)
+                file.seek(offset + start * dtype.itemsize * math.prod(shape[1:]))
                 if file.readinto(found[key].reshape(-1).view(np.uint8)) != found[key].nbytes:  # type: ignore[attr-defined]
                     raise OSError("its end is missing")
             return found
-        except (OSError, KeyError, RuntimeError, ValueError) as cause:
-            raise DataError(f"{path} cannot be read: {cause}. Make the folder again.") from cause
+        except (OSError, ValueError) as cause:
+            raise unreadable(path, cause) from cause
 
     def _opened(self, shard: int, path: Path) -> _Shard:
         if shard in self._open:
             self._open.move_to_end(shard)
             return self._open[shard]
-        rows, arrays = self.manifest["shards"][shard]["rows"], {}
-        with h5py.File(path, "r") as file:
-            for key in sorted(file.keys() - {ABOUT}):
-                array = file[key]
-                offset = array.id.get_offset() if isinstance(array, h5py.Dataset) else None
-                if offset is None or array.shape[:1] != (rows,):
-                    raise KeyError(f"{key!r} in it is not {rows} rows in one piece")
-                arrays[key] = _Rows(offset, array.shape[1:], array.dtype)
+        rows = self.manifest["shards"][shard]["rows"]
+        if shard not in self._whole and digest_of(path) != self.manifest["shards"][shard]["sha256"]:
+            raise unreadable(path, "it is missing or damaged: its SHA-256 is another than when it was written")
+        self._whole.add(shard)
+        arrays = {key: array for key, array in stored_arrays(path).items() if key != ABOUT}
+        for key, array in arrays.items():
+            if array.shape[0] != rows:
+                raise unreadable(path, f'"{key!r} in it is not {rows} rows in one piece"')
         if not arrays:
-            raise KeyError("it holds no rows")
-        self._open[shard] = _Shard(path.open("rb"), arrays)
+            raise unreadable(path, "it holds no rows")
+        if self.expected is not None:
+            check_fit({key: (array.shape[1:], array.dtype) for key, array in arrays.items()}, self.expected, path)
+        self._open[shard] = _Shard(open_regular(path), arrays)
         if len(self._open) > OPEN_SHARDS:
             self._open.popitem(last=False)[1].file.close()
         return self._open[shard]
-
-
-def require_keys(manifest: Mapping[str, Any], keys: Iterable[str], path: Path) -> None:
-    """Refuse a manifest that says too little.
-
-    Raises:
-        DataError: a key is missing.
-    """
-    missing = [key for key in keys if key not in manifest]
-    if missing:
-        raise DataError(f"{path} cannot be used: it says nothing of {listed(missing)}. Make the folder again.")
 
 
 def folder_format(folder: Path) -> str | None:

@@ -1,15 +1,26 @@
-"""The whole state of training, as plain arrays: weights, optimiser, seeds, metrics."""
+"""The whole state of training, as plain arrays, and its place on disk."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load, save
 
-from latentseq.errors import DataError
-from latentseq.storage.atomic import write_bytes
+from latentseq.errors import DataError, unread
+from latentseq.storage.atomic import read_json, write_bytes, write_json
+from latentseq.storage.reading import open_regular
+
+_HEADER, _HEADER_A_TENSOR = 1 << 16, 512
+"""Bytes of a safetensors header: of all, and of one array beside its name."""
+_DTYPES: Mapping[str, str] = MappingProxyType(
+    {"BOOL": "bool", "BF16": "bfloat16"}
+    | {f"{kind[0].upper()}{bits}": f"{kind}{bits}" for kind in ("int", "uint", "float") for bits in (8, 16, 32, 64)}
+)
 
 
 def save_tensors(tensors: Mapping[str, np.ndarray], path: Path) -> str:
@@ -28,17 +39,130 @@ def load_tensors(path: Path, expected: Mapping[str, tuple[tuple[int, ...], str]]
         DataError: unreadable, or other names, shapes or dtypes.
     """
     try:
-        tensors = load(path.read_bytes())
+        _check_header(path, expected)
+        with safe_open(path, framework="numpy") as file:
+            found = {key: _told(file.get_slice(key)) for key in file.keys()}  # noqa: SIM118  # It is no dict.
+            for key in sorted({*found, *expected}):
+                if found.get(key) != expected.get(key):
+                    raise DataError(
+                        f"{path} does not fit the configuration beside it: {key} is {found.get(key, 'missing')}; "
+                        f"expected {expected.get(key, 'no such array')}."
+                    )
+            return {key: file.get_tensor(key) for key in sorted(found)}
     except (OSError, SafetensorError, KeyError, ValueError) as cause:
+        if later := unread(path, cause):
+            raise later from cause
         raise DataError(f"{path} cannot be read: {cause}. Copy the folder again, or train again.") from cause
-    found = {key: (tuple(a.shape), str(a.dtype)) for key, a in tensors.items()}
-    for key in sorted({*found, *expected}):
-        if found.get(key) != expected.get(key):
+
+
+def _check_header(path: Path, expected: Mapping[str, Any]) -> None:
+    """Refuse a header that is far longer than that of the expected arrays: reading it takes memory."""
+    most = _HEADER + sum(_HEADER_A_TENSOR + 6 * len(key) for key in expected)
+    with open_regular(path) as file:
+        size = int.from_bytes(file.read(8), "little")
+    if size > most:
+        raise ValueError(f"its header says that it is {size} bytes long, expected at most {most}")
+
+
+def _told(part: Any) -> tuple[tuple[int, ...], str]:
+    """Shape and dtype of an array that is not read yet."""
+    return tuple(part.get_shape()), _DTYPES.get(part.get_dtype(), part.get_dtype())
+
+
+class Saved(NamedTuple):
+    """A checkpoint: arrays by name, and how far the training was, as JSON types."""
+
+    tensors: dict[str, np.ndarray]
+    progress: dict[str, Any]
+    damaged: bool
+    """Whether a later one was there, and damaged."""
+
+
+class Checkpoints:
+    """The checkpoints of one stage of a run: the newest, and the one before it until the next is safe.
+
+    A checkpoint is a file of tensors, and a pointer to it with its SHA-256 and the progress; the pointer has a
+    SHA-256 of its own. Tensors are written first, then the pointer to the checkpoint before them is kept under
+    another name, then comes the pointer to the new ones: a process may end between any two steps.
+    """
+
+    def __init__(self, folder: Path, stage: str):
+        """Name a place; nothing is written yet.
+
+        Args:
+            folder: of all checkpoints of a run.
+            stage: of the run; letters, digits and dots.
+        """
+        self._folder, self._stage = folder, stage
+        self._newest, self._before = folder / f"{stage}.json", folder / f"{stage}.before.json"
+
+    def save(self, tensors: Mapping[str, np.ndarray], step: int, progress: Mapping[str, Any]) -> None:
+        """Write a checkpoint; the one before it stays, older ones go.
+
+        Args:
+            tensors: by name.
+            step: that it was made after.
+            progress: JSON types.
+
+        Raises:
+            TryAgainError: the disk is full; the checkpoints that there were still stand.
+        """
+        newest, name = _pointer(self._newest), f"{self._stage}-{step:08d}"
+        file = f"{name}.safetensors"
+        if newest and newest["file"] == file:  # That one is not to be lost before this one stands.
+            file = f"{name}-again.safetensors"
+        digest = save_tensors(tensors, self._folder / file)
+        if newest:
+            write_bytes(self._before, self._newest.read_bytes())
+        pointer = {"file": file, "sha256": digest, "progress": dict(progress)}
+        write_json(self._newest, {**pointer, "pointer": _digest(pointer)})
+        kept = {file, newest["file"] if newest else None}
+        for path in self._folder.glob(f"{self._stage}-*.safetensors"):
+            if path.name not in kept:
+                path.unlink()
+
+    def load(self) -> Saved | None:
+        """The newest checkpoint that is as it was written; None where none ever was.
+
+        Raises:
+            DataError: every one that there is is damaged.
+        """
+        pointers = [path for path in (self._newest, self._before) if path.exists()]
+        for path in pointers:
+            pointer = _pointer(path)
+            data = _content(self._folder / pointer["file"], pointer["sha256"]) if pointer else None
+            if pointer and data is not None:
+                if path != self._newest:  # The damaged one must not be taken for the one to keep.
+                    write_bytes(self._newest, path.read_bytes())
+                return Saved(load(data), pointer["progress"], damaged=path != self._newest)
+        if pointers:
             raise DataError(
-                f"{path} does not fit the configuration beside it: {key} is {found.get(key, 'missing')}; "
-                f"expected {expected.get(key, 'no such array')}."
+                f"Every checkpoint of {self._stage!r} in {self._folder} is damaged: their SHA-256 are others than "
+                "when they were written. Copy the folder again, or begin the run anew with --overwrite."
             )
-    return tensors
+        return None
+
+
+def _pointer(path: Path) -> dict[str, Any] | None:
+    """What a pointer says; None where it is missing or damaged."""
+    try:
+        pointer = read_json(path, "a checkpoint")
+    except DataError:
+        return None
+    return pointer if pointer.pop("pointer", None) == _digest(pointer) else None
+
+
+def _digest(pointer: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(pointer, sort_keys=True).encode()).hexdigest()
+
+
+def _content(path: Path, digest: str) -> bytes | None:
+    """The bytes of a file; None where it is missing, or another than it was."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    return data if hashlib.sha256(data).hexdigest() == digest else None
 
 
 def training_state(models: Mapping[str, Any]) -> dict[str, np.ndarray]:

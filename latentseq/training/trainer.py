@@ -1,20 +1,23 @@
-"""The trainer that is handed to every fit: budget, order, validation, best weights, history and previews."""
+"""The trainer that is handed to every fit: budget, order, validation, checkpoints, history and previews."""
 
 import contextlib
-import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from latentseq.arrays import Batch
-from latentseq.errors import DataError, UsageError
+from latentseq.errors import UsageError
 from latentseq.protocols import History, Source
-from latentseq.storage.atomic import HISTORY, write_bytes
+from latentseq.storage.atomic import write_bytes
+from latentseq.storage.folders import CHECKPOINTS, HISTORY
 from latentseq.training.batches import ordered_batches, steps_per_epoch, validation_batches
+from latentseq.training.checkpoint import Checkpoints
+from latentseq.training.halt import Halt, halting
+from latentseq.training.stage import Progress, Stage
 from latentseq.training.watch import Watcher, write_history
 
 DEFAULT_MINUTES = 10.0
@@ -24,22 +27,12 @@ PREVIEW_EVERY = 5.0
 """Seconds that at least lie between two previews, so that short epochs are not spent on drawing."""
 
 
-class Tick(NamedTuple):
-    """One step to take: its batch, and how far the run is with it."""
-
-    batch: Batch
-    epoch: int
-    step: int
-    share: float
-    epoch_ends: bool
-
-
 class Trainer:
-    """Trains under one budget; whoever uses it inherits order, validation, best weights, history and previews.
+    """Trains under one budget; whoever uses it inherits order, validation, best weights, exact resume and previews.
 
     The budget is ``epochs``, ``steps`` or ``max_minutes``, whichever ends first, and 10 minutes where none is
     given. Every stage of a fit gets the whole of it. The order of examples is a function of (seed, epoch), the
-    learning rate one of the share of the budget used.
+    learning rate one of the share of the budget used; both go on where a checkpoint was made.
     """
 
     def __init__(
@@ -52,19 +45,23 @@ class Trainer:
         batch_size: int | None = None,
         learning_rate: float | None = None,
         seed: int = 0,
+        resume: bool = False,
+        of: str = "",
         preview: Callable[[], bytes] | None = None,
         watcher: Watcher | None = None,
     ):
         """Set up for one run.
 
         Args:
-            folder: where history.csv and previews/ go; nowhere where None.
+            folder: where history.csv, previews/ and checkpoints/ go; nowhere where None.
             epochs: at most so many; an epoch is one pass, or ``batches.MAX_STEPS`` batches of it.
             steps: at most so many batches.
             max_minutes: at most so much wall time of the training loop; it ends at a step.
             batch_size: in place of the plugin's own.
             learning_rate: in place of the plugin's own.
             seed: of the order of examples, and of the weights where the plugin takes it.
+            resume: go on from the checkpoints in ``folder``, where there are any.
+            of: fingerprint of the data; with other data no run is gone on with.
             preview: draws a PNG of what the model does now.
             watcher: shows progress.
 
@@ -77,7 +74,7 @@ class Trainer:
                 raise UsageError(f"{name} is {value}; expected a number above 0.")
         if epochs is None and steps is None and max_minutes is None:
             max_minutes = DEFAULT_MINUTES
-        self.folder, self.seed = folder, seed
+        self.folder, self.seed, self.resume, self.of = folder, seed, resume, of
         self.epochs, self.steps, self.max_minutes = epochs, steps, max_minutes
         self.batch_size, self.learning_rate = batch_size, learning_rate
         self.preview, self.watcher = preview, watcher or Watcher(quiet=True)
@@ -96,7 +93,7 @@ class Trainer:
         """Train one Keras model, which is given a batch as its input and says its loss in ``compute_loss``.
 
         Args:
-            model: keras.Model.
+            model: keras.Model, built.
             source: windows.
             stage: name of this part of the run.
             batch_size: the plugin's own.
@@ -107,12 +104,14 @@ class Trainer:
             The history; the model has the best validation weights.
 
         Raises:
-            DataError: the loss is not finite.
+            DataError: the data, the loss or a gradient is not finite, or the checkpoints are of another run.
         """
         import keras
 
+        from latentseq.optimizer import GuardedAdam
+
         rate = self.learning_rate or learning_rate
-        optimizer = keras.optimizers.Adam(rate, global_clipnorm=clip_norm)
+        optimizer = GuardedAdam(rate, global_clipnorm=clip_norm)
         # XLA halves the speed of convolutions and of recurrent layers on TensorFlow's CPU; JAX always compiles.
         model.compile(optimizer=optimizer, jit_compile=keras.backend.backend() == "jax")
 
@@ -138,65 +137,37 @@ class Trainer:
         """Train several Keras models by a step of one's own.
 
         Args:
-            models: keras.Model by name: what the best weights are kept of.
+            models: keras.Model by name, built, and compiled where they have an optimiser (``GuardedAdam`` looks
+                for gradients that are not finite): what checkpoints and the best weights are kept of.
             step: (batch, share of the budget used) -> numbers to show, with ``loss`` among them.
             source: windows.
             validate: batch -> numbers, each a mean over the batch; the lowest ``loss`` is the best.
-            stage: name of this part of the run.
+            stage: name of this part of the run: letters, digits and dots.
             batch_size: the plugin's own.
 
         Returns:
             The history; the models have the best validation weights.
 
         Raises:
-            DataError: the loss is not finite.
+            DataError: the data, the loss or a gradient is not finite, or the checkpoints are of another run.
+            KeyboardInterrupt: SIGINT came; the state is saved.
+            SystemExit: SIGTERM came; the state is saved.
         """
-        rows: list[dict[str, Any]] = []
-        best: dict[str, Any] = {}
-        weights: dict[str, Any] = {}
-        logs: list[dict[str, float]] = []
-        began = previewed = time.monotonic()
-        with contextlib.closing(self.watcher):
-            for tick in self._ticks(source, batch_size):
-                logs.append({k: float(v) for k, v in step(tick.batch, tick.share).items()})
-                loss = logs[-1]["loss"]
-                if not math.isfinite(loss):
-                    raise DataError(
-                        f"The loss became {loss} at step {tick.step}; no weights were kept. "
-                        "Try a lower --learning-rate, and look for broken values in the data."
-                    )
-                shown = f"epoch {tick.epoch + 1} · step {tick.step} · loss {loss:.4g}"
-                self.watcher.update(tick.share, f"{shown} · best {best['val_loss']:.4g}" if best else shown)
-                if not tick.epoch_ends:
-                    continue
-                row = {"stage": stage, "epoch": tick.epoch + 1, "step": tick.step}
-                row |= {k: float(np.mean([entry[k] for entry in logs])) for k in logs[0]}
-                row |= {f"val_{k}": v for k, v in self._validate(validate, source, batch_size).items()}
-                row["seconds"] = round(time.monotonic() - began, 1)
-                rows.append(row)
-                logs = []
-                if row["val_loss"] < best.get("val_loss", math.inf):
-                    best, weights = row, {k: m.get_weights() for k, m in models.items()}
-                draw = tick.epoch == 0 or tick.share >= 1 or time.monotonic() - previewed > PREVIEW_EVERY
-                self._record(row, draw=draw)
-                previewed = time.monotonic() if draw else previewed
-        if not best:
-            raise DataError(
-                f"The validation loss was {rows[-1]['val_loss']} in every epoch; no weights were kept. "
-                "Try a lower --learning-rate, and look for broken values in the data."
-            )
-        for name, model in models.items():
-            model.set_weights(weights[name])
-        self.watcher.say(
-            f"{self.watcher.title} · {rows[-1]['step']} steps in {time.monotonic() - began:.0f} s · "
-            f"best validation loss {best['val_loss']:.4g} in epoch {best['epoch']} of {rows[-1]['epoch']}"
-        )
-        return History(rows, best)
+        checkpoints = Checkpoints(self.folder / CHECKPOINTS, stage) if self.folder else None
+        run = Stage(models, stage, checkpoints, of=self.of)
+        if self.resume and (told := run.restore()):
+            self.watcher.say(f"{self.watcher.title} · {told}")
+            self.history += run.progress.rows
+        if not run.progress.done:
+            with contextlib.closing(self.watcher), halting() as halt:
+                self._run(run, halt, step, source, validate, batch_size)
+        run.put_best()
+        return History(run.progress.rows, run.progress.best)
 
     def batches(
         self, source: Source, *, stage: str = "main", batch_size: int = 32, epochs: int | None = None
     ) -> Iterator[Batch]:
-        """Training batches, for a plugin that learns in NumPy.
+        """Training batches, for a plugin that learns in NumPy; when a run goes on, they come again from the first.
 
         Args:
             source: windows.
@@ -207,33 +178,100 @@ class Trainer:
         Yields:
             One batch after the other, in the order of (seed, epoch), until the budget is used.
         """
+        progress, per_epoch = Progress(), self._per_epoch(source, batch_size)
+        share = self._share(progress, per_epoch, epochs)
         with contextlib.closing(self.watcher):
-            for tick in self._ticks(source, batch_size, epochs):
-                yield tick.batch
-                self.watcher.update(tick.share, f"{stage} · epoch {tick.epoch + 1} · step {tick.step}")
+            for batch in self._batches(progress, share, source, batch_size):
+                yield batch
+                progress.count(per_epoch)
+                self.watcher.update(progress.share, f"{stage} · epoch {progress.epoch + 1} · step {progress.step}")
 
-    def _ticks(self, source: Source, batch_size: int, epochs: int | None = None) -> Iterator[Tick]:
-        """Batches until the budget is used; there is at least one."""
-        size = min(self.batch_size or batch_size, len(source.train))
-        per_epoch = steps_per_epoch(source.train, size)
+    def _run(
+        self,
+        run: Stage,
+        halt: Halt,
+        step: Callable[[Batch, float], Mapping[str, Any]],
+        source: Source,
+        validate: Callable[[Batch], Mapping[str, Any]],
+        batch_size: int,
+    ) -> None:
+        """Train a stage to its end."""
+        progress, per_epoch, previewed = run.progress, self._per_epoch(source, batch_size), -math.inf
+        share, began = self._share(progress, per_epoch), time.monotonic() - progress.seconds
+        progress.share = share(0)  # The budget may be another than when the checkpoint was made.
+        batches = self._batches(progress, share, source, batch_size)
+        while True:
+            # First of all, as a checkpoint may have been made between the last step of an epoch and its validation.
+            if progress.epoch_is_over:
+                with self._kept(run):
+                    validation = self._validated(halt, validate, source, batch_size)
+                run.end_epoch(validation, time.monotonic() - began)
+                draw = progress.share >= 1 or time.monotonic() - previewed > PREVIEW_EVERY
+                self._record(progress.rows[-1], draw=draw)
+                previewed = time.monotonic() if draw else previewed
+                if progress.share >= 1:
+                    break
+            run.save_now_and_then()
+            run.check_batch(batch := next(batches))
+            run.take(step(batch, progress.share), per_epoch)
+            self.watcher.update(progress.share, run.shown())
+            with self._kept(run):
+                halt.check()
+        run.finish()
+        halt.check()  # Whoever called it off in the last step did so, and there may be more stages.
+        self.watcher.say(
+            f"{self.watcher.title} · {progress.step} steps in {progress.seconds:.0f} s · best validation loss "
+            f"{progress.best['val_loss']:.4g} in epoch {progress.best['epoch']} of {progress.rows[-1]['epoch']}"
+        )
+
+    @contextlib.contextmanager
+    def _kept(self, run: Stage) -> Iterator[None]:
+        """Save the state where the block, which does not change it, does not come to its end."""
+        try:
+            yield
+        except BaseException:
+            run.save()
+            self.watcher.say(f"stopped after step {run.progress.step}; the same command with --resume goes on")
+            raise
+
+    def _share(self, progress: Progress, per_epoch: int, epochs: int | None = None) -> Callable[[int], float]:
+        """(how many steps later) -> the share of the budget that is used then."""
         limits = [self.steps, *(e * per_epoch for e in (self.epochs, epochs) if e is not None)]
         total = min((x for x in limits if x is not None), default=math.inf)
-        began, step = time.monotonic(), 0
-        for epoch in itertools.count():
-            for i, batch in enumerate(ordered_batches(source.train, size, seed=self.seed, epoch=epoch)):
-                step += 1
-                used = (time.monotonic() - began) / (60 * self.max_minutes) if self.max_minutes else 0.0
-                share = min(1.0, max(step / total, used))
-                yield Tick(batch, epoch, step, share, epoch_ends=i + 1 == per_epoch or share >= 1)
-                if share >= 1:
+
+        def share(later: int) -> float:
+            used = progress.seconds / (60 * self.max_minutes) if self.max_minutes else 0.0
+            return min(1.0, max((progress.step + later) / total, used))
+
+        return share
+
+    def _batches(
+        self, progress: Progress, share: Callable[[int], float], source: Source, batch_size: int
+    ) -> Iterator[Batch]:
+        """Batches from where ``progress`` is until the budget is used; there is at least one.
+
+        Whoever takes them counts them in ``progress``; its share and seconds are those of the batch to come.
+        """
+        size, began = min(self.batch_size or batch_size, len(source.train)), time.monotonic() - progress.seconds
+        while True:
+            epoch, start = progress.epoch, progress.batch
+            for batch in ordered_batches(source.train, size, seed=self.seed, epoch=epoch, start=start):
+                progress.seconds = time.monotonic() - began
+                progress.share = share(1)
+                yield batch
+                if progress.share >= 1:
                     return
 
-    def _validate(
-        self, validate: Callable[[Batch], Mapping[str, Any]], source: Source, batch_size: int
+    def _per_epoch(self, source: Source, batch_size: int) -> int:
+        return steps_per_epoch(source.train, min(self.batch_size or batch_size, len(source.train)))
+
+    def _validated(
+        self, halt: Halt, validate: Callable[[Batch], Mapping[str, Any]], source: Source, batch_size: int
     ) -> dict[str, float]:
         """Means over the validation windows, each window counted once."""
         logs, sizes = [], []
         for batch in validation_batches(source.validation, self.batch_size or batch_size):
+            halt.check()
             logs.append(validate(batch))
             sizes.append(len(next(iter(batch.values()))))
         return {k: float(np.average([float(entry[k]) for entry in logs], weights=sizes)) for k in logs[0]}

@@ -10,10 +10,13 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from latentseq.errors import DataError
 from latentseq.storage.atomic import write_bytes
+from latentseq.storage.reading import read_small
 
 LINE_EVERY = 5.0
 """Seconds between two lines where there is no terminal."""
+_HISTORY_BYTES = 64 << 20
 
 
 class Watcher:
@@ -79,6 +82,16 @@ def write_history(rows: list[dict[str, Any]], path: Path) -> None:
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:
-    """The rows of a history.csv, numbers as numbers."""
-    with path.open(newline="") as file:
-        return [{k: v if k == "stage" else float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
+    """The rows of a history.csv, numbers as numbers.
+
+    Raises:
+        DataError: it is missing, too large, or holds something else.
+    """
+    try:
+        rows = csv.DictReader(io.StringIO(read_small(path, _HISTORY_BYTES).decode(), newline=""), strict=True)
+        return [{k: v if k == "stage" else float(v) for k, v in row.items() if v} for row in rows]
+    except (OSError, ValueError, TypeError, csv.Error) as cause:
+        raise DataError(
+            f"{path} cannot be read as a history of training: {cause}. Expected a row of numbers for each epoch, "
+            "under the names of the columns; copy the file again, or train again."
+        ) from cause

@@ -64,27 +64,34 @@ def test_a_full_disk_is_something_to_try_again(refused, runs, tmp_path, monkeypa
     assert "could not be written: No space left on device" in message
 
 
-def test_a_disk_that_is_full_once_a_film_is_decoded(refused, runs, write_movie, tmp_path, monkeypatch):
+def test_a_disk_that_is_full_once_a_film_is_decoded(cli, runs, write_movie, tmp_path, monkeypatch):
     film, asked = write_movie("film.mp4"), []
+    line = ["train-ae", film, tmp_path / "out", "--encoder", "honest-encoder", "--steps", 2]
 
     def fill_up(number):
         asked.append(os.readlink(f"/proc/self/fd/{number}"))  # noqa: PTH115
         if ".h5." in asked[-1]:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(os, "fsync", fill_up)
-    message = refused(75, "train-ae", film, tmp_path / "out", "--encoder", "honest-encoder", "--steps", 2)
-    assert "could not be written: No space left on device" in message
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fill_up)
+        answer = cli(*line)
+    assert answer.code == 75
+    assert "could not be written: No space left on device" in answer.err
     assert len(asked) > 1
+    assert cli(*line, "--resume").code == 0
 
 
-def test_an_interruption_while_a_film_is_decoded(refused, runs, write_movie, tmp_path, monkeypatch):
+def test_an_interruption_while_a_film_is_decoded(cli, runs, write_movie, tmp_path, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("latentseq.media.video.VideoFile.scale", interrupt)
-    arguments = ["train-ae", write_movie("film.mp4"), tmp_path / "out", "--encoder", "honest-encoder"]
-    assert refused(130, *arguments) == "interrupted."
+    line = ["train-ae", write_movie("film.mp4"), tmp_path / "out", "--encoder", "honest-encoder", "--steps", 2]
+    with monkeypatch.context() as patch:
+        patch.setattr("latentseq.media.video.VideoFile.scale", interrupt)
+        answer = cli(*line)
+    assert (answer.code, answer.err) == (130, "error: interrupted.\n")
+    assert cli(*line, "--resume").code == 0
 
 
 def test_debug_lets_errors_through():

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from latentseq.storage.atomic import write_sealed
+
 SQUARES = ["moving-squares", "--data-set", "count=3", "--data-set", "length=12", "--data-set", "size=16"]
 
 
@@ -96,7 +98,7 @@ def test_show_tells_sources_a_line_each(cli, runs, tmp_path):
     assert cli("encode", "moving-squares", *SQUARES[1:], runs / "ae", out).code == 0
     manifest = json.loads((out / "manifest.json").read_text())
     manifest["skipped"] = [{"path": f"[red]{i}.mp4", "reason": "It is empty."} for i in range(2)]
-    (out / "manifest.json").write_text(json.dumps(manifest))
+    write_sealed(out / "manifest.json", manifest)
     lines = [line.rstrip() for line in cli("show", out).out.splitlines()]
     assert lines[-2].split(maxsplit=1) == ["skipped", "[red]0.mp4: It is empty."]
     assert lines[-1].strip() == "[red]1.mp4: It is empty."

@@ -27,7 +27,12 @@ FUNCTIONS = {
     "show": "latentseq.describe:describe",
 }
 SETTINGS = ("options", "data_options", "env_options")
-SHORTER = {"options": "--set", "data_options": "--data-set", "env_options": "--env-option"}
+SHORTER = {
+    "options": "--set",
+    "data_options": "--data-set",
+    "env_options": "--env-option",
+    "allow_plugins": "--allow-plugin",
+}
 """Options that are not called as the parameter is."""
 
 

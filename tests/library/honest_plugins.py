@@ -30,7 +30,7 @@ class Saved:
         try:
             for key in self.arrays:
                 setattr(self, key, np.load(folder / f"{key}.npy"))
-        except OSError as cause:
+        except FileNotFoundError as cause:
             raise DataError(f"{folder} holds no {key}.npy.") from cause
 
 

@@ -299,7 +299,7 @@ def test_an_encoder_is_trained_on_crops_of_clips(honest, clips, tmp_path):
     )
     # Films are prepared for it as the whole clips were, at the size of a crop.
     assert about["preprocessing"] == {"size": [16, 16], "fit": "stretch", "gray": True, "skip": 2, "fps": None}
-    z = encode(tmp_path / "films", tmp_path / "ae", tmp_path / "z", quiet=True)
+    z = encode(tmp_path / "films", tmp_path / "ae", tmp_path / "z", allow_plugins=["honest-encoder"], quiet=True)
     assert json.loads((z / "manifest.json").read_text())["clips"][0]["length"] == 12
 
 

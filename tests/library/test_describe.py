@@ -9,7 +9,7 @@ from latentseq.data import open_data
 from latentseq.describe import describe
 from latentseq.errors import DataError
 from latentseq.storage.artifact import copy_artifact, save_artifact
-from latentseq.storage.atomic import write_json
+from latentseq.storage.atomic import write_json, write_sealed
 from latentseq.storage.frames import write_clips
 from latentseq.storage.latents import write_latents
 from latentseq.training.watch import Watcher
@@ -84,7 +84,7 @@ def test_what_clips_were_made_from(squares, tmp_path):
     shots = {"path": "shots", "kind": "images", "detail": "", "frames": 1, "fps": 25.0}
     manifest["sources"] = [{**film, "sha256": "a" * 64}, {**shots, "sha256": "b" * 64}]
     manifest["skipped"] = [{"path": "films/b.mp4", "reason": "It is empty."}]
-    write_json(tmp_path / "manifest.json", manifest)
+    write_sealed(tmp_path / "manifest.json", manifest)
     told = describe(tmp_path)
     assert told["sources"].splitlines() == [
         "films/a.mp4: video, h264 yuv420p, 12 frames at 29.97 a second, aaaaaaaaaaaa…",
@@ -98,7 +98,7 @@ def test_of_many_sources_the_first_are_told(squares, tmp_path, count, last):
     write_clips(squares, tmp_path, QUIET)
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     manifest["skipped"] = [{"path": f"{i}.mp4", "reason": "It is empty."} for i in range(count)]
-    write_json(tmp_path / "manifest.json", manifest)
+    write_sealed(tmp_path / "manifest.json", manifest)
     lines = describe(tmp_path)["skipped"].splitlines()
     assert len(lines) == min(count, 21)
     assert (lines[19], lines[-1]) == ("19.mp4: It is empty.", last)

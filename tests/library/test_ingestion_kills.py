@@ -140,11 +140,11 @@ def test_killed_before_every_step_of_the_end(run, films, tmp_path, tree):
     shutil.copytree(tmp_path / "whole", tmp_path / "out")
     # As it was when all shards were there.
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
-    asked = {"options": manifest["source"]["config"], "plan": manifest["plan"]}
+    asked = {"options": manifest["source"]["config"], "plan": manifest["plan"], "shards": manifest["shards"]}
     (tmp_path / "out" / "manifest.json").unlink()
     (tmp_path / "out" / "ingest.json").write_text(json.dumps(asked))
-    for last, there in ((3, False), (4, False), (4, False), (5, True)):
-        # Of the manifest the flush, twice the renaming, and then a removal.
+    for last, there in ((4, False), (6, False), (6, False), (7, True)):
+        # Of the manifest the flush, twice the renaming, and then the flush of the folder; leftovers are swept first.
         assert run(tmp_path / "out", last=last, **options)[0] == -signal.SIGKILL
         assert (tmp_path / "out" / "manifest.json").exists() == there
     assert (tmp_path / "out" / "ingest.json").exists()

@@ -14,6 +14,7 @@ from latentseq.errors import DataError, LatentseqError, TryAgainError, UsageErro
 from latentseq.ingestion import run, work
 from latentseq.ingestion.run import ingest
 from latentseq.media.arrayfile import ArrayFile
+from latentseq.storage.ledger import Ledger
 
 NONE = "There is nothing to take: expected videos, folders of images, or arrays. "
 
@@ -153,7 +154,7 @@ def test_the_same_again_does_nothing(arrays, tmp_path, decoded):
     assert {path: path.stat().st_mtime_ns for path in [out, *out.iterdir()]} == stamps
 
 
-@pytest.mark.parametrize("change", ["options", "sources", "content", "missing"])
+@pytest.mark.parametrize("change", ["options", "sources", "content"])
 def test_something_else_is_only_put_there_when_it_is_asked_for(change, arrays, tmp_path, tree):
     out, sources, options = tmp_path / "out", [arrays], {}
     taken = take(out, *sources)
@@ -164,8 +165,6 @@ def test_something_else_is_only_put_there_when_it_is_asked_for(change, arrays, t
             sources = [arrays / "a.npy"]
         case "content":
             write_array(arrays / "b.npy", numbered(9, first=50))
-        case "missing":
-            (out / taken.shards()[0]).unlink()
     before = tree(out)
     assert refused(UsageError, sources, out, **options) == (
         f"{out} exists already. Choose another name, or replace it with --overwrite."
@@ -173,6 +172,22 @@ def test_something_else_is_only_put_there_when_it_is_asked_for(change, arrays, t
     assert tree(out) == before
     taken = take(out, *sources, overwrite=True, **options)
     assert tree(taken.out) == tree(take(tmp_path / "fresh", *sources, **options).out)
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut", "flipped"])
+def test_a_shard_that_is_not_as_it_was_is_made_again_and_no_other(damage, arrays, tmp_path, decoded, tree):
+    taken = take(tmp_path / "out", arrays)
+    before, path = tree(taken.out), taken.out / taken.shards()[1]
+    stamps = {p: p.stat().st_mtime_ns for p in taken.out.iterdir() if p.name.startswith("shard") and p != path}
+    content = path.read_bytes()
+    path.unlink()
+    if damage != "missing":
+        path.write_bytes(content[:-9] if damage == "cut" else content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
+    whole, _ = len(decoded), decoded.clear()
+    take(tmp_path / "out", arrays)
+    assert 0 < len(decoded) < whole
+    assert tree(taken.out) == before
+    assert {p: p.stat().st_mtime_ns for p in stamps} == stamps
 
 
 def test_shards_that_are_equal_are_kept(arrays, tmp_path, decoded):
@@ -313,7 +328,8 @@ def test_finished_shards_do_not_keep_one_from_stopping(arrays, tmp_path, monkeyp
     out = take(tmp_path / "out", arrays).out
     plan, stop, looked = run.plan_clips([arrays], out, 1), threading.Event(), []
     monkeypatch.setattr(work, "read_about", lambda path: looked.append(path) or {"parts": []})
-    worker = work.Worker(plan, out, lambda rows: stop.set(), stop)
+    ledger = Ledger(out / "ingest.json", {}, others=True)
+    worker = work.Worker(plan, ledger, lambda rows: stop.set(), stop)
     with pytest.raises(work.Stopped):
         worker.do(plan.tasks)
     assert len(looked) == 1
@@ -344,7 +360,7 @@ def test_what_was_asked_for_is_kept_while_it_is_made(arrays, tmp_path, monkeypat
         take(tmp_path / "out", arrays, clip_length=4)
     asked = json.loads((tmp_path / "out" / "ingest.json").read_text())
     manifest = take(tmp_path / "whole", arrays, clip_length=4).manifest
-    assert asked == {"options": manifest["source"]["config"], "plan": manifest["plan"]}
+    assert asked == {"options": manifest["source"]["config"], "plan": manifest["plan"], "shards": []}
 
 
 def test_what_was_interrupted_is_not_gone_on_with_by_other_files(arrays, tmp_path, monkeypatch, tree):

@@ -1,6 +1,7 @@
 """Shards: clips and latents written once, read anywhere, refused when damaged, the same bytes for the same data."""
 
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -97,7 +98,8 @@ def manifest(folder):
 
 
 def change(folder, **values):
-    kept = {k: v for k, v in {**manifest(folder), **values}.items() if v is not None}
+    """Change the manifest by hand; None takes a key out, and its own SHA-256 is one."""
+    kept = {k: v for k, v in {**manifest(folder), "seal": None, **values}.items() if v is not None}
     (folder / "manifest.json").write_text(json.dumps(kept))
 
 
@@ -246,14 +248,15 @@ def test_a_shard_that_is_shorter_than_its_manifest_says(folder):
     assert str(folder / "shard-00000.h5") in message
 
 
-def test_a_shard_that_is_not_laid_out_as_ours_are(folder):
-    """Rows in pieces, packed or in another order would be read as something else."""
+def test_a_shard_that_is_not_laid_out_as_ours_are(folder):  # It would be read as something else.
     shard = folder / "shard-00000.h5"
     with h5py.File(shard, "r") as file:
         arrays = {key: file[key][:] for key in file}
     with h5py.File(shard, "w") as file:
         file.create_dataset("frames", data=arrays["frames"])
         file.create_dataset("count", data=arrays["count"], compression="gzip")
+    first, *rest = manifest(folder)["shards"]
+    change(folder, shards=[{**first, "sha256": hashlib.sha256(shard.read_bytes()).hexdigest()}, *rest])
     assert refused(lambda: ClipFolder(str(folder)).read(0)) == (
         f"{shard} cannot be read: \"'count' in it is not {len(arrays['count'])} rows in one piece\". "
         "Make the folder again."

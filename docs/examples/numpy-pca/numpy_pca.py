@@ -32,4 +32,4 @@ class NumpyPCA(Encoder):
         np.save(folder / "table.npy", self.table)
 
     def load_state(self, folder):
-        self.table = np.load(folder / "table.npy")
+        self.table = np.load(folder / "table.npy", allow_pickle=False)

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import io
 import json
 import math
 import zipfile
@@ -14,9 +15,13 @@ from PIL import Image
 
 from latentseq.arrays import Clip
 from latentseq.errors import DataError, UsageError
+from latentseq.media.arrayheader import header
 from latentseq.protocols import Dataset
+from latentseq.storage.reading import read_small
 
 SPLITS = ("train", "validation", "test")
+MAX_BYTES = 1 << 28
+"""Of a file of digits, packed and unpacked: MNIST has 47 million."""
 SHARES = (0.75, 0.875)
 """Where the digit images of training end, and those of validation."""
 
@@ -210,10 +215,10 @@ def _from_file(path: Path) -> np.ndarray:
     """(n, h, h) uint8."""
     try:
         if path.suffix.lower() == ".npz":
-            with np.load(path, allow_pickle=False) as file:
-                images = file["images"]
+            images = _npz(read_small(path, MAX_BYTES))
         else:
-            images = _idx(gzip.decompress(path.read_bytes()) if path.suffix.lower() == ".gz" else path.read_bytes())
+            data = read_small(path, MAX_BYTES)
+            images = _idx(_unpacked(data) if path.suffix.lower() == ".gz" else data)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as cause:
         reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause).strip("'\".")
         raise _no_digits(path, reason) from cause
@@ -222,6 +227,27 @@ def _from_file(path: Path) -> np.ndarray:
     if len(images) < 8:
         raise _no_digits(path, f"of its {len(images)} images not every split would get one")
     return images
+
+
+def _npz(data: bytes) -> np.ndarray:
+    """The array ``images``; what it claims is compared with what is there before it is read."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        with archive.open("images.npy") as file:
+            shape, _, dtype, offset = header(file)
+        needed, there = math.prod(shape) * dtype.itemsize, archive.getinfo("images.npy").file_size - offset
+        if needed > min(there, MAX_BYTES):
+            raise ValueError(f"its array claims {needed} bytes, and {min(there, MAX_BYTES)} can be there")
+    with np.load(io.BytesIO(data), allow_pickle=False) as file:
+        return file["images"]
+
+
+def _unpacked(data: bytes) -> bytes:
+    """The content of a gzipped file, if it is of a size that digits can have."""
+    with gzip.open(io.BytesIO(data)) as file:
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise ValueError(f"it unpacks to more than {MAX_BYTES} bytes")
+    return content
 
 
 def _idx(data: bytes) -> np.ndarray:

@@ -1,0 +1,60 @@
+"""Runs that go on, on the command line."""
+
+import json
+
+import pytest
+from conftest import QUICK, SQUARES
+
+
+@pytest.fixture
+def stopped(honest, cli, tmp_path, monkeypatch):
+    """A run that was interrupted while it learnt; the line of its command."""
+    from latentseq.training.trainer import Trainer
+
+    line = ["train-ae", *SQUARES, tmp_path / "ae", *QUICK]
+    with monkeypatch.context() as patch:
+
+        def interrupted(self, *_, **__):
+            (self.folder / "checkpoints").mkdir()
+            raise KeyboardInterrupt
+
+        patch.setattr(Trainer, "batches", interrupted)
+        answer = cli(*line)
+        assert (answer.code, answer.err) == (130, "error: interrupted.\n")
+    return line
+
+
+def test_a_run_goes_on_by_the_same_command(stopped, cli, tmp_path, tree):
+    assert cli(*stopped).err == (
+        f"error: {tmp_path / 'ae'} holds a run that is not finished. Go on with it by the same command and --resume, "
+        "choose another name, or replace it with --overwrite.\n"
+    )
+    assert cli(*stopped, "--resume").out == f"{tmp_path / 'ae'}\n"
+    left = tree(tmp_path)
+    assert not [name for name in left if name.startswith(".") or "checkpoints" in name]
+    # Once more, and there is nothing left to do.
+    assert cli(*stopped, "--resume").out == f"{tmp_path / 'ae'}\n"
+    assert tree(tmp_path) == left
+    fresh = ["train-ae", *SQUARES, tmp_path / "fresh", *QUICK]
+    assert cli(*fresh, "--resume").code == 0, "With nothing to go on with it starts afresh."
+    same = ("artifact.json", "weights.safetensors", "run.json")
+    assert all(left.get(f"ae/{name}") == tree(tmp_path).get(f"fresh/{name}") for name in same)
+
+
+def test_a_run_of_other_options_is_not_gone_on_with(stopped, cli, tmp_path):
+    answer = cli(*stopped, "--seed", 4, "--resume")
+    assert (answer.code, answer.err) == (
+        2,
+        f"error: {tmp_path / 'ae'} is a run of other options: seed was 0, and is 4 now. Repeat the command as it "
+        "was, choose another folder, or replace the run with --overwrite.\n",
+    )
+    assert cli(*stopped, "--steps", 3, "--resume").code == 0, "The budget may be another."
+    assert json.loads((tmp_path / "ae" / "run.json").read_text())["steps"] == 3
+
+
+def test_one_of_two(stopped, cli):
+    answer = cli(*stopped, "--resume", "--overwrite")
+    assert (answer.code, answer.err) == (
+        2,
+        "error: --resume goes on with a run, and --overwrite begins it anew. Give one of the two.\n",
+    )
