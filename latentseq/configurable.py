@@ -11,6 +11,9 @@ from typing import Any, ClassVar, Self
 
 from latentseq.errors import UsageError, did_you_mean, listed
 
+PART_OPTIONS = "_options"
+"""What the keyword of a part's options ends with: those of ``features`` are in ``features_options``."""
+
 
 class Configurable(ABC):
     """Something whose constructor keywords are its whole configuration.
@@ -56,6 +59,34 @@ class Configurable(ABC):
         missing = [k for k, p in keywords.items() if p.default is p.empty and k not in given]
         if missing:
             raise UsageError(f"{cls.name} needs the option {listed(missing)}; none was given.")
+
+
+def with_parts(plugin: type[Configurable], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Gather the options of a plugin's parts: ``part.key`` becomes an item ``key`` of ``part_options``.
+
+    Args:
+        plugin: what they are for; it has a part where it has a keyword ``part_options``.
+        options: keywords, with or without a dot. Behind the first dot is a part's own keyword, which may be dotted
+            again.
+
+    Returns:
+        Keywords without dots.
+
+    Raises:
+        UsageError: a part that the plugin does not have.
+    """
+    known = [key.removesuffix(PART_OPTIONS) for key in plugin.keywords() if key.endswith(PART_OPTIONS)]
+    found = {key: value for key, value in options.items() if "." not in key}
+    for key in (key for key in options if "." in key):
+        part, _, inner = key.partition(".")
+        if part in known:
+            found[part + PART_OPTIONS] = {**(found.get(part + PART_OPTIONS) or {}), inner: options[key]}
+        else:
+            raise UsageError(
+                f"{plugin.name} has no part {part!r}, of which {key} would be an option. "
+                f"{did_you_mean(part, known)}Its parts: {listed(known)}."
+            )
+    return found
 
 
 def check_names(name: str, keywords: Iterable[str], given: Iterable[str]) -> None:

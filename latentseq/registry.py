@@ -4,12 +4,12 @@ Metadata is read at each use; a plugin is imported when it is asked for and not 
 import leaves all others alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from latentseq.configurable import Configurable
+from latentseq.configurable import Configurable, with_parts
 from latentseq.errors import PluginError, UsageError, did_you_mean, listed
 from latentseq.protocols import Dataset, Decoder, Dynamics, Encoder, Predictor
 
@@ -84,6 +84,23 @@ def load(group: str, name: str) -> Any:
             f"expected a class derived from latentseq.{KINDS[group].__name__}."
         )
     return plugin
+
+
+def build(group: str, name: str, options: Mapping[str, Any] | None, **filled_in: Any) -> Any:
+    """A plugin from its registered name, the user's options, and what the caller knows.
+
+    Args:
+        group: of the registry.
+        name: of the plugin.
+        options: the user's; they win. ``part.key`` is an option of one of its parts.
+        filled_in: keywords that the plugin gets where it has them.
+
+    Raises:
+        UsageError: no such plugin, or an option that it does not take.
+    """
+    plugin = load(group, name)
+    known = {k: v for k, v in filled_in.items() if k in plugin.keywords()}
+    return plugin.from_config({**known, **with_parts(plugin, options or {})})
 
 
 def check_allowed(group: str, name: str, allowed: Sequence[str], where: Path) -> None:

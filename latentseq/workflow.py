@@ -11,6 +11,7 @@ from latentseq.configurable import check_names, check_types
 from latentseq.crops import Crops
 from latentseq.data import check_frame_shape, check_seed, is_footage, open_data
 from latentseq.errors import DataError, UsageError, listed
+from latentseq.evaluation.latents import findings
 from latentseq.ingestion.plan import Plan
 from latentseq.ingestion.report import summary
 from latentseq.ingestion.run import is_done, make_clips, plan_clips
@@ -25,7 +26,7 @@ from latentseq.storage.frames import ClipFolder, write_clips
 from latentseq.storage.latents import FORMAT as LATENTS
 from latentseq.storage.latents import LatentFolder, write_latents
 from latentseq.storage.shards import MANIFEST, folder_format
-from latentseq.training.batches import check_windows, frame_source, latent_source
+from latentseq.training.batches import check_windows, frame_source, latent_source, validation_batches
 from latentseq.training.trainer import Trainer
 from latentseq.training.watch import Watcher
 
@@ -103,7 +104,7 @@ def train_ae(
                 f"{listed(f'--{key}' for key in given)} is about decoding files, and {dataset.name} is not decoded. "
                 "Leave it out; a dataset has options of its own, given by --data-set."
             )
-    plugin: Encoder = build("encoders", encoder, options, input_shape=list(frame_shape), seed=seed)
+    plugin: Encoder = registry.build("encoders", encoder, options, input_shape=list(frame_shape), seed=seed)
     trainer = Trainer(
         out,
         epochs=epochs,
@@ -131,7 +132,10 @@ def train_ae(
             dataset = ClipFolder(str(cache))
         trainer.of = dataset.fingerprint()
         trainer.preview = lambda: reconstructions(plugin, dataset)
-        history = plugin.fit(frame_source(dataset), trainer)
+        source = frame_source(dataset)
+        history = plugin.fit(source, trainer)
+        for line in findings(plugin, (batch["x"] for batch in validation_batches(source.validation, 64))):
+            trainer.watcher.say(f"{encoder} · {line}")
         save_artifact(
             plugin,
             "encoders",
@@ -258,7 +262,7 @@ def train_lstm(
             f"{tuple(model.latent_shape)}. Encode the data again with this one."
         )
     given = {**({"head": head} if head else {}), **(options or {})}
-    plugin: Dynamics = build("dynamics", dynamics, given, latent_shape=list(model.latent_shape), seed=seed)
+    plugin: Dynamics = registry.build("dynamics", dynamics, given, latent_shape=list(model.latent_shape), seed=seed)
     trainer = Trainer(
         out,
         epochs=epochs,
@@ -288,23 +292,6 @@ def train_lstm(
             training={"data": latents.data, "seed": seed, "best": _result(history)},
         )
     return out
-
-
-def build(group: str, name: str, options: Mapping[str, Any] | None, **filled_in: Any) -> Any:
-    """A plugin from its registered name, the user's options, and what the workflow knows.
-
-    Args:
-        group: of the registry.
-        name: of the plugin.
-        options: the user's; they win.
-        filled_in: keywords that the plugin gets where it has them.
-
-    Raises:
-        UsageError: no such plugin, or an option that it does not take.
-    """
-    plugin = registry.load(group, name)
-    known = {k: v for k, v in filled_in.items() if k in plugin.keywords()}
-    return plugin.from_config({**known, **(options or {})})
 
 
 def load_predictor(path: str | Path, *, allow_plugins: Sequence[str] = ()) -> Predictor:

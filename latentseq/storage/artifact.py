@@ -8,7 +8,7 @@ import hashlib
 import json
 import platform
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,6 +16,7 @@ from textwrap import shorten
 from typing import Any, Self
 
 from latentseq import registry
+from latentseq.configurable import PART_OPTIONS
 from latentseq.errors import DataError, LatentseqError, listed, unread
 from latentseq.protocols import Plugin
 from latentseq.storage.atomic import write_bytes, write_sealed
@@ -74,8 +75,20 @@ class Artifact:
         Raises:
             UsageError: its own plugin is neither built in nor among them.
         """
-        registry.check_allowed(self.group, self.plugin, plugins, self.path)
+        self._check_allowed(plugins)
         return replace(self, allowed=tuple(plugins))
+
+    def _check_allowed(self, plugins: Sequence[str]) -> None:
+        """Refuse plugins that are neither built in nor allowed: its own, and those of its parts."""
+        registry.check_allowed(self.group, self.plugin, plugins, self.path)
+        known = {row.name for row in registry.installed()}
+        for part in _parts(self.config):
+            if part not in known:  # A folder, for one: a stranger shall not choose what is read here.
+                raise DataError(
+                    f"{self.path} names the part {shown(part)}; expected the name of an installed plugin."
+                )
+            for group in registry.KINDS:
+                registry.check_allowed(group, part, plugins, self.path)
 
     def load(self) -> Any:
         """Build the plugin and load its state.
@@ -84,7 +97,7 @@ class Artifact:
             DataError: a state file is missing or not the one that was saved, or does not fit the plugin.
             UsageError: the plugin is not installed, or is neither built in nor allowed.
         """
-        registry.check_allowed(self.group, self.plugin, self.allowed, self.path)
+        self._check_allowed(self.allowed)
         for name, digest in self.about["files"].items():
             if self._digest(name) != digest:
                 raise DataError(
@@ -124,6 +137,14 @@ class Artifact:
             if later := unread(self.path / name, cause):
                 raise later from cause
             return None
+
+
+def _parts(config: Mapping[str, Any]) -> Iterator[Any]:
+    """What the parts of a plugin are called in its configuration, and theirs in theirs."""
+    for key, options in config.items():
+        if key.endswith(PART_OPTIONS):
+            yield config.get(key.removesuffix(PART_OPTIONS))
+            yield from _parts(options if isinstance(options, Mapping) else {})
 
 
 def save_artifact(

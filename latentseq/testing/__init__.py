@@ -11,6 +11,7 @@
 
 from latentseq.testing.common import PromiseBroken, promises
 from latentseq.testing.datasets import DatasetPromises
+from latentseq.testing.decoders import DecoderPromises
 from latentseq.testing.dynamics import DynamicsPromises
 from latentseq.testing.encoders import EncoderPromises
 from latentseq.testing.predictors import PredictorPromises
@@ -18,6 +19,7 @@ from latentseq.testing.predictors import PredictorPromises
 KINDS = {
     "datasets": DatasetPromises,
     "encoders": EncoderPromises,
+    "decoders": DecoderPromises,
     "dynamics": DynamicsPromises,
     "predictors": PredictorPromises,
 }
@@ -26,6 +28,7 @@ KINDS = {
 __all__ = [
     "KINDS",
     "DatasetPromises",
+    "DecoderPromises",
     "DynamicsPromises",
     "EncoderPromises",
     "PredictorPromises",

@@ -14,12 +14,12 @@ import numpy as np
 
 from latentseq.configurable import Configurable
 from latentseq.errors import DataError, UsageError
-from latentseq.protocols import Dynamics, Encoder, History, Plugin, Predictor, Source
+from latentseq.protocols import Decoder, Dynamics, Encoder, History, Plugin, Predictor, Source
 from latentseq.testing.common import promise, require, require_close, require_error
 from latentseq.training.trainer import Trainer
 
 C = TypeVar("C", bound=Configurable)
-P = TypeVar("P", bound=Encoder | Dynamics | Predictor)
+P = TypeVar("P", bound=Encoder | Decoder | Dynamics | Predictor)
 
 
 class ConfigurablePromises(ABC, Generic[C]):
@@ -78,7 +78,7 @@ class ConfigurablePromises(ABC, Generic[C]):
 
 
 class PluginPromises(ConfigurablePromises[P]):
-    """What encoders, dynamics and predictors have in common: they learn, and are saved.
+    """What encoders, decoders, dynamics and predictors have in common: they learn, and are saved.
 
     Attributes:
         steps: training steps that the kit takes, of batches of 16.

@@ -1,6 +1,7 @@
 """The trainer that is handed to every fit: budget, order, validation, checkpoints, history and previews."""
 
 import contextlib
+import copy
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -79,6 +80,23 @@ class Trainer:
         self.batch_size, self.learning_rate = batch_size, learning_rate
         self.preview, self.watcher = preview, watcher or Watcher(quiet=True)
         self.history: list[dict[str, Any]] = []
+        self.prefix = ""
+
+    def part(self, name: str, share: float) -> "Trainer":
+        """A trainer for one part of a plugin that is made of several.
+
+        Args:
+            name: of the part; its stages are called ``name.stage``.
+            share: of this trainer's budget that the part gets, in (0, 1]; at least one step.
+
+        Returns:
+            A trainer that shows progress, keeps history and draws previews where this one does.
+        """
+        other = copy.copy(self)
+        other.prefix = f"{self.prefix}{name}."
+        other.epochs, other.steps = (n and max(1, round(share * n)) for n in (self.epochs, self.steps))
+        other.max_minutes = self.max_minutes and share * self.max_minutes
+        return other
 
     def fit(
         self,
@@ -153,6 +171,7 @@ class Trainer:
             KeyboardInterrupt: SIGINT came; the state is saved.
             SystemExit: SIGTERM came; the state is saved.
         """
+        stage = self.prefix + stage
         checkpoints = Checkpoints(self.folder / CHECKPOINTS, stage) if self.folder else None
         run = Stage(models, stage, checkpoints, of=self.of)
         if self.resume and (told := run.restore()):
@@ -178,6 +197,7 @@ class Trainer:
         Yields:
             One batch after the other, in the order of (seed, epoch), until the budget is used.
         """
+        stage = self.prefix + stage
         progress, per_epoch = Progress(), self._per_epoch(source, batch_size)
         share = self._share(progress, per_epoch, epochs)
         with contextlib.closing(self.watcher):
@@ -196,6 +216,7 @@ class Trainer:
         batch_size: int,
     ) -> None:
         """Train a stage to its end."""
+        named = f"{run.name} · " if self.prefix else ""
         progress, per_epoch, previewed = run.progress, self._per_epoch(source, batch_size), -math.inf
         share, began = self._share(progress, per_epoch), time.monotonic() - progress.seconds
         progress.share = share(0)  # The budget may be another than when the checkpoint was made.
@@ -214,13 +235,13 @@ class Trainer:
             run.save_now_and_then()
             run.check_batch(batch := next(batches))
             run.take(step(batch, progress.share), per_epoch)
-            self.watcher.update(progress.share, run.shown())
+            self.watcher.update(progress.share, f"{named}{run.shown()}")
             with self._kept(run):
                 halt.check()
         run.finish()
         halt.check()  # Whoever called it off in the last step did so, and there may be more stages.
         self.watcher.say(
-            f"{self.watcher.title} · {progress.step} steps in {progress.seconds:.0f} s · best validation loss "
+            f"{self.watcher.title} · {named}{progress.step} steps in {progress.seconds:.0f} s · best validation loss "
             f"{progress.best['val_loss']:.4g} in epoch {progress.best['epoch']} of {progress.rows[-1]['epoch']}"
         )
 

@@ -244,7 +244,7 @@ class TestPriming:
 
 class TestPlugins:
     def test_an_unknown_plugin(self, refused, runs, tmp_path):
-        encoders = "honest-encoder, numpy-pca and vae"
+        encoders = "conv-ae, feature-vae, honest-encoder, numpy-pca, pca, stack and vae"
         tail = "A plugin is installed with pip; `latentseq plugins` lists them all."
         assert refused(2, "train-ae", *SQUARES, tmp_path / "out", "--encoder", "vea") == (
             f"No encoder is called 'vea'. Did you mean 'vae'? Installed: {encoders}. {tail}"

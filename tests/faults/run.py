@@ -50,7 +50,14 @@ def earlier(state: str) -> list[dict]:
 def by_pytest(name: str, arguments: list[str]) -> dict:
     """Count what pytest does."""
     began = time.monotonic()
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        *arguments,
+    ]  # Twice quiet, it counts nothing.
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     passed = re.search(r"(\d+) passed", done.stdout)
     count = int(passed[1]) if passed else 0

@@ -4,7 +4,7 @@ import numpy as np
 
 from latentseq.arrays import Clip, Latents, as_items
 from latentseq.errors import DataError, UsageError
-from latentseq.protocols import Dataset, Dynamics, Encoder, Forecast, History, Predictor
+from latentseq.protocols import Dataset, Decoder, Dynamics, Encoder, Forecast, History, Predictor
 
 
 def breaks(number):
@@ -194,7 +194,63 @@ class HonestDataset(Dataset):
 
 class FeatureEncoder(HonestEncoder):
     def decode(self, z):
-        return (z @ self.axes + self.mean).astype(np.float32)
+        return (z @ self.axes + self.mean).astype(np.float32).reshape(-1, *self.input_shape)
+
+
+class MapEncoder(HonestEncoder):
+    """Two by two positions, each with principal components of its own quarter of the frame."""
+
+    @property
+    def latent_shape(self):
+        return (2, 2, self.latent_dim)
+
+    def quarters(self, x):
+        n, h, w, c = x.shape
+        return x.reshape(n, 2, h // 2, 2, w // 2, c).swapaxes(2, 3).reshape(n, 4, -1)
+
+    def fit(self, source, trainer):
+        x = self.quarters(np.concatenate([batch["x"] for batch in trainer.batches(source, epochs=1)]))
+        self.mean = x.mean((0, 1))
+        self.axes = np.linalg.svd(x.reshape(-1, x.shape[-1]) - self.mean, full_matrices=False)[2][: self.latent_dim]
+        return History()
+
+    def encode(self, x):
+        x = self.quarters(as_items(x, self.input_shape, "x"))
+        size = x.shape[-1]
+        mean = (x - self.mean[:size]) @ self.axes[:, :size].T
+        return Latents(mean.reshape(-1, *self.latent_shape))
+
+    def decode(self, z):
+        h, w, c = self.input_shape
+        size = h * w * c // 4
+        x = z.reshape(-1, 4, self.latent_dim) @ self.axes[:, :size] + self.mean[:size]
+        x = x.reshape(-1, 2, 2, h // 2, w // 2, c).swapaxes(2, 3).reshape(-1, h, w, c)
+        return x.clip(0, 1).astype(np.float32)
+
+
+class HonestDecoder(Saved, Decoder):
+    name = "honest-decoder"
+    description = "Ridge regression of frames on latents."
+    arrays = ("weights",)
+
+    def __init__(self, latent_shape: tuple[int, ...], output_shape: tuple[int, ...]):
+        self.latent_shape, self.output_shape = tuple(latent_shape), tuple(output_shape)
+        self.weights = np.zeros((int(np.prod(latent_shape)) + 1, int(np.prod(output_shape))), np.float32)
+
+    def rows(self, z):
+        z = as_items(z, self.latent_shape, "z")
+        return np.hstack([z.reshape(len(z), -1), np.ones((len(z), 1), np.float32)])
+
+    def fit(self, source, trainer):
+        batches = list(trainer.batches(source, epochs=1))
+        z, x = (np.concatenate([batch[key] for batch in batches]) for key in ("z", "x"))
+        a = self.rows(z).astype(np.float64)
+        ridge = a.T @ a + 1e-3 * np.eye(a.shape[1])
+        self.weights = np.linalg.solve(ridge, a.T @ x.reshape(len(x), -1)).astype(np.float32)
+        return History()
+
+    def decode(self, z):
+        return (self.rows(z) @ self.weights).clip(0, 1).reshape(-1, *self.output_shape)
 
 
 class MapForecast(HonestForecast):

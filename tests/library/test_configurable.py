@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import pytest
 
-from latentseq.configurable import Configurable, _fits
+from latentseq.configurable import Configurable, _fits, with_parts
 from latentseq.errors import UsageError
 
 
@@ -145,3 +145,45 @@ def test_what_fits(value, hint):
 )
 def test_what_does_not_fit(value, hint):
     assert not _fits(value, hint)
+
+
+class Whole(Configurable):
+    name = "whole"
+    description = "Something of parts."
+
+    def __init__(self, size: int = 1, left_options: dict[str, int] | None = None, right_options: Any = None):
+        self.size, self.left_options, self.right_options = size, left_options, right_options
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ({}, {}),
+        ({"size": 2, "left_options": None}, {"size": 2, "left_options": None}),
+        ({"left.a": 1, "right.b": [2], "left.c": 3}, {"left_options": {"a": 1, "c": 3}, "right_options": {"b": [2]}}),
+        ({"left.a": 1, "left_options": {"a": 0, "b": 2}}, {"left_options": {"a": 1, "b": 2}}),
+        ({"left_options": None, "left.a": 1}, {"left_options": {"a": 1}}),
+        # Behind the first dot is the part's own affair: it may have parts too.
+        ({"right.left.a": 1}, {"right_options": {"left.a": 1}}),
+    ],
+)
+def test_dotted_options_are_gathered_by_part(given, wanted):
+    assert with_parts(Whole, given) == wanted
+
+
+@pytest.mark.parametrize(
+    ("plugin", "key", "wanted"),
+    [
+        (
+            Whole,
+            "lift.a",
+            "whole has no part 'lift', of which lift.a would be an option. Did you mean 'left'? Its parts: left and "
+            "right.",
+        ),
+        (Bare, "left.a", "bare has no part 'left', of which left.a would be an option. Its parts: none."),
+    ],
+)
+def test_an_option_of_no_part_is_refused(plugin, key, wanted):
+    with pytest.raises(UsageError) as error:
+        with_parts(plugin, {key: 1})
+    assert str(error.value) == wanted

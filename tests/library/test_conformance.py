@@ -7,25 +7,36 @@ from unittest import SkipTest
 
 import pytest
 import wrong_datasets
+import wrong_decoders
 import wrong_encoders
 import wrong_rolling
 from honest_plugins import (
     FeatureEncoder,
     HonestDataset,
+    HonestDecoder,
     HonestDynamics,
     HonestEncoder,
     HonestPredictor,
     MapDynamics,
+    MapEncoder,
     MeanDynamics,
 )
 
-from latentseq.protocols import Dataset, Dynamics, Encoder
-from latentseq.testing import KINDS, DatasetPromises, DynamicsPromises, EncoderPromises, PredictorPromises, promises
+from latentseq.protocols import Dataset, Decoder, Dynamics, Encoder
+from latentseq.testing import (
+    KINDS,
+    DatasetPromises,
+    DecoderPromises,
+    DynamicsPromises,
+    EncoderPromises,
+    PredictorPromises,
+    promises,
+)
 from latentseq.testing.common import PromiseBroken
 
 WRONG = [
     plugin
-    for module in (wrong_encoders, wrong_rolling, wrong_datasets)
+    for module in (wrong_encoders, wrong_decoders, wrong_rolling, wrong_datasets)
     for plugin in vars(module).values()
     if isinstance(plugin, type) and "broken" in vars(plugin)
 ]
@@ -37,6 +48,9 @@ def kit_for(plugin):
         return type("Kit", (DatasetPromises,), {"make": lambda self: plugin()})
     if issubclass(plugin, Encoder):
         return type("Kit", (EncoderPromises,), {"make": lambda self: plugin(input_shape=(12, 10, 1))})
+    if issubclass(plugin, Decoder):
+        kit = {"make": lambda self: plugin(latent_shape=(6,), output_shape=(12, 10, 1))}
+        return type("Kit", (DecoderPromises,), kit)
     if issubclass(plugin, Dynamics):
         return type("Kit", (DynamicsPromises,), {"make": lambda self: plugin(latent_shape=(3,))})
     return type("Kit", (PredictorPromises,), {"make": lambda self: plugin(input_shape=(12, 10, 1))})
@@ -63,6 +77,26 @@ class TestHonestEncoder(EncoderPromises):
 class TestEncoderOfFeatures(EncoderPromises):
     def make(self):
         return FeatureEncoder(input_shape=(40,))
+
+
+class TestEncoderOfMapsOfFeatures(EncoderPromises):
+    def make(self):
+        return FeatureEncoder(input_shape=(3, 4, 8))
+
+
+class TestEncoderToMaps(EncoderPromises):
+    def make(self):
+        return MapEncoder(input_shape=(12, 10, 1))
+
+
+class TestHonestDecoder(DecoderPromises):
+    def make(self):
+        return HonestDecoder(latent_shape=(6,), output_shape=(12, 10, 3))
+
+
+class TestDecoderOfMaps(DecoderPromises):
+    def make(self):
+        return HonestDecoder(latent_shape=(2, 3, 4), output_shape=(12, 10, 1))
 
 
 class TestHonestDynamics(DynamicsPromises):
@@ -131,7 +165,7 @@ def test_the_promises_can_be_listed():
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert wrong.stderr == (
         "error: There are no promises of 'encodrs'. Did you mean 'encoders'? "
-        "Kinds are datasets, dynamics, encoders and predictors.\n"
+        "Kinds are datasets, decoders, dynamics, encoders and predictors.\n"
     )
 
 

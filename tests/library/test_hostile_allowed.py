@@ -48,6 +48,18 @@ def stranger(install, tmp_path):
     return artifact(tmp_path / "ae", plugin="strange")
 
 
+@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize(("part", "kind"), [("strange", UsageError), ("/etc", DataError), ("../runs/ae", DataError)])
+def test_a_part_that_an_artifact_names_is_not_imported(part, kind, deep, stranger, tmp_path):
+    config = {"features": part, "features_options": {}}
+    config = {"latents": "stack", "latents_options": config} if deep else config
+    folder = artifact(tmp_path / "stack", plugin="stack", config=config)
+    for load in (read_artifact(folder).load, lambda: read_artifact(folder).allow(["stack"])):
+        with pytest.raises(kind, match=r"needs the encoder 'strange'|names the part"):
+            load()
+    assert "strange_module" not in sys.modules
+
+
 def test_a_plugin_that_an_artifact_names_is_not_imported(stranger, tmp_path):
     for load in (read_artifact(stranger).load, lambda: read_artifact(stranger).allow(["vae", "strang"])):
         with pytest.raises(UsageError) as caught:
@@ -69,7 +81,9 @@ def test_a_plugin_that_is_allowed_is_imported(stranger, tmp_path):
 
 def test_a_plugin_of_the_same_name_as_a_built_in_one_is_not_taken_for_it(install, tmp_path):
     install("stranger", {"encoders": {"vae": "strange_module:Mine"}}, strange_module="raise SystemExit")
-    with pytest.raises(UsageError, match="needs the encoder 'vae', which is not built in: it is strange_module:Mine"):
+    with pytest.raises(
+        UsageError, match="needs the encoder 'vae', which is not built in: it is strange_module:Mine"
+    ):
         read_artifact(artifact(tmp_path / "ae")).load()
 
 

@@ -60,9 +60,9 @@ def test_an_unknown_name(install):
 
 
 def test_no_plugin_of_a_kind_at_all():
-    if registry.installed("decoders"):
-        pytest.skip("there are decoders now")
-    assert refused("decoders", "deconv") == f"No decoder is called 'deconv'. Installed: none. {HINT}"
+    if registry.installed("predictors"):
+        pytest.skip("there are predictors now")
+    assert refused("predictors", "unet") == f"No predictor is called 'unet'. Installed: none. {HINT}"
 
 
 def test_an_unknown_group():

@@ -313,3 +313,31 @@ print(sorted({"keras", "tensorflow", "jax", "torch"} & set(sys.modules)))
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=HERE)
     assert run.stdout.strip() == "[]", run.stderr
+
+
+@pytest.mark.parametrize(
+    ("budget", "share", "steps"),
+    [({"steps": 10}, 0.3, 3), ({"epochs": 5}, 0.4, 10), ({"steps": 10}, 0.001, 1), ({"steps": 7, "epochs": 9}, 1, 7)],
+)
+def test_a_part_has_a_share_of_the_budget(budget, share, steps):
+    trainer = Trainer(**budget)
+    assert len(turn(trainer.part("features", share), batch_size=8)[2]) == steps
+    assert (trainer.steps, trainer.epochs) == (budget.get("steps"), budget.get("epochs"))
+
+
+def test_a_part_has_a_share_of_the_minutes(clock):
+    assert len(turn(Trainer(max_minutes=1).part("features", 0.5), loss=ticking(clock, 9))[2]) == 5
+
+
+def test_the_stages_of_a_part_are_called_after_it(tmp_path):
+    trainer = Trainer(tmp_path, steps=2, preview=lambda: b"picture")
+    first = turn(trainer.part("features", 0.5))[1]
+    part = trainer.part("outer", 0.5).part("inner", 1.0)
+    second = turn(part, stage="main")[1]
+    assert [row["stage"] for row in (*first.rows, *second.rows)] == ["features.main", "outer.inner.main"]
+    assert trainer.history == first.rows + second.rows
+    assert [row["stage"] for row in read_history(tmp_path / "history.csv")] == ["features.main", "outer.inner.main"]
+    assert sorted(p.name for p in (tmp_path / "previews").iterdir()) == [
+        "features.main-0001.png",
+        "outer.inner.main-0001.png",
+    ]

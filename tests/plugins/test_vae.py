@@ -11,12 +11,23 @@ from latentseq.testing.generated import blobs
 from latentseq.training.batches import frame_source
 from latentseq.training.trainer import Trainer
 from latentseq_plugins.datasets.moving_digits import MovingDigits
-from latentseq_plugins.encoders.vae import MIN_SIGMA, VAE
+from latentseq_plugins.encoders.vae import VAE
+from latentseq_plugins.variational import MIN_SIGMA
 
 
 class TestVAE(EncoderPromises):
     def make(self):
         return VAE([16, 16, 1], latent_dim=4, widths=[8, 16])
+
+
+class TestVAEOfMaps(EncoderPromises):
+    def make(self):
+        return VAE([16, 16, 1], latent="map", latent_dim=2, widths=[8, 16])
+
+
+class TestVAEOfMapsOfAnOddSizeInColour(EncoderPromises):
+    def make(self):
+        return VAE([21, 27, 3], latent="map", latent_dim=2, widths=[4, 8, 8], free_bits=0.1)
 
 
 class TestVAEOfAnOddSizeInColour(EncoderPromises):
@@ -51,6 +62,59 @@ def test_the_loss_is_the_negative_evidence_lower_bound(beta, error):
     found = float(network.compute_loss(x={"x": x}, y_pred=made))
     wanted = elbo(*(as_numpy(a) for a in (x, made["x"], made["mean"], made["log_var"])), beta)
     assert found == pytest.approx(wanted, rel=1e-5)
+
+
+@pytest.mark.parametrize("free", [0.0, 0.3, 5.0])
+@pytest.mark.parametrize("shape", [(4,), (2, 3, 4)], ids=["vector", "map"])
+def test_free_bits_are_a_floor_of_each_dimension_over_the_batch(shape, free):
+    """The third formula of section C.8 of arXiv 1606.04934, a map's channel being one subset of the latents."""
+    rng = np.random.default_rng(1)
+    x = rng.uniform(size=(5, 16, 16, 1)).astype(np.float32)
+    made = {"target": x, "x": (x + 0.2 * rng.normal(size=x.shape)).astype(np.float32)}
+    spread = np.array([0.01, 0.3, 1, 2])  # From a dimension that says nothing to one that says much.
+    made["mean"] = (spread * rng.normal(size=(5, *shape))).astype(np.float32)
+    made["log_var"] = (0.5 * spread * rng.normal(size=(5, *shape))).astype(np.float32)
+    network = VAE([16, 16, 1], latent_dim=4, widths=[8], beta=2.0, free_bits=free).network
+    found = float(network.compute_loss(x={"x": x}, y_pred=made))
+    mean, log_var = as_numpy(made["mean"]).reshape(5, -1, 4), as_numpy(made["log_var"]).reshape(5, -1, 4)
+    kl = [0.5 * (np.exp(log_var) + mean**2 - 1 - log_var)[..., j].sum(1).mean() for j in range(4)]
+    sigma = np.sqrt(np.mean((x - as_numpy(made["x"])) ** 2))
+    nll = -norm.logpdf(x, made["x"], sigma).sum() / 5
+    assert found == pytest.approx(nll + 2.0 * sum(max(each, free) for each in kl), rel=1e-5)
+
+
+def test_a_map_keeps_positions():
+    vae = VAE([16, 24, 1], latent="map", latent_dim=3, widths=[4, 4, 4])
+    assert vae.latent_shape == (2, 3, 3)
+    assert VAE([64, 64, 3], latent="map", widths=[4, 4, 4]).latent_shape == (8, 8, 16)
+    x = np.zeros((2, 16, 24, 1), np.float32)
+    x[1, :6, :6] = 1
+    changed = np.abs(np.diff(vae.encode(x).mean, axis=0)[0]).max(-1)
+    assert changed[0, 0] > 1e-3
+    assert changed[1, 2] == 0
+
+
+def test_the_weights_of_a_vector_are_laid_out_as_they_always_were():
+    vae = VAE([16, 16, 1], latent_dim=4, widths=[8, 16])
+    shapes = {f"{n}/{w.path}": tuple(w.shape) for n, network in vae.networks.items() for w in network.weights}
+    assert shapes == {
+        "encoder/conv_0/kernel": (4, 4, 1, 8),
+        "encoder/conv_0/bias": (8,),
+        "encoder/conv_1/kernel": (4, 4, 8, 16),
+        "encoder/conv_1/bias": (16,),
+        "encoder/norm/gamma": (256,),
+        "encoder/norm/beta": (256,),
+        "encoder/mean/kernel": (256, 4),
+        "encoder/mean/bias": (4,),
+        "encoder/log_var/kernel": (256, 4),
+        "encoder/log_var/bias": (4,),
+        "decoder/dense/kernel": (4, 256),
+        "decoder/dense/bias": (256,),
+        "decoder/conv_0/kernel": (4, 4, 8, 16),
+        "decoder/conv_0/bias": (8,),
+        "decoder/conv_1/kernel": (4, 4, 1, 8),
+        "decoder/conv_1/bias": (1,),
+    }
 
 
 def test_in_training_frames_are_mirrored_and_shifted_and_rebuilt_as_such():
@@ -146,15 +210,33 @@ def test_an_input_that_is_not_frames_is_refused(shape):
 @pytest.mark.parametrize(
     ("options", "found"),
     [
-        ({"latent_dim": 0}, "latent_dim is 0, beta 1.0, widths [8]"),
-        ({"beta": -1.0}, "latent_dim is 64, beta -1.0, widths [8]"),
-        ({"widths": []}, "latent_dim is 64, beta 1.0, widths []"),
-        ({"widths": [8, 0]}, "latent_dim is 64, beta 1.0, widths [8, 0]"),
+        ({"latent_dim": 0}, "latent_dim is 0, widths [8]"),
+        ({"widths": []}, "latent_dim is 64, widths []"),
+        ({"widths": [8, 0], "latent": "map"}, "latent_dim is 16, widths [8, 0]"),
     ],
 )
 def test_an_option_out_of_range_is_refused(options, found):
     assert message(UsageError, VAE, [16, 16, 1], **{"widths": [8], **options}) == (
-        f"vae: {found}; expected latent_dim of 1 or more, beta of 0 or more, and at least one width, each 1 or more."
+        f"vae: {found}; expected latent_dim of 1 or more, and at least one width, each 1 or more."
+    )
+
+
+def test_a_weight_below_zero_or_an_unknown_kind_of_latent_is_refused():
+    assert message(UsageError, VAE, [16, 16, 1], beta=-1.0) == (
+        "vae: beta is -1.0 and free_bits 0.0; expected 0 or more of each."
+    )
+    assert message(UsageError, VAE, [16, 16, 1], free_bits=-0.5) == (
+        "vae: beta is 1.0 and free_bits -0.5; expected 0 or more of each."
+    )
+    assert (
+        message(UsageError, VAE, [16, 16, 1], latent="grid") == "vae: latent is 'grid'; expected 'vector' or 'map'."
+    )
+
+
+def test_features_are_not_frames():
+    assert message(UsageError, VAE, [8, 8, 16]) == (
+        "vae: input_shape is [8, 8, 16], of 16 channels; expected frames, which have 1 or 3. A map of features is "
+        "encoded by feature-vae or pca."
     )
 
 

@@ -1,0 +1,92 @@
+"""A convolutional autoencoder."""
+
+import keras
+import numpy as np
+
+from latentseq.arrays import Latents, as_items
+from latentseq.keras_plugin import KerasPlugin, in_chunks
+from latentseq.protocols import Encoder, History, Source
+from latentseq.training.trainer import Trainer
+from latentseq_plugins.convolutions import (
+    SquaredErrorNetwork,
+    augmentation,
+    check_convolutional,
+    decoder_network,
+    encoder_network,
+    latent_shape,
+)
+
+
+class ConvAE(KerasPlugin, Encoder):
+    """Frames to a vector or a map without a posterior, trained on squared error.
+
+    A map keeps where things are: it reconstructs several times better than a vector in the same time of training,
+    and is what convolutional dynamics work on.
+
+    References:
+        Hinton & Salakhutdinov, Reducing the Dimensionality of Data with Neural Networks, 2006.
+        Masci et al., Stacked Convolutional Auto-Encoders for Hierarchical Feature Extraction, 2011.
+    """
+
+    name = "conv-ae"
+    description = "Convolutional autoencoder on squared error: frames to a vector or a map."
+
+    def __init__(
+        self,
+        input_shape: list[int],
+        latent: str = "vector",
+        latent_dim: int | None = None,
+        widths: list[int] = (16, 64, 128),  # type: ignore[assignment]
+        augment: bool = True,
+        seed: int = 0,
+    ):
+        """Build the networks.
+
+        Args:
+            input_shape: (h, w, c) of a frame; any size.
+            latent: vector; or map, which keeps the positions of the smallest layer: (h / 2**n, w / 2**n, d) behind n
+                layers, so 8x8x16 of a frame of 64x64.
+            latent_dim: d, length of the latent vector, or channels of the map; 64 or 16 where None.
+            widths: channels of each layer; every layer halves the resolution.
+            augment: mirror and shift the frames at random in training, without which a film of seconds is learnt by
+                heart; leave it out for generated data, of which there is no end.
+            seed: of the initial weights and of all that is random in training.
+
+        Raises:
+            UsageError: an option out of its range.
+        """
+        self.latent_dim = check_convolutional("conv-ae", input_shape, latent, latent_dim, widths)
+        self.input_shape, self.widths = tuple(input_shape), tuple(widths)
+        self.latent, self.augment, self.seed = latent, augment, seed
+        # Kernels of 3 learn faster than those of 4: on moving digits, 23 of squared error a frame against 44 after
+        # 80 steps.
+        self.encoder = encoder_network(
+            self.input_shape, latent, self.latent_dim, self.widths, seed, kernel=3, posterior=False
+        )
+        self.decoder = decoder_network(self.latent_shape, self.input_shape, self.widths, seed + 1000)
+        self.network = SquaredErrorNetwork(
+            "conv_ae", [self.encoder, self.decoder], given="x", augment=augmentation(seed) if augment else []
+        )
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """(d,), or (h', w', d) of a map."""
+        return latent_shape(self.input_shape, self.latent, self.latent_dim, self.widths)
+
+    @property
+    def networks(self) -> dict[str, keras.Model]:
+        """Encoder and decoder."""
+        return {"encoder": self.encoder, "decoder": self.decoder}
+
+    def fit(self, source: Source, trainer: Trainer) -> History:
+        """See ``Encoder.fit``."""
+        return trainer.fit(self.network, source, batch_size=32, learning_rate=3e-3, clip_norm=None)
+
+    def encode(self, x: np.ndarray) -> Latents:
+        """See ``Encoder.encode``; there is no posterior."""
+        return Latents(in_chunks(self.encoder.predict_on_batch, as_items(x, self.input_shape, "x"))[0])
+
+    def decode(self, z: np.ndarray) -> np.ndarray:
+        """See ``Encoder.decode``."""
+        frames = in_chunks(self.decoder.predict_on_batch, as_items(z, self.latent_shape, "z"))[0]
+        return np.clip(frames, 0, 1)

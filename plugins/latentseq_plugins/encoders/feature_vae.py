@@ -1,0 +1,121 @@
+"""A variational autoencoder of features."""
+
+import math
+
+import keras
+import numpy as np
+from keras import layers
+
+from latentseq.arrays import Latents, as_items
+from latentseq.errors import UsageError
+from latentseq.keras_plugin import KerasPlugin, in_chunks
+from latentseq.protocols import Encoder, History, Source
+from latentseq.training.trainer import Trainer
+from latentseq_plugins.features import Scaling, statistics
+from latentseq_plugins.variational import VariationalNetwork, bounded_start, log_variance
+
+
+class FeatureVAE(KerasPlugin, Encoder):
+    """Any array to a vector with a Gaussian posterior, by dense layers.
+
+    Every channel is standardised by statistics of the training items, which are kept among the weights; the loss is
+    in those units. What it decodes is in the features' own, and in [0, 1] where all training items were.
+
+    References:
+        Kingma & Welling, Auto-Encoding Variational Bayes, arXiv 1312.6114.
+    """
+
+    name = "feature-vae"
+    description = "Dense VAE of any features: a vector or a map to a vector with mean and variance."
+
+    def __init__(
+        self,
+        input_shape: list[int],
+        latent_dim: int = 256,
+        beta: float = 1.0,
+        free_bits: float = 0.0,
+        widths: list[int] = (512, 512),  # type: ignore[assignment]
+        seed: int = 0,
+    ):
+        """Build the networks.
+
+        Args:
+            input_shape: (f,) of features, or (h, w, c) of a map of them.
+            latent_dim: d, length of the latent vector.
+            beta: weight of the KL divergence.
+            free_bits: nats of KL divergence that each dimension may use at no cost, so that none collapses.
+            widths: units of each dense layer of the encoder; the decoder has them the other way round.
+            seed: of the initial weights and of the noise.
+
+        Raises:
+            UsageError: an option out of its range.
+        """
+        if len(input_shape) not in (1, 3) or min(input_shape) < 1:
+            raise UsageError(
+                f"feature-vae: input_shape is {list(input_shape)}; expected (f,) of features or (height, width, "
+                "channels) of a map."
+            )
+        if latent_dim < 1 or min(beta, free_bits) < 0 or not widths or min(widths) < 1:
+            raise UsageError(
+                f"feature-vae: latent_dim is {latent_dim}, beta {beta}, free_bits {free_bits}, widths "
+                f"{list(widths)}; expected latent_dim of 1 or more, beta and free_bits of 0 or more, and at least "
+                "one width, each 1 or more."
+            )
+        self.input_shape, self.latent_dim, self.widths = tuple(input_shape), latent_dim, tuple(widths)
+        self.beta, self.free_bits, self.seed = beta, free_bits, seed
+        self.standard, self.restored = Scaling(name="standard"), Scaling(name="restored")
+        encoder, decoder = self._encoder(), self._decoder()
+        self.network = VariationalNetwork(
+            "feature_vae", encoder, decoder, beta=beta, free_bits=free_bits, seed=seed, units=self.standard
+        )
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """(d,)."""
+        return (self.latent_dim,)
+
+    @property
+    def networks(self) -> dict[str, keras.Model]:
+        """Encoder and decoder."""
+        return {"encoder": self.network.encoder, "decoder": self.network.decoder}
+
+    def fit(self, source: Source, trainer: Trainer) -> History:
+        """See ``Encoder.fit``."""
+        found = statistics(source.train, "x")
+        self.standard.standardise(found)
+        self.restored.restore(found)
+        return trainer.fit(self.network, source, batch_size=64, learning_rate=1e-3)
+
+    def encode(self, x: np.ndarray) -> Latents:
+        """See ``Encoder.encode``."""
+        x = as_items(x, self.input_shape, "x")
+        return Latents(*in_chunks(self.network.encoder.predict_on_batch, x))
+
+    def decode(self, z: np.ndarray) -> np.ndarray:
+        """See ``Encoder.decode``."""
+        x = in_chunks(self.network.decoder.predict_on_batch, as_items(z, self.latent_shape, "z"))[0]
+        return self.restored.clip(x)
+
+    def _encoder(self) -> keras.Model:
+        """Items (n, *input_shape) to mean and log variance (n, d) each."""
+        features = keras.Input(self.input_shape, name="features")
+        x = layers.Flatten(name="flat")(self.standard(features))
+        for i, width in enumerate(self.widths):
+            start = keras.initializers.HeNormal(self.seed + i)
+            x = layers.Dense(width, "swish", kernel_initializer=start, name=f"dense_{i}")(x)
+        x = layers.LayerNormalization(name="norm")(x)
+        start = keras.initializers.GlorotUniform(self.seed + 100)
+        mean = layers.Dense(self.latent_dim, kernel_initializer=start, name="mean")(x)
+        log_var = log_variance(x, layers.Dense(self.latent_dim, **bounded_start()))
+        return keras.Model(features, [mean, log_var], name="encoder")
+
+    def _decoder(self) -> keras.Model:
+        """Latents (n, d) to items (n, *input_shape)."""
+        z = x = keras.Input((self.latent_dim,), name="z")
+        for i, width in enumerate(reversed(self.widths)):
+            start = keras.initializers.HeNormal(self.seed + 1000 + i)
+            x = layers.Dense(width, "swish", kernel_initializer=start, name=f"dense_{i}")(x)
+        # Near nothing to begin with, which is the mean item.
+        start = keras.initializers.RandomNormal(0, 0.02, self.seed + 1100)
+        x = layers.Dense(math.prod(self.input_shape), kernel_initializer=start, name="output")(x)
+        return keras.Model(z, self.restored(layers.Reshape(self.input_shape, name="shape")(x)), name="decoder")

@@ -1,0 +1,238 @@
+"""Three plugins in a row: the promises of an encoder, stages, trained parts, and parts that do not fit."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from latentseq import registry
+from latentseq.errors import DataError, UsageError
+from latentseq.protocols import History
+from latentseq.storage.artifact import read_artifact, save_artifact
+from latentseq.testing import EncoderPromises
+from latentseq.testing.generated import blobs, generated
+from latentseq.training.trainer import Trainer
+from latentseq_plugins.decoders.deconv import Deconv
+from latentseq_plugins.encoders.conv_ae import ConvAE
+from latentseq_plugins.encoders.feature_vae import FeatureVAE
+from latentseq_plugins.encoders.pca import PCA
+from latentseq_plugins.encoders.stack import Stack
+
+SMALL = {
+    "features_options": {"widths": [4, 8], "latent_dim": 4},
+    "latents_options": {"latent_dim": 5, "widths": [32]},
+    "decoder_options": {"widths": [4, 8]},
+}
+
+
+def frames(rows):
+    return blobs(np.asarray(rows), 1, (16, 16, 1))[:, 0]
+
+
+def source():
+    return generated(lambda rows: {"x": frames(rows)})
+
+
+class TestStack(EncoderPromises):
+    steps = 120
+
+    def make(self):
+        return Stack([16, 16, 1], **SMALL)
+
+
+class TestStackOfVectorsInColour(EncoderPromises):
+    steps = 120
+
+    def make(self):
+        options = {**SMALL, "features_options": {"latent": "vector", "latent_dim": 20, "widths": [8, 8]}}
+        return Stack([13, 18, 3], latents="pca", **{**options, "latents_options": {"latent_dim": 5}})
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A stack after a little training, and its trainer's history."""
+    model, trainer = Stack([16, 16, 1], **SMALL), Trainer(steps=100, batch_size=16)
+    return model, model.fit(source(), trainer), trainer
+
+
+def test_frames_go_through_features_and_latents_and_back(trained):
+    model, x = trained[0], frames([1, 2, 3])
+    features, latents, decoder = model.parts.values()
+    z = latents.encode(features.encode(x).mean)
+    np.testing.assert_array_equal(model.encode(x).mean, z.mean)
+    np.testing.assert_array_equal(model.encode(x).log_var, z.log_var)
+    np.testing.assert_array_equal(model.decode(z.mean), decoder.decode(latents.decode(z.mean)))
+    assert (features.latent_shape, model.latent_shape) == ((4, 4, 4), (5,))
+
+
+def test_every_part_is_a_stage_with_a_share_of_the_budget(trained):
+    _, history, trainer = trained
+    steps = {}
+    for row in history.rows:
+        steps[row["stage"]] = max(row["step"], steps.get(row["stage"], 0))
+    assert steps == {"features.main": 40, "latents.main": 30, "decoder.main": 30}
+    assert list(steps) == ["features.main", "latents.main", "decoder.main"]
+    assert trainer.history == history.rows
+    assert history.best["stage"] == "decoder.main"
+
+
+def test_each_part_is_trained_on_what_the_one_before_makes(monkeypatch):
+    """The decoder on features that came back from the latents: what it will be given."""
+    seen = {}
+
+    def fit(self, source, trainer):
+        seen[self.name] = source.train.take(np.array([3, 5])), source.validation.take(np.array([1]))
+        return History()
+
+    for plugin in (ConvAE, FeatureVAE, Deconv):
+        monkeypatch.setattr(plugin, "fit", fit)
+    model = Stack([16, 16, 1], **SMALL)
+    model.fit(source(), Trainer(steps=3))
+    features, latents, _ = model.parts.values()
+    for i, x in enumerate((frames([3, 5]), frames([241]))):
+        f = features.encode(x).mean
+        np.testing.assert_array_equal(seen["conv-ae"][i]["x"], x)
+        np.testing.assert_allclose(seen["feature-vae"][i]["x"], f, atol=1e-6)
+        np.testing.assert_array_equal(seen["deconv"][i]["x"], x)
+        np.testing.assert_allclose(seen["deconv"][i]["z"], latents.decode(latents.encode(f).mean), atol=1e-5)
+
+
+def test_networks_are_those_of_the_parts_one_after_the_other(trained):
+    model, x = trained[0], frames([4, 5])
+    mean, _ = model.networks["encoder"](x)
+    np.testing.assert_allclose(mean, model.encode(x).mean, atol=1e-5)
+    decoded = np.clip(model.networks["decoder"](mean), 0, 1)
+    np.testing.assert_allclose(decoded, model.decode(model.encode(x).mean), atol=1e-5)
+    shared = {id(w) for part in model.parts.values() for network in part.networks.values() for w in network.weights}
+    assert {id(w) for network in model.networks.values() for w in network.weights} <= shared
+
+
+def test_a_part_without_networks_has_none_to_show():
+    model = Stack([16, 16, 1], **{**SMALL, "latents": "pca", "latents_options": {"latent_dim": 5}})
+    with pytest.raises(UsageError) as error:
+        _ = model.networks
+    assert str(error.value) == (
+        "stack: latents is 'pca', which has no networks. Choose a part that has, such as conv-ae, feature-vae or "
+        "deconv."
+    )
+
+
+def test_dotted_options_are_those_of_a_part_and_come_back_as_json():
+    given = {"features.widths": [4, 8], "features.latent_dim": 3, "latents.latent_dim": 7, "decoder.widths": [4, 8]}
+    model = registry.build("encoders", "stack", given, input_shape=[16, 16, 1], seed=3)
+    config = json.loads(json.dumps(model.get_config()))
+    assert config["features_options"] == {
+        "input_shape": [16, 16, 1],
+        "latent": "map",
+        "latent_dim": 3,
+        "widths": [4, 8],
+        "augment": True,
+        "seed": 3,
+    }
+    assert config["latents_options"]["input_shape"] == [4, 4, 3]
+    assert model.latent_shape == (7,)
+    again = Stack.from_config(config)
+    assert again.get_config() == config
+    assert again.latent_shape == (7,)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """The folder of a trained conv-ae."""
+    folder = tmp_path_factory.mktemp("runs") / "cae"
+    model = ConvAE([16, 16, 1], latent="map", latent_dim=3, widths=[4, 8])
+    model.fit(source(), Trainer(steps=20))
+    save_artifact(model, "encoders", folder, preprocessing={}, training={"data": "", "seed": 0, "best": {}})
+    return folder
+
+
+def test_a_trained_run_is_taken_in_and_not_trained_again(run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "cae")
+    options = {"features": str(copy), "latents.widths": [8], "latents.latent_dim": 2, "decoder.widths": [4, 8]}
+    model = registry.build("encoders", "stack", options, input_shape=[16, 16, 1], seed=0)
+    x, wanted = frames([1, 2]), read_artifact(run).load().encode(frames([1, 2])).mean
+    history = model.fit(source(), Trainer(steps=20))
+    assert {row["stage"] for row in history.rows} == {"latents.main", "decoder.main"}
+    np.testing.assert_array_equal(model.parts["features"].encode(x).mean, wanted)
+    # It is whole without the run: saved, and loaded where the run is not.
+    config = model.get_config()
+    assert (config["features"], config["frozen"]) == ("conv-ae", ["features"])
+    save_artifact(model, "encoders", tmp_path / "out", preprocessing={}, training={"data": "", "seed": 0, "best": {}})
+    shutil.rmtree(copy)
+    again = read_artifact(tmp_path / "out", "encoders").load()
+    np.testing.assert_array_equal(again.encode(x).mean, model.encode(x).mean)
+    np.testing.assert_array_equal(again.decode(again.encode(x).mean), model.decode(model.encode(x).mean))
+
+
+def test_a_plugins_name_comes_before_a_folder_of_that_name(run, tmp_path, monkeypatch):
+    shutil.copytree(run, tmp_path / "conv-ae")
+    monkeypatch.chdir(tmp_path)
+    assert Stack([16, 16, 1], **SMALL).frozen == []
+    taken = Stack([16, 16, 1], features="./conv-ae", decoder_options={"widths": [4, 8]})
+    assert taken.frozen == ["features"]
+
+
+def refused(kind=UsageError, **options):
+    with pytest.raises(kind) as error:
+        registry.build("encoders", "stack", options, input_shape=[16, 16, 1], seed=0)
+    return str(error.value)
+
+
+def test_an_unknown_part_is_refused():
+    assert refused(features="conv-ea").startswith(
+        "No encoder is called 'conv-ea'. Did you mean 'conv-ae'? Installed: "
+    )
+    assert refused(decoder="vae").startswith("No decoder is called 'vae'. ")
+    assert refused(**{"feature.widths": [4]}) == (
+        "stack has no part 'feature', of which feature.widths would be an option. Did you mean 'features'? "
+        "Its parts: decoder, features and latents."
+    )
+    assert refused(**{"features.width": [4]}).startswith("conv-ae has no option 'width'. Did you mean 'widths'? ")
+    assert refused(frozen=["encoder"]) == "stack: frozen names encoder; its parts are decoder, features and latents."
+
+
+def test_parts_that_do_not_fit_each_other_are_refused(run):
+    assert refused(**{"features.widths": [4, 8]}) == (
+        "deconv: a map of 4 x 4 positions is not what 3 layers double to frames of 16 x 16. Give it 2 widths."
+    )
+    assert refused(**{"latents": "conv-ae", "features.widths": [4, 8], "features.latent_dim": 5}) == (
+        "conv-ae: input_shape is [4, 4, 5], of 5 channels; expected frames, which have 1 or 3. A map of features is "
+        "encoded by feature-vae or pca."
+    )
+    assert refused(**{"latents.input_shape": [9]}) == (
+        "stack: latents (feature-vae) has input_shape [9]; what comes before it has [2, 2, 16]. Give a part that was "
+        "made for that, or leave the option out."
+    )
+    with pytest.raises(UsageError) as error:
+        Stack([32, 32, 1], features=str(run))
+    assert str(error.value) == (
+        f"stack: features ({run}) has input_shape [16, 16, 1]; what comes before it has [32, 32, 1]. Give a part "
+        "that was made for that, or leave the option out."
+    )
+
+
+def test_a_trained_run_takes_no_options_and_has_to_be_of_its_kind(run):
+    assert refused(**{"features": str(run), "features.widths": [4]}) == (
+        f"stack: features comes from {run}, trained, and takes no options; it was given widths. Leave them out, or "
+        "give a plugin's name."
+    )
+    assert refused(DataError, decoder=str(run)) == (
+        f"stack: decoder: {run} holds the 'conv-ae' of encoders; expected one of decoders."
+    )
+
+
+def test_a_frozen_part_has_to_have_learned_something():
+    model = Stack([16, 16, 1], frozen=["latents"], **SMALL)
+    with pytest.raises(UsageError) as error:
+        model.fit(source(), Trainer(steps=1))
+    assert str(error.value) == (
+        "stack: latents is frozen and has learned nothing. Give the folder of a trained run, as in --set "
+        "latents=runs/latents, or leave it out of frozen."
+    )
+
+
+def test_principal_components_may_be_the_features():
+    model = Stack([16, 16, 1], features="pca", features_options={"latent_dim": 6}, decoder_options={"widths": [4]})
+    assert isinstance(model.parts["features"], PCA)
+    assert model.decode(model.encode(frames([0])).mean).shape == (1, 16, 16, 1)
