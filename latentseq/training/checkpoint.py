@@ -1,7 +1,6 @@
 """The whole state of training, as plain arrays, and its place on disk."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -12,8 +11,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load, save
 
 from latentseq.errors import DataError, unread
-from latentseq.storage.atomic import read_json, write_bytes, write_json
-from latentseq.storage.reading import open_regular
+from latentseq.storage.atomic import read_json, write_bytes, write_sealed
+from latentseq.storage.reading import SEAL, open_regular, seal
 
 _HEADER, _HEADER_A_TENSOR = 1 << 16, 512
 """Bytes of a safetensors header: of all, and of one array beside its name."""
@@ -114,8 +113,7 @@ class Checkpoints:
         digest = save_tensors(tensors, self._folder / file)
         if newest:
             write_bytes(self._before, self._newest.read_bytes())
-        pointer = {"file": file, "sha256": digest, "progress": dict(progress)}
-        write_json(self._newest, {**pointer, "pointer": _digest(pointer)})
+        write_sealed(self._newest, {"file": file, "sha256": digest, "progress": dict(progress)})
         kept = {file, newest["file"] if newest else None}
         for path in self._folder.glob(f"{self._stage}-*.safetensors"):
             if path.name not in kept:
@@ -149,11 +147,7 @@ def _pointer(path: Path) -> dict[str, Any] | None:
         pointer = read_json(path, "a checkpoint")
     except DataError:
         return None
-    return pointer if pointer.pop("pointer", None) == _digest(pointer) else None
-
-
-def _digest(pointer: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(pointer, sort_keys=True).encode()).hexdigest()
+    return pointer if pointer.get(SEAL) == seal(pointer) else None
 
 
 def _content(path: Path, digest: str) -> bytes | None:

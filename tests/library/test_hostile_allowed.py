@@ -81,9 +81,7 @@ def test_a_plugin_that_is_allowed_is_imported(stranger, tmp_path):
 
 def test_a_plugin_of_the_same_name_as_a_built_in_one_is_not_taken_for_it(install, tmp_path):
     install("stranger", {"encoders": {"vae": "strange_module:Mine"}}, strange_module="raise SystemExit")
-    with pytest.raises(
-        UsageError, match="needs the encoder 'vae', which is not built in: it is strange_module:Mine"
-    ):
+    with pytest.raises(UsageError, match="needs the encoder 'vae', which is not built in: it is strange_module:Mine"):
         read_artifact(artifact(tmp_path / "ae")).load()
 
 
