@@ -11,19 +11,25 @@ WORKERS ?= 2
 demo: $(VENV)/.installed
 	$(BIN)/latentseq demo --overwrite
 
+# Promises and resume once more, on the other backend. What JAX has compiled once, it keeps.
+ON_JAX := KERAS_BACKEND=jax JAX_COMPILATION_CACHE_DIR=$(VENV)/jax JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0
+JAX_TESTS := -m "jax and not slow" -k "not c09" tests/plugins tests/library/test_broken_numbers.py tests/library/test_resume.py
+
 test: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not slow"
+	$(ON_JAX) $(BIN)/pytest -n $(WORKERS) --dist loadfile $(JAX_TESTS)
 
 test-all: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile
+	EXAMPLES=200 $(BIN)/pytest -n $(WORKERS) --dist loadfile
+	$(ON_JAX) $(BIN)/pytest -n $(WORKERS) --dist loadfile $(JAX_TESTS)
 
 # Goes on where it was stopped; the results are in runs/faults.jsonl.
 faults: $(VENV)/.installed-test

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from latentseq.arrays import Batch, Clip, Latents, State
     from latentseq.data import open_data
+    from latentseq.evaluating import evaluate
     from latentseq.exporting import export, preview
     from latentseq.ingestion.run import ingest
+    from latentseq.interpolation import interpolate
+    from latentseq.prediction import train
     from latentseq.protocols import (
         Dataset,
         Decoder,
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     )
     from latentseq.recording import record
     from latentseq.sampling import sample
+    from latentseq.surprisal import surprise
     from latentseq.verification import verify
     from latentseq.workflow import encode, load_predictor, train_ae, train_lstm
 
@@ -48,11 +52,15 @@ _HOME = {
         "latentseq.protocols",
     ),
     "open_data": "latentseq.data",
+    "evaluate": "latentseq.evaluating",
     "export": "latentseq.exporting",
     "ingest": "latentseq.ingestion.run",
+    "interpolate": "latentseq.interpolation",
     "preview": "latentseq.exporting",
     "record": "latentseq.recording",
     "sample": "latentseq.sampling",
+    "train": "latentseq.prediction",
+    "surprise": "latentseq.surprisal",
     "verify": "latentseq.verification",
     **dict.fromkeys(("encode", "load_predictor", "train_ae", "train_lstm"), "latentseq.workflow"),
 }
@@ -73,13 +81,17 @@ __all__ = [
     "State",
     "Windows",
     "encode",
+    "evaluate",
     "export",
     "ingest",
+    "interpolate",
     "load_predictor",
     "open_data",
     "preview",
     "record",
     "sample",
+    "surprise",
+    "train",
     "train_ae",
     "train_lstm",
     "verify",

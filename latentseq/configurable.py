@@ -48,6 +48,16 @@ class Configurable(ABC):
         return cls(**config)
 
     @classmethod
+    def complete(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Options with the defaults of those that are not given; what has no default stays out.
+
+        Args:
+            options: keywords.
+        """
+        defaults = {k: as_json(p.default) for k, p in cls.keywords().items() if p.default is not p.empty}
+        return {**defaults, **options}
+
+    @classmethod
     def check_keywords(cls, config: Iterable[str]) -> None:
         """Refuse keywords that the constructor does not have, and miss none that it needs.
 
@@ -140,7 +150,7 @@ def _fits(value: Any, hint: Any) -> bool:
         inner = [a for a in args if a is not Ellipsis]
         same = isinstance(value, (list, tuple)) and (Ellipsis in args or origin is list or len(value) == len(inner))
         return same and all(_fits(v, inner[min(i, len(inner) - 1)]) for i, v in enumerate(value))
-    if origin is dict:
+    if origin in (dict, Mapping):
         return isinstance(value, Mapping) and all(_fits(v, args[1]) for v in value.values())
     if hint is float:
         return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

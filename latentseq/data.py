@@ -47,6 +47,18 @@ def open_data(
     return Crops.from_config({"dataset": dataset, **cropping}) if cropping else dataset
 
 
+def resolve_options(data: str | Path, options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The options of DATA, with the defaults of a dataset that is given by its name.
+
+    Args:
+        data: as in ``open_data``, which says what is wrong with it.
+        options: those that are given.
+    """
+    if os.path.exists(data) or str(data) not in {row.name for row in registry.installed("datasets")}:  # noqa: PTH110
+        return dict(options or {})
+    return registry.load("datasets", str(data)).complete(options or {})
+
+
 def is_footage(data: str | Path) -> bool:
     """Whether DATA is files to be decoded, rather than a folder of clips or the name of a dataset.
 
@@ -73,6 +85,19 @@ def check_frame_shape(dataset: Dataset, wanted: tuple[int, ...], whose: str) -> 
         raise DataError(
             f"The frames of {dataset.name} are {_by(dataset.frame_shape)} (h x w x c); {whose} was trained on "
             f"{_by(wanted)}. Give data of that size."
+        )
+
+
+def check_streams(dataset: Dataset, wanted: Mapping[str, int], whose: str) -> None:
+    """Refuse data without the side streams that a model is driven by.
+
+    Raises:
+        DataError: a stream is missing, or of another width.
+    """
+    if any(dataset.streams.get(name) != width for name, width in wanted.items()):
+        raise DataError(
+            f"{whose} is driven by {_streams(wanted)}; {dataset.name} has {_streams(dataset.streams)}. "
+            "Give data with those streams."
         )
 
 
@@ -118,6 +143,12 @@ def _by_name(name: str, options: dict[str, Any]) -> Dataset:
         f"There is no file or folder {name!r}, and no dataset of that name. {did_you_mean(name, known)}"
         f"Expected a video, a folder of movies, frames or clips, or one of {listed(known)}."
     )
+
+
+def _streams(widths: Mapping[str, int]) -> str:
+    """Streams in words: ``the streams action (width 3) and audio (width 64)``."""
+    named = listed(f"{name} (width {width})" for name, width in widths.items())
+    return f"the stream{'s' if len(widths) > 1 else ''} {named}" if widths else "no streams"
 
 
 def _by(shape: tuple[int, ...]) -> str:

@@ -3,17 +3,15 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from latentseq.arrays import to_float
 from latentseq.data import check_seed, open_data
-from latentseq.evaluation.protocol import floors, squared_error
+from latentseq.evaluation.protocol import Protocol
+from latentseq.evaluation.report import curves
+from latentseq.measuring import measure
 from latentseq.media.writers import write
-from latentseq.protocols import Dataset, Predictor
 from latentseq.sampling import continue_clip, first_clip
 from latentseq.storage.atomic import read_json, write_bytes, write_json
 from latentseq.storage.folders import HISTORY, run_folder
-from latentseq.training.watch import read_history
+from latentseq.training.watch import Watcher, read_history
 from latentseq.workflow import encode, load_predictor, train_ae, train_lstm
 
 CONTINUATION = "continuation.gif"
@@ -76,32 +74,18 @@ def demo(out: str | Path = "latentseq-demo", *, seed: int = 0, overwrite: bool =
         )
         dataset = open_data("moving-digits", options=options)
         predictor = load_predictor(work / "lstm")
-        metrics = measure(predictor, dataset, seed)
+        protocol = Protocol(CONTEXT, HORIZON, clips=CLIPS, seed=seed)
+        metrics = measure({"model": predictor}, dataset, protocol, Watcher("measure", quiet=quiet)).metrics
         histories = {"encoder": work / "ae", "dynamics": work / "lstm"}
         stages = {name: read_history(run / HISTORY) for name, run in histories.items()}
-        write_bytes(work / "training.png", training_chart(stages, metrics["mse"]))
+        lines = curves(metrics)
+        lighter = [name for name in lines if name != "model"]
+        write_bytes(work / "training.png", training_chart(stages, lines, floors=lighter))
         write_json(work / "metrics.json", metrics)
         clip = dataset.read(first_clip(dataset), 0, CONTEXT + HORIZON)
         made = continue_clip(predictor, clip, CONTEXT, HORIZON, samples=1, temperature=0.0, seed=seed)
         write(work / CONTINUATION, made.rows(), border_at=CONTEXT, fps=5, arrays={})
     return out
-
-
-def measure(predictor: Predictor, dataset: Dataset, seed: int) -> dict[str, Any]:
-    """Squared error by horizon on the test clips, of the model and of the floors.
-
-    Args:
-        predictor: the model.
-        dataset: with test clips of at least ``CONTEXT + HORIZON`` frames.
-        seed: for the record.
-    """
-    assert dataset.split is not None
-    test = np.flatnonzero(dataset.split == "test")
-    frames = to_float(dataset.read_windows(test, np.zeros_like(test), CONTEXT + HORIZON).frames)
-    known, truth = frames[:, :CONTEXT], frames[:, CONTEXT:]
-    predictions = {"model": predictor.predict(known, HORIZON, temperature=0.0)[:, 0], **floors(known, HORIZON)}
-    errors = {name: [round(float(e), 3) for e in squared_error(p, truth)] for name, p in predictions.items()}
-    return {"context": CONTEXT, "horizon": HORIZON, "clips": len(test), "seed": seed, "mse": errors}
 
 
 def table(out: str | Path) -> str:
@@ -110,7 +94,7 @@ def table(out: str | Path) -> str:
     Args:
         out: the folder that ``demo`` wrote.
     """
-    errors = read_json(Path(out) / "metrics.json", "the metrics of a demo")["mse"]
+    errors = curves(read_json(Path(out) / "metrics.json", "the metrics of a demo"))
     lines = [f"{'squared error at step':22}" + "".join(f"{i + 1:>7}" for i in range(HORIZON))]
     lines += [f"{name.replace('_', ' '):22}" + "".join(f"{e:7.1f}" for e in errors[name]) for name in errors]
     return "\n".join(lines)

@@ -4,17 +4,13 @@ from typing import Any
 
 import keras
 
-from latentseq.errors import UsageError
+from latentseq.backend import check_backend
 
-if keras.backend.backend() == "tensorflow":
-    import tensorflow_probability as tfp
-elif keras.backend.backend() == "jax":
+check_backend(keras.backend.backend())
+if keras.backend.backend() == "jax":
     from tensorflow_probability.substrates import jax as tfp
 else:
-    raise UsageError(
-        f"Keras runs on {keras.backend.backend()!r}; expected 'tensorflow' or 'jax', which TensorFlow Probability "
-        "has. Set KERAS_BACKEND to one of the two."
-    )
+    import tensorflow_probability as tfp
 
 tfd = tfp.distributions
 

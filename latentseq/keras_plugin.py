@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from latentseq.protocols import Plugin
+from latentseq.protocols import Dynamics, Plugin, Windows
 from latentseq.training.checkpoint import load_tensors, save_tensors
 
 WEIGHTS = "weights.safetensors"
@@ -22,7 +22,10 @@ class KerasPlugin(Plugin):
     @property
     @abstractmethod
     def networks(self) -> dict[str, keras.Model]:
-        """The networks that hold everything learned, by a name that stays."""
+        """The networks that hold everything learned, by a name that stays.
+
+        Those of an encoder are ``encoder``, items to a mean or to mean and log variance, and ``decoder`` back.
+        """
 
     def save_state(self, folder: Path) -> None:
         """See ``Plugin.save_state``."""
@@ -37,6 +40,21 @@ class KerasPlugin(Plugin):
 
     def _weights(self) -> dict[str, Any]:
         return {f"{n}/{w.path}": w for n, network in self.networks.items() for w in network.weights}
+
+
+class KerasDynamics(KerasPlugin, Dynamics):
+    """Dynamics of one network, which can be trained together with the networks of an encoder.
+
+    The network is called with a batch as ``Dynamics.fit`` gets it. It answers a dict with ``z``
+    (b, t - 1, *latent_shape), its forecasts of items 1 and on in the encoder's units: of the first ``known(t)`` from
+    true items, of the others in a closed loop.
+    """
+
+    network: keras.Model
+
+    @abstractmethod
+    def calibrate(self, validation: Windows) -> None:
+        """Measure on validation windows what is not learned, once the network is: ``mean`` and the conditions."""
 
 
 def in_chunks(run: Callable[[np.ndarray], Any], x: np.ndarray) -> list[np.ndarray]:

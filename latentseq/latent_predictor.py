@@ -1,6 +1,6 @@
 """An encoder and a dynamics model together: a predictor of frames."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -20,19 +20,22 @@ class LatentPredictor(Predictor):
     name: ClassVar[str] = "latent"
     description: ClassVar[str] = "An encoder and a dynamics model together."
 
-    def __init__(self, encoder: Encoder, dynamics: Dynamics):
+    def __init__(self, encoder: Encoder, dynamics: Dynamics, tune: Sequence[str] = ()):
         """Put two plugins together.
 
         Args:
             encoder: trained.
             dynamics: over the encoder's latents.
+            tune: what ``fit`` trains on the error of frames: dynamics, decoder and encoder, or some of them. Where
+                none is named, it trains the dynamics on latents.
         """
-        self.encoder, self.dynamics = encoder, dynamics
+        self.encoder, self.dynamics, self.tune = encoder, dynamics, tuple(tune)
         self.input_shape, self.conditions = encoder.input_shape, dynamics.conditions
 
     def get_config(self) -> dict[str, Any]:
-        """Name and configuration of both parts."""
+        """Name and configuration of both parts, and what is tuned."""
         return {
+            "tune": list(self.tune),
             "encoder": {"plugin": self.encoder.name, "config": self.encoder.get_config()},
             "dynamics": {"plugin": self.dynamics.name, "config": self.dynamics.get_config()},
         }
@@ -41,8 +44,10 @@ class LatentPredictor(Predictor):
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """Build both parts through the registry."""
         cls.check_keywords(config)
-        parts = [registry.load(group, config[k]["plugin"]).from_config(config[k]["config"]) for k, group in _PARTS]
-        return cls(*parts)
+        encoder, dynamics = (
+            registry.load(group, config[k]["plugin"]).from_config(config[k]["config"]) for k, group in _PARTS
+        )
+        return cls(encoder, dynamics, config.get("tune", ()))
 
     def save_state(self, folder: Path) -> None:
         """Each part in a folder of its own."""
@@ -56,9 +61,27 @@ class LatentPredictor(Predictor):
         self.dynamics.load_state(folder / "dynamics")
 
     def fit(self, source: Source, trainer: Trainer) -> History:
-        """Train the dynamics; the encoder stays as it is."""
-        parts = (_Encoded(windows, self.encoder) for windows in (source.train, source.validation))
-        return self.dynamics.fit(Source(*parts), trainer)
+        """Tune the parts that are named; where none is, train the dynamics and leave the encoder as it is.
+
+        Raises:
+            UsageError: a part to tune does not exist, or has no networks.
+        """
+        train, validation = (_Encoded(windows, self.encoder) for windows in (source.train, source.validation))
+        if not self.tune:
+            return self.dynamics.fit(Source(train, validation), trainer)
+        from latentseq.tuning import tune  # Imports Keras, which plugins may do without.
+
+        return tune(self.encoder, self.dynamics, self.tune, source, validation, trainer)
+
+    def check_tune(self) -> None:
+        """Refuse parts that cannot be tuned, before anything is done.
+
+        Raises:
+            UsageError: a part to tune does not exist, or has no networks.
+        """
+        from latentseq.tuning import tunable
+
+        tunable(self.encoder, self.dynamics, self.tune)
 
     def observe(
         self,

@@ -32,9 +32,15 @@ class GuardedAdam(keras.optimizers.Adam):
         return loss * ops.where(ops.isfinite(loss), ops.ones_like(loss), ops.full_like(loss, math.nan))
 
     def apply(self, grads: list[Any], trainable_variables: list[Any] | None = None) -> None:
-        """See ``keras.optimizers.Optimizer.apply``; the gradients are looked at before they are clipped."""
+        """See ``keras.optimizers.Optimizer.apply``; the gradients are looked at before they are clipped.
+
+        A weight that the loss does not depend on, as that of a posterior's variance where only its mean is used, has
+        a gradient of zero.
+        """
         if not self.built:
             self.build(trainable_variables or [])
+        variables = trainable_variables or self._trainable_variables
+        grads = [ops.zeros_like(v) if g is None else g for g, v in zip(grads, variables, strict=True)]
         finite = ops.stack([ops.all(ops.isfinite(g)) for g in grads])
         first = ops.cast(ops.argmin(ops.cast(finite, "int32")), "int32")
         self.broken.assign(ops.where(ops.all(finite), ALL_GOOD, first))

@@ -5,7 +5,7 @@ import numpy as np
 from latentseq.arrays import Latents, to_float
 from latentseq.media.picture import Row, sheet
 from latentseq.media.writers import encode_png
-from latentseq.protocols import Dataset, Dynamics, Encoder
+from latentseq.protocols import Dataset, Dynamics, Encoder, Predictor
 from latentseq.splits import split_ranges
 from latentseq.storage.latents import LatentFolder
 
@@ -37,6 +37,21 @@ def rollouts(dynamics: Dynamics, encoder: Encoder, latents: LatentFolder) -> byt
         z, _ = dynamics.imagine(state, steps - primed, seed=0, temperature=0.0, conditions=later)
         pictures.append(encoder.decode(z[0]))
     named = [Row("truth", pictures[0]), *(Row("rollout", p, start=primed) for p in pictures[1:])]
+    return encode_png(sheet(named, border_at=primed))
+
+
+def continuations(predictor: Predictor, dataset: Dataset) -> bytes:
+    """The start of the longest validation clip over what a predictor makes of its second half; PNG."""
+    ranges = split_ranges(dataset.lengths, dataset.split)["validation"]
+    clip, start, stop = ranges[np.argmax(ranges[:, 2] - ranges[:, 1])].tolist()
+    steps = min(STEPS, stop - start)
+    shown = dataset.read(clip, start, start + steps)
+    frames, primed = to_float(shown.frames), max(1, steps // 2)
+    conditions = {name: shown.streams[name][None] for name in predictor.conditions}
+    named = [Row("truth", frames)]
+    if steps > primed:
+        futures = predictor.predict(frames[None, :primed], steps - primed, temperature=0.0, conditions=conditions)
+        named.append(Row("rollout", futures[0, 0], start=primed))
     return encode_png(sheet(named, border_at=primed))
 
 

@@ -26,8 +26,16 @@ if TYPE_CHECKING:
     from latentseq.training.trainer import Trainer
 
 
+Presets: typing.TypeAlias = Mapping[str, Mapping[str, Any]]
+"""Name of a preset -> keywords of the constructor."""
+
+
 class Plugin(Configurable):
     """A model part: configuration from the constructor, learned state in plain files."""
+
+    presets: ClassVar[Presets] = types.MappingProxyType({})
+    """Options by a name that ``--preset`` takes: ``tiny``, which learns in seconds, for tests; ``cpu``, the defaults;
+    ``gpu``, larger. A preset fits wherever the defaults do, so encoders keep their number of layers."""
 
     @abstractmethod
     def save_state(self, folder: Path) -> None:

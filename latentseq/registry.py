@@ -9,9 +9,10 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from latentseq.configurable import Configurable, with_parts
+from latentseq.backend import check_backend
+from latentseq.configurable import Configurable, as_json, check_names, check_types, with_parts
 from latentseq.errors import PluginError, UsageError, did_you_mean, listed
-from latentseq.protocols import Dataset, Decoder, Dynamics, Encoder, Predictor
+from latentseq.protocols import Dataset, Decoder, Dynamics, Encoder, Plugin, Predictor
 
 KINDS: dict[str, type[Configurable]] = {
     "datasets": Dataset,
@@ -54,7 +55,7 @@ def load(group: str, name: str) -> Any:
     """The class registered under a name.
 
     Raises:
-        UsageError: no such name, or two different plugins claim it.
+        UsageError: no such name, or two different plugins claim it; or Keras is to run on what is not installed.
         PluginError: it does not import, or is not what its group holds.
     """
     known = {row.name for row in installed(group)}
@@ -74,6 +75,7 @@ def load(group: str, name: str) -> Any:
     try:
         plugin = entry_point.load()
     except Exception as cause:
+        check_backend()  # Keras itself does not import where it is told to run on what is not there.
         raise PluginError(
             f"The {_one(group)} {name!r} ({row.value}, from {row.distribution} {row.version}) does not import: "
             f"{type(cause).__name__}: {cause}. Reinstall or remove that distribution; other plugins still work."
@@ -86,21 +88,46 @@ def load(group: str, name: str) -> Any:
     return plugin
 
 
-def build(group: str, name: str, options: Mapping[str, Any] | None, **filled_in: Any) -> Any:
+def build(
+    group: str, name: str, options: Mapping[str, Any] | None, *, preset: str | None = None, **filled_in: Any
+) -> Any:
     """A plugin from its registered name, the user's options, and what the caller knows.
 
     Args:
         group: of the registry.
         name: of the plugin.
         options: the user's; they win. ``part.key`` is an option of one of its parts.
+        preset: one of the plugin's; its options are beneath the user's.
         filled_in: keywords that the plugin gets where it has them.
 
     Raises:
-        UsageError: no such plugin, or an option that it does not take.
+        UsageError: no such plugin or preset, or an option that it does not take.
     """
     plugin = load(group, name)
     known = {k: v for k, v in filled_in.items() if k in plugin.keywords()}
-    return plugin.from_config({**known, **with_parts(plugin, options or {})})
+    return plugin.from_config({**known, **_of_preset(plugin, preset), **with_parts(plugin, options or {})})
+
+
+def resolve(
+    group: str, name: str, options: Mapping[str, Any] | None, *, preset: str | None = None, left: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Every option of a plugin with its value: the user's, else the preset's, else the default.
+
+    Args:
+        group: of the registry.
+        name: of the plugin.
+        options: the user's.
+        preset: one of the plugin's.
+        left: what is left to the caller to fill in, unless it is given.
+
+    Raises:
+        UsageError: no such plugin or preset, or an option that it does not take.
+    """
+    plugin = load(group, name)
+    given = {**_of_preset(plugin, preset), **with_parts(plugin, options or {})}
+    check_names(name, plugin.keywords(), given)
+    check_types(name, plugin.__init__, given)
+    return {k: as_json(v) for k, v in plugin.complete(given).items() if k in given or k not in left}
 
 
 def check_allowed(group: str, name: str, allowed: Sequence[str], where: Path) -> None:
@@ -123,6 +150,22 @@ def check_allowed(group: str, name: str, allowed: Sequence[str], where: Path) ->
             f"{row.distribution} {row.version}. A model from a stranger shall not choose what code runs here. If you "
             f"trust that distribution, add --allow-plugin {name} (in Python, allow_plugins=[{name!r}])."
         )
+
+
+def _of_preset(plugin: type[Configurable], preset: str | None) -> Mapping[str, Any]:
+    """The options of a preset; none where it is None.
+
+    Raises:
+        UsageError: the plugin has no such preset.
+    """
+    known = plugin.presets if issubclass(plugin, Plugin) else {}
+    if preset is None:
+        return {}
+    if preset not in known:
+        raise UsageError(
+            f"{plugin.name} has no preset {preset!r}. {did_you_mean(preset, known)}Its presets: {listed(known)}."
+        )
+    return known[preset]
 
 
 def _listing(group: str, ep: EntryPoint) -> Listing:

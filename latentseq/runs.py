@@ -1,14 +1,18 @@
-"""The folder of a training run: what it was asked for, and whether it can begin, go on, or is over."""
+"""The folder of a training run: what it was asked for, and whether it can begin, go on, be repeated, or is over."""
 
 import contextlib
+import inspect
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from latentseq.configurable import as_json
+from latentseq import registry
+from latentseq.configurable import as_json, check_names, check_types
+from latentseq.data import resolve_options
 from latentseq.errors import UsageError
 from latentseq.storage.artifact import ARTIFACT
+from latentseq.storage.atomic import read_json
 from latentseq.storage.folders import CHECKPOINTS, RUN, check_free, check_same, run_folder, settle
 
 NOT_ASKED = ("out", "allow_plugins", "resume", "overwrite", "quiet")
@@ -17,10 +21,59 @@ MAY_CHANGE = ("epochs", "steps", "max_minutes", "learning_rate")
 """What a run may be asked for otherwise when it goes on."""
 
 
-def asked_for(command: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """What a run is asked for, as JSON; where it goes and how it is shown is no part of that."""
-    rest = {k: v for k, v in given.items() if k not in NOT_ASKED}
-    return {"command": command, **{k: as_json(v) for k, v in rest.items()}}
+def asked_for(command: str, given: Mapping[str, Any], *, group: str = "", plugin: str = "") -> dict[str, Any]:
+    """What a run is asked for, as JSON: the arguments of its command, every option with its value.
+
+    It is what ``run.json`` holds and ``read_config`` reads. Where a run goes and how it is shown is no part of it.
+
+    Args:
+        command: of the command line.
+        given: its function's arguments.
+        group: of the plugin that learns, in the registry.
+        plugin: its name; options stay as they are given where there is none.
+
+    Raises:
+        UsageError: no such plugin or preset, or an option that it does not take.
+    """
+    asked = {"command": command, **{k: as_json(v) for k, v in given.items() if k not in NOT_ASKED}}
+    if plugin:
+        options = {**({"head": given["head"]} if given.get("head") else {}), **(given["options"] or {})}
+        asked["options"] = registry.resolve(group, plugin, options, preset=given["preset"], left=("seed",))
+        if "head" in given:  # Which has an option of its own, that is to win when the run is repeated.
+            asked["head"] = asked["options"].pop("head", None)
+    if "data_options" in given:
+        asked["data_options"] = as_json(resolve_options(given["data"], given["data_options"]))
+    return asked
+
+
+def read_config(path: str | Path, function: Callable[..., Any]) -> dict[str, Any]:
+    """The ``run.json`` of a run as keywords of the function that made it, to run it again.
+
+    ``train_ae(data, out, **{**read_config("runs/ae/run.json", train_ae), "seed": 1})`` does so with another seed.
+
+    Args:
+        path: the file; one that is written by hand may leave out what stays at its default.
+        function: such as ``train_ae``.
+
+    Returns:
+        Keywords; what the function takes by position is not among them.
+
+    Raises:
+        UsageError: it is of another command, or has a value that the function does not take.
+        DataError: it cannot be read.
+    """
+    command = function.__name__.replace("_", "-")
+    about = read_json(Path(path), "the configuration of a run")
+    if about.get("command") != command:
+        raise UsageError(
+            f"{path} is the configuration of {about.get('command')!r}; expected one of {command!r}. Give the "
+            f"run.json of a folder that {command} wrote."
+        )
+    taken = inspect.signature(function).parameters.values()
+    given = {k: v for k, v in about.items() if k != "command"}
+    check_names(str(path), [p.name for p in taken if p.name not in NOT_ASKED], given)
+    check_types(str(path), function, given)
+    return {p.name: given[p.name] for p in taken if p.kind is p.KEYWORD_ONLY and p.name in given}
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from latentseq.arrays import Clip, to_float
-from latentseq.data import check_frame_shape, check_seed, open_data, parse_frames
+from latentseq.data import check_frame_shape, check_seed, check_streams, open_data, parse_frames
 from latentseq.errors import UsageError
 from latentseq.media.picture import Row
 from latentseq.media.preprocessing import Preprocessing
@@ -131,6 +131,7 @@ def sample(
     _check_priming(dataset, chosen, first, shown)
     predictor = load_predictor(model, allow_plugins=allow_plugins)
     check_frame_shape(dataset, predictor.input_shape, f"the model in {model}")
+    check_streams(dataset, predictor.conditions, f"The model in {model}")
     end = min(first + shown + steps, int(dataset.lengths[chosen]))
     shown_clip = dataset.read(chosen, first, end)
     made = continue_clip(predictor, shown_clip, shown, steps, samples=samples, temperature=temperature, seed=seed)

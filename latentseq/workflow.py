@@ -18,7 +18,7 @@ from latentseq.ingestion.run import is_done, make_clips, plan_clips
 from latentseq.latent_predictor import LatentPredictor
 from latentseq.media.preprocessing import Preprocessing
 from latentseq.previews import reconstructions, rollouts
-from latentseq.protocols import Dataset, Dynamics, Encoder, History, Predictor
+from latentseq.protocols import Dataset, Dynamics, Encoder, History
 from latentseq.runs import asked_for, check_out, is_finished, training_folder
 from latentseq.storage.artifact import Artifact, copy_artifact, read_artifact, save_artifact
 from latentseq.storage.folders import CACHE, RUN, output_folder
@@ -36,6 +36,7 @@ def train_ae(
     out: str | Path,
     *,
     encoder: str = "vae",
+    preset: str | None = None,
     options: Mapping[str, Any] | None = None,
     data_options: Mapping[str, Any] | None = None,
     size: str | int | None = None,
@@ -59,6 +60,7 @@ def train_ae(
         data: DATA; a video or a folder of them is decoded once into OUT/cache, as ``ingest`` does.
         out: folder of the run.
         encoder: registered name.
+        preset: tiny, cpu or gpu: options of the encoder's own choice; its defaults where None.
         options: the encoder's keywords.
         data_options: the dataset's keywords; those of ``ingest`` where files are decoded.
         size: of the frames that are decoded from files, ``64`` or ``48x64`` (h x w); 64 where None.
@@ -84,11 +86,12 @@ def train_ae(
     Raises:
         LatentseqError: data, options or the output do not fit.
     """
-    asked, out = asked_for("train-ae", locals()), Path(out)
+    arguments, out = locals(), Path(out)
     check_seed(seed)
+    check_out(out, RUN, overwrite, data, resume=resume)
+    asked = asked_for("train-ae", arguments, group="encoders", plugin=encoder)
     if is_finished(out, asked, resume=resume, overwrite=overwrite):
         return out
-    check_out(out, RUN, overwrite, data, resume=resume)
     decoding = {"size": size, "fit": fit, "gray": gray, "fps": fps, "skip": skip}
     defaults = {"size": None, "fit": "crop", "gray": False, "fps": None, "skip": 1}
     given = {key: value for key, value in decoding.items() if value != defaults[key]}
@@ -104,7 +107,7 @@ def train_ae(
                 f"{listed(f'--{key}' for key in given)} is about decoding files, and {dataset.name} is not decoded. "
                 "Leave it out; a dataset has options of its own, given by --data-set."
             )
-    plugin: Encoder = registry.build("encoders", encoder, options, input_shape=list(frame_shape), seed=seed)
+    plugin: Encoder = registry.build("encoders", encoder, asked["options"], input_shape=list(frame_shape), seed=seed)
     trainer = Trainer(
         out,
         epochs=epochs,
@@ -141,7 +144,7 @@ def train_ae(
             "encoders",
             folder,
             preprocessing=_preprocessing(dataset).to_json(),
-            training={"data": dataset.fingerprint(), "seed": seed, "best": _result(history)},
+            training={"data": dataset.fingerprint(), "seed": seed, "best": best_of(history)},
         )
     return out
 
@@ -191,6 +194,7 @@ def train_lstm(
     *,
     dynamics: str = "lstm",
     head: str | None = None,
+    preset: str | None = None,
     options: Mapping[str, Any] | None = None,
     data_options: Mapping[str, Any] | None = None,
     allow_plugins: Sequence[str] = (),
@@ -214,6 +218,7 @@ def train_lstm(
         out: folder of the run; a copy of the encoder goes into it, so that it is all that ``sample`` needs.
         dynamics: registered name.
         head: mse, kl or mixture; the dynamics' own where None.
+        preset: tiny, cpu or gpu: options of the dynamics' own choice; their defaults where None.
         options: the dynamics' keywords.
         data_options: the dataset's keywords, where data is not a folder of latents.
         allow_plugins: names of plugins that the encoder may be, beside the built-in ones.
@@ -237,13 +242,14 @@ def train_lstm(
     Raises:
         LatentseqError: data, encoder, options or the output do not fit.
     """
-    asked, out = asked_for("train-lstm", locals()), Path(out)
+    arguments, out = locals(), Path(out)
     check_seed(seed)
     check_windows(length, stride)
-    if is_finished(out, asked, resume=resume, overwrite=overwrite):
-        return out
     check_out(out, RUN, overwrite, data, encoder, resume=resume)
     artifact = read_artifact(Path(encoder), "encoders").allow(allow_plugins)
+    asked = asked_for("train-lstm", arguments, group="dynamics", plugin=dynamics)
+    if is_finished(out, asked, resume=resume, overwrite=overwrite):
+        return out
     latents = LatentFolder(Path(data)) if folder_format(Path(data)) == LATENTS else None
     if latents and latents.encoder != artifact.fingerprint:
         raise DataError(
@@ -261,8 +267,8 @@ def train_lstm(
             f"The latents in {data} are said to be of shape {latents.latent_shape}; the encoder in {encoder} makes "
             f"{tuple(model.latent_shape)}. Encode the data again with this one."
         )
-    given = {**({"head": head} if head else {}), **(options or {})}
-    plugin: Dynamics = registry.build("dynamics", dynamics, given, latent_shape=list(model.latent_shape), seed=seed)
+    chosen = {**asked["options"], **({"head": asked["head"]} if asked["head"] else {})}
+    plugin: Dynamics = registry.build("dynamics", dynamics, chosen, latent_shape=list(model.latent_shape), seed=seed)
     trainer = Trainer(
         out,
         epochs=epochs,
@@ -289,16 +295,16 @@ def train_lstm(
             "dynamics",
             folder,
             preprocessing=artifact.preprocessing,
-            training={"data": latents.data, "seed": seed, "best": _result(history)},
+            training={"data": latents.data, "seed": seed, "best": best_of(history)},
         )
     return out
 
 
-def load_predictor(path: str | Path, *, allow_plugins: Sequence[str] = ()) -> Predictor:
+def load_predictor(path: str | Path, *, allow_plugins: Sequence[str] = ()) -> LatentPredictor:
     """The model in a run folder, as something that predicts frames.
 
     Args:
-        path: run folder of ``train_lstm``.
+        path: run folder of ``train_lstm`` or ``train``.
         allow_plugins: names of plugins that its parts may be, beside the built-in ones.
 
     Raises:
@@ -347,6 +353,6 @@ def _prepared(data: str | Path, options: Mapping[str, Any] | None, artifact: Art
     return dataset
 
 
-def _result(history: History) -> dict[str, Any]:
+def best_of(history: History) -> dict[str, Any]:
     """The best row of a history, without what differs from run to run."""
     return {k: v for k, v in history.best.items() if k != "seconds"}

@@ -9,8 +9,10 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
+from latentseq.backend import choose_backend
 from latentseq.errors import LatentseqError, TryAgainError, not_now, printable
 from latentseq_cli.quiet import silence_native_logs
+from latentseq_cli.repeating import Repeatable
 
 COMMANDS = (
     "demo",
@@ -18,7 +20,11 @@ COMMANDS = (
     "train-ae",
     "encode",
     "train-lstm",
+    "train",
     "sample",
+    "evaluate",
+    "surprise",
+    "interpolate",
     "record",
     "export",
     "preview",
@@ -42,13 +48,22 @@ app = typer.Typer(
 @app.callback()
 def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and the logs of native libraries.")] = False,
+    backend: Annotated[
+        str | None,
+        typer.Option(
+            "--backend", help="What Keras runs on: tensorflow or jax.  [default: KERAS_BACKEND, or tensorflow]"
+        ),
+    ] = None,
 ) -> None:
     """Encode video to latents, learn how they move, roll them forward."""
+    if backend is not None:
+        choose_backend(backend)
 
 
 for _name in COMMANDS:
     _module = importlib.import_module(f"latentseq_cli.{_name.replace('-', '_')}")
-    app.command(_name, epilog=_module.EXAMPLE)(_module.command)
+    _kind = Repeatable if "config" in _module.command.__annotations__ else None
+    app.command(_name, cls=_kind, epilog=_module.EXAMPLE)(_module.command)
 
 
 def main() -> None:
@@ -58,9 +73,7 @@ def main() -> None:
         silence_native_logs()
     # Bound to numbers before anything is imported that might install handlers of its own.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    # --debug is taken wherever it stands.
-    arguments = (["--debug"] if debug else []) + [a for a in sys.argv[1:] if a != "--debug"]
-    sys.exit(run(arguments, debug=debug))
+    sys.exit(run(sys.argv[1:], debug=debug))
 
 
 def run(arguments: list[str], *, debug: bool = False) -> int:
@@ -74,7 +87,7 @@ def run(arguments: list[str], *, debug: bool = False) -> int:
         The exit code: 0, 2 usage, 65 bad data, 70 a broken plugin, 75 try again, 130 interrupted.
     """
     try:
-        result: Any = app(arguments, prog_name="latentseq", standalone_mode=False)
+        result: Any = app(_ordered(arguments), prog_name="latentseq", standalone_mode=False)
     except LatentseqError as error:
         return _fail(error, str(error), error.exit_code, debug)
     except TyperException as error:
@@ -99,6 +112,19 @@ def run(arguments: list[str], *, debug: bool = False) -> int:
     if result == 128 + signal.SIGINT:  # Typer has caught the interruption itself.
         print("error: interrupted.", file=sys.stderr)
     return result if isinstance(result, int) else 0
+
+
+def _ordered(arguments: list[str]) -> list[str]:
+    """The options of all commands to the front: they are taken wherever they stand."""
+    front, rest, waiting = [], [], iter(arguments)
+    for argument in waiting:
+        if argument == "--backend":
+            front += [argument, *(value for value in [next(waiting, None)] if value is not None)]
+        elif argument == "--debug" or argument.startswith("--backend="):
+            front.append(argument)
+        else:
+            rest.append(argument)
+    return front + rest
 
 
 def _fail(error: BaseException, text: str, code: int, debug: bool) -> int:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +16,9 @@ Set = Annotated[
 DataSet = Annotated[
     list[str] | None,
     typer.Option("--data-set", metavar="KEY=VALUE", help="An option of the dataset; a JSON value. May be repeated."),
+]
+Preset = Annotated[
+    str | None, typer.Option(help="The plugin's options for a purpose: tiny, cpu or gpu. --set wins over it.")
 ]
 AllowPlugin = Annotated[
     list[str],
@@ -40,6 +44,10 @@ LearningRate = Annotated[float | None, typer.Option(help="At its highest, in pla
 Seed = Annotated[int, typer.Option(help="Of weights, order and noise.")]
 Resume = Annotated[
     bool, typer.Option("--resume", help="Go on with this run where it was interrupted; the command is the same else.")
+]
+Config = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="The run.json of an earlier run: its options, but for those given here."),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]

@@ -7,11 +7,13 @@ import typer
 
 from latentseq_cli.options import (
     BatchSize,
+    Config,
     DataSet,
     Epochs,
     LearningRate,
     MaxMinutes,
     Overwrite,
+    Preset,
     Quiet,
     Resume,
     Seed,
@@ -27,6 +29,7 @@ def command(
     data: Annotated[str, typer.Argument(help="A video, a folder of movies, frames or clips, or a dataset's name.")],
     out: Annotated[Path, typer.Argument(help="Folder of the run.")],
     encoder: Annotated[str, typer.Option(help="Which encoder; `latentseq plugins` lists them.")] = "vae",
+    preset: Preset = None,
     options: Set = None,
     data_options: DataSet = None,
     size: Annotated[
@@ -45,6 +48,7 @@ def command(
     resume: Resume = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
+    config: Config = None,
 ) -> None:
     """Train an encoder on frames."""
     from latentseq.workflow import train_ae
@@ -54,6 +58,7 @@ def command(
             data,
             out,
             encoder=encoder,
+            preset=preset,
             options=settings(options),
             data_options=settings(data_options),
             size=size,

@@ -8,11 +8,13 @@ import typer
 from latentseq_cli.options import (
     AllowPlugin,
     BatchSize,
+    Config,
     DataSet,
     Epochs,
     LearningRate,
     MaxMinutes,
     Overwrite,
+    Preset,
     Quiet,
     Resume,
     Seed,
@@ -32,6 +34,7 @@ def command(
     head: Annotated[
         str | None, typer.Option(help="What it is trained for: mse, kl or mixture.  [default: the dynamics' own]")
     ] = None,
+    preset: Preset = None,
     options: Set = None,
     data_options: DataSet = None,
     allow_plugins: AllowPlugin = (),  # type: ignore[assignment]
@@ -48,6 +51,7 @@ def command(
     resume: Resume = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
+    config: Config = None,
 ) -> None:
     """Train a dynamics model on latents."""
     from latentseq.workflow import train_lstm
@@ -59,6 +63,7 @@ def command(
             out,
             dynamics=dynamics,
             head=head,
+            preset=preset,
             options=settings(options),
             data_options=settings(data_options),
             allow_plugins=allow_plugins,

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -16,6 +17,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from latentseq.errors import UsageError
+from latentseq.media.timeline import clock
 
 FLOORS = ("copy_last", "black", "mean_of_inputs", "train_mean")
 """Curves that only mark what a model has to beat; they are drawn lighter."""
@@ -76,6 +78,44 @@ def error_by_horizon(curves: Mapping[str, Sequence[float]], *, ylabel: str, floo
     return training_chart({}, curves, ylabel=ylabel, floors=floors)
 
 
+def curve_chart(values: np.ndarray, *, fps: float, marks: Sequence[int], ylabel: str) -> bytes:
+    """A number along a video, with the marked frames labelled by their time.
+
+    Args:
+        values: (t,) one a frame; NaN where there is none.
+        fps: frames a second.
+        marks: frames, the most important first; the first ten of them are labelled.
+        ylabel: what the number is.
+
+    Returns:
+        A PNG; the same input gives the same bytes.
+    """
+    figure, (ax,) = _figure(1, size=(11.0, 3.9))
+    seconds = np.arange(len(values)) / fps
+    ax.plot(seconds, values, color=_STRONG[1], lw=1.4)
+    ax.plot(seconds[list(marks)], values[list(marks)], "o", color=_STRONG[0], markersize=5)
+    _dress(ax, "", "time", ylabel)
+    ax.xaxis.set_major_locator(MaxNLocator(8))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: clock(value)))
+    named = sorted(marks[:10])
+    figure.canvas.draw()  # Settles the layout, which the places of the labels depend on.
+    left, right = ax.transAxes.transform([(0, 0), (1, 0)])[:, 0]
+    wanted = [float(ax.transData.transform((seconds[t], 0))[0]) for t in named]
+    for t, place in zip(named, _spread(wanted, 0.7 * _DPI), strict=True):
+        ax.annotate(
+            clock(seconds[t]),
+            (seconds[t], values[t]),
+            xytext=((place - left) / (right - left), 1.05),
+            textcoords="axes fraction",
+            ha="center",
+            fontsize=10.5,
+            color=_STRONG[0],
+            fontweight="bold",
+            arrowprops={"arrowstyle": "-", "color": _LIGHT[1], "lw": 0.9, "relpos": (0.5, 0)},
+        )
+    return _png(figure)
+
+
 def _loss(ax: Axes, stage: str, rows: Sequence[Mapping[str, Any]]) -> None:
     epochs = [row["epoch"] for row in rows]
     ends, seen = [], []
@@ -120,8 +160,8 @@ def _horizon(ax: Axes, curves: Mapping[str, Sequence[float]], ylabel: str, floor
     _label_ends(ax, ends)
 
 
-def _figure(panels: int) -> tuple[Figure, list[Axes]]:
-    figure = Figure(figsize=(5.2 * panels + 0.4, 3.9), dpi=_DPI, facecolor="white")
+def _figure(panels: int, size: tuple[float, float] | None = None) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=size or (5.2 * panels + 0.4, 3.9), dpi=_DPI, facecolor="white")
     figure.set_layout_engine(ConstrainedLayoutEngine(w_pad=0.18, h_pad=0.14))
     FigureCanvasAgg(figure)
     return figure, list(figure.subplots(1, panels, squeeze=False)[0])

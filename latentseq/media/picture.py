@@ -82,7 +82,7 @@ def sheet(
     room = SHEET_WIDTH - 2 * _MARGIN - gutter - space
 
     # Panels get smaller before any frame is left out.
-    zooms, wanted = _zooms(max(size), 64, 128), len(_columns(length, border, every or 1))
+    zooms, wanted = zoom_factors(max(size), 64, 128), len(_columns(length, border, every or 1))
     zoom = next((z for z in zooms if wanted * (_scaled(size, z)[1] + _GAP) <= room), zooms[-1])
     high, wide = _scaled(size, zoom)
     if every is None:
@@ -188,11 +188,11 @@ def _arrangement(widths: Sequence[int], size: tuple[int, int]) -> tuple[Fraction
     It takes the fewest columns in which panels are 128 pixels or more; failing that, those with the largest.
     """
     n, side = len(widths), max(size)
-    best = _zooms(side, 32, 64)[-1], 17
+    best = zoom_factors(side, 32, 64)[-1], 17
     for columns in range(1, n + 1):
         down = -(-n // columns)
         gutters = sum(max(widths[i : i + down]) + _COLUMN_GAP for i in range(0, n, down)) - _COLUMN_GAP
-        for zoom in _zooms(side, 32, min(512, max(192, side))):
+        for zoom in zoom_factors(side, 32, min(512, max(192, side))):
             high, wide = _scaled(size, zoom)
             tall = _HEADER + down * (high + _LINE_GAP) - _LINE_GAP + _MARGIN
             if tall <= ANIMATION_HEIGHT and 2 * _MARGIN + gutters + columns * wide <= ANIMATION_WIDTH:
@@ -272,7 +272,7 @@ def _columns(length: int, border: int, every: int) -> list[int]:
     return [*reversed(range(border - 1, -1, -every)), *range(border, length, every)]
 
 
-def _zooms(side: int, least: int, most: int) -> list[Fraction]:
+def zoom_factors(side: int, least: int, most: int) -> list[Fraction]:
     """The whole factors, largest first, that bring a side of the frame to between ``least`` and ``most``."""
     up = [Fraction(k) for k in range(most // side, 0, -1)]
     down = [Fraction(1, k) for k in range(2, side // least + 1)]
@@ -291,10 +291,15 @@ def _frame(row: Row, t: int) -> np.ndarray | None:
 
 
 def _panel(row: Row, t: int, zoom: Fraction) -> np.ndarray:
-    """(h, w, 3) uint8, enlarged with nearest neighbour or reduced with a box; blank where there is no frame."""
+    """(H, W, 3) uint8; blank where there is no frame."""
     frame = _frame(row, t)
     if frame is None:
         return np.broadcast_to(np.array(BLANK, np.uint8), (*_scaled(row.frames.shape[1:3], zoom), 3))
+    return resized(frame, zoom)
+
+
+def resized(frame: np.ndarray, zoom: Fraction) -> np.ndarray:
+    """(h, w, c) with c of 1 or 3 -> (H, W, 3) uint8: enlarged with nearest neighbour, or reduced with a box."""
     frame = np.ascontiguousarray(np.broadcast_to(to_uint8(frame), (*frame.shape[:2], 3)))
     if zoom < 1:
         return np.asarray(Image.fromarray(frame).reduce(zoom.denominator))

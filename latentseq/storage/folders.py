@@ -168,10 +168,20 @@ def check_same(path: Path, asked: Mapping[str, Any], may_change: Collection[str]
     before = read_json(path / RUN, "what a run was asked for")
     for key in sorted({*before, *asked} - set(may_change)):
         if before.get(key) != asked.get(key):
+            name, was, now = _difference(key, before.get(key), asked.get(key))
             raise UsageError(
-                f"{path} is a run of other options: {key} was {before.get(key)!r}, and is {asked.get(key)!r} now. "
+                f"{path} is a run of other options: {name} was {was!r}, and is {now!r} now. "
                 "Repeat the command as it was, choose another folder, or replace the run with --overwrite."
             )
+
+
+def _difference(name: str, was: Any, now: Any) -> tuple[str, Any, Any]:
+    """Two values that differ; of two mappings the first item that does, by a dotted name."""
+    if isinstance(was, dict) and isinstance(now, dict):
+        for key in sorted({*was, *now}):
+            if was.get(key) != now.get(key):
+                return _difference(f"{name}.{key}", was.get(key), now.get(key))
+    return name, was, now
 
 
 def check_free(path: Path, marker: str | None, *, overwrite: bool = False, last: str | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Promises of everything that is configured (C1 to C4), and of everything that learns (C5 to C8)."""
+"""Promises of everything that is configured (C1 to C4), and of everything that learns (C5 to C9)."""
 
 import io
 import json
@@ -15,7 +15,7 @@ import numpy as np
 from latentseq.configurable import Configurable
 from latentseq.errors import DataError, UsageError
 from latentseq.protocols import Decoder, Dynamics, Encoder, History, Plugin, Predictor, Source
-from latentseq.testing.common import promise, require, require_close, require_error
+from latentseq.testing.common import PromiseBroken, promise, require, require_close, require_error
 from latentseq.training.trainer import Trainer
 
 C = TypeVar("C", bound=Configurable)
@@ -145,6 +145,26 @@ class PluginPromises(ConfigurablePromises[P]):
         fresh = self.again()
         with tempfile.TemporaryDirectory() as folder:
             require_error((DataError, OSError), lambda: fresh.load_state(Path(folder)), "An empty folder")
+
+    @promise
+    def test_c09_presets(self) -> None:
+        """C9: Every preset that it names holds its keywords as JSON, and builds wherever its defaults do."""
+        plugin, config = type(self.made()), self.made().get_config()
+        needed = {k: config[k] for k, p in plugin.keywords().items() if p.default is p.empty}
+        for name, options in plugin.presets.items():
+            require(json.loads(json.dumps(dict(options))) == options, f"{name!r} is {options}, which is no JSON.")
+            try:
+                plugin.from_config({**needed, **options})
+            except UsageError as cause:
+                _skip_where_defaults_do_not_fit(plugin, needed)
+                raise PromiseBroken(f"With {name!r}: {cause}") from cause
+
+
+def _skip_where_defaults_do_not_fit(plugin: type[Plugin], needed: dict[str, Any]) -> None:
+    try:
+        plugin.from_config(needed)
+    except UsageError as cause:
+        raise SkipTest(f"Its defaults do not build: {cause}") from cause
 
 
 def _saved(model: Plugin) -> dict[str, bytes]:

@@ -1,4 +1,4 @@
-"""What a decoder promises: K1 to K6, besides C1 to C8."""
+"""What a decoder promises: K1 to K6, besides C1 to C9."""
 
 from functools import partial
 

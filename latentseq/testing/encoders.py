@@ -1,4 +1,4 @@
-"""What an encoder promises: E1 to E12, besides C1 to C8."""
+"""What an encoder promises: E1 to E12, besides C1 to C9."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""What everything that rolls forward promises, on latents or on frames: R1 to R14, besides C1 to C8."""
+"""What everything that rolls forward promises, on latents or on frames: R1 to R14, besides C1 to C9."""
 
 from abc import abstractmethod
 from collections.abc import Mapping

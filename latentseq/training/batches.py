@@ -1,6 +1,6 @@
 """Windows of data, their splits, and the order in which training sees them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeAlias
 
@@ -44,10 +44,13 @@ class RangeWindows(Windows):
 
     def take(self, indices: np.ndarray) -> Batch:
         """See ``Windows.take``."""
+        return self._read(*self.places(indices), self.length)
+
+    def places(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Clips (b,) and starts (b,) of the windows at ``indices`` (b,)."""
         row = np.searchsorted(self._ends, indices, side="right")
         first = np.where(row > 0, self._ends[row - 1], 0)
-        starts = self._ranges[row, 1] + (indices - first) * self.stride
-        return self._read(self._ranges[row, 0], starts, self.length)
+        return self._ranges[row, 0], self._ranges[row, 1] + (indices - first) * self.stride
 
 
 def frame_source(dataset: Dataset) -> Source:
@@ -61,6 +64,30 @@ def frame_source(dataset: Dataset) -> Source:
         return {"x": to_float(dataset.read_windows(clips, starts, length).frames[:, 0])}
 
     return _source(split_ranges(dataset.lengths, dataset.split), 1, 1, read, "frames")
+
+
+def clip_source(dataset: Dataset, streams: Iterable[str], length: int | None = None, stride: int = 1) -> Source:
+    """Windows of frames, as predictors are fitted on: ``frames`` (b, t, h, w, c), and streams.
+
+    Args:
+        dataset: the clips.
+        streams: names of the streams that drive the predictor.
+        length: frames of a window; 30 where None, or as many as the clips have.
+        stride: frames from one window's start to the next.
+
+    Raises:
+        DataError: no clip is long enough.
+    """
+    names = tuple(streams)
+
+    def read(clips: np.ndarray, starts: np.ndarray, length: int) -> Batch:
+        clip = dataset.read_windows(clips, starts, length)
+        return {"frames": to_float(clip.frames), **{name: clip.streams[name] for name in names}}
+
+    ranges = split_ranges(dataset.lengths, dataset.split)
+    if length is None:
+        length = min(DEFAULT_LENGTH, _longest(ranges["train"]))
+    return _source(ranges, length, stride, read, "frames")
 
 
 def latent_source(folder: LatentFolder, length: int | None = None, stride: int = 1) -> Source:

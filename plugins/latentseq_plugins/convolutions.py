@@ -98,6 +98,8 @@ def latent_shape(input_shape: Sequence[int], latent: str, latent_dim: int, width
 def augmentation(seed: int) -> list[layers.Layer]:
     """Mirror and shift frames at random."""
     shift = layers.RandomTranslation(SHIFT, SHIFT, fill_mode="reflect", seed=seed + 2001, name="shift")
+    # Keras says that it cannot be compiled, which is so on other backends; uncompiled, a step of JAX takes seconds.
+    shift.supports_jit = keras.backend.backend() == "jax"
     return [layers.RandomFlip("horizontal", seed=seed + 2000, name="mirror"), shift]
 
 

@@ -22,12 +22,13 @@ def with_data(runs, tmp_path):
             "encode": ["encode", data, runs / "ae", out],
             "train-lstm": ["train-lstm", data, runs / "ae", out, "--dynamics", "honest-dynamics"],
             "sample": ["sample", runs / "lstm", data, f"{out}.gif"],
+            "evaluate": ["evaluate", runs / "lstm", "--data", data, "--out", out],
         }
 
     return commands
 
 
-WITH_DATA = pytest.mark.parametrize("command", ["train-ae", "encode", "train-lstm", "sample"])
+WITH_DATA = pytest.mark.parametrize("command", ["train-ae", "encode", "train-lstm", "sample", "evaluate"])
 NOTHING = "There is nothing to take: expected videos, folders of images, or arrays. "
 NO_FILM = (
     "{0} cannot be read as a video: its content is of no known video format, or its end is missing. "
@@ -250,7 +251,8 @@ class TestPlugins:
             f"No encoder is called 'vea'. Did you mean 'vae'? Installed: {encoders}. {tail}"
         )
         assert refused(2, "train-lstm", runs / "z", runs / "ae", tmp_path / "out", "--dynamics", "lsmt") == (
-            f"No dynamics is called 'lsmt'. Did you mean 'lstm'? Installed: honest-dynamics and lstm. {tail}"
+            "No dynamics is called 'lsmt'. Did you mean 'lstm'? Installed: conv-lstm, honest-dynamics and lstm. "
+            f"{tail}"
         )
 
     def test_an_unknown_option_of_a_plugin(self, refused, runs, tmp_path):

@@ -28,10 +28,15 @@ def runs(tmp_path_factory):
     ("name", "options", "shape"),
     [
         ("conv-ae", [*SMALL, "--set", "latent=map", "--set", "latent_dim=2"], (4, 4, 2)),
-        ("feature-vae", ["--set", "widths=[16]", "--set", "latent_dim=4"], (4,)),
+        pytest.param(
+            *("feature-vae", ["--set", "widths=[16]", "--set", "latent_dim=4"], (4,)), marks=pytest.mark.slow
+        ),
         ("pca", ["--set", "latent_dim=4"], (4,)),
         ("stack", STACK, (5,)),
-        ("vae", [*SMALL, "--set", "latent=map", "--set", "latent_dim=2", "--set", "free_bits=0.1"], (4, 4, 2)),
+        pytest.param(
+            *("vae", [*SMALL, "--set", "latent=map", "--set", "latent_dim=2", "--set", "free_bits=0.1"], (4, 4, 2)),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_it_trains_encodes_and_loads(name, options, shape, cli, runs):
@@ -46,6 +51,7 @@ def test_it_trains_encodes_and_loads(name, options, shape, cli, runs):
     assert encode_windows(model, x).mean.shape == (1, 12, *shape)
 
 
+@pytest.mark.slow  # In Python in tests/plugins/test_stack.py.
 def test_a_stack_takes_a_trained_run_in(cli, runs):
     cae = ["--encoder", "conv-ae", *SMALL, "--set", "latent=map", "--set", "latent_dim=2"]
     assert cli("train-ae", *SQUARES, runs / "cae", *cae, *BUDGET).code == 0

@@ -14,26 +14,27 @@ def commands(runs):
         "encode": ["encode", *SQUARES, runs / "ae", out],
         "train-lstm": ["train-lstm", runs / "z", runs / "ae", out, *dynamics],
         "sample": ["sample", runs / "lstm", *SQUARES, f"{out}.gif"],
+        "evaluate": ["evaluate", runs / "lstm", "--data", *SQUARES, "--horizon", 2, "--out", out],
         "demo": ["demo", out],
     }
 
 
-@pytest.mark.parametrize("command", ["train-ae", "encode", "train-lstm", "sample"])
+@pytest.mark.parametrize("command", ["train-ae", "encode", "train-lstm", "sample", "evaluate"])
 def test_an_existing_result_is_kept_until_it_is_asked_to_be_replaced(command, commands, refused, cli, tmp_path):
     line = commands(tmp_path / "out")[command]
     path = tmp_path / ("out.gif" if command == "sample" else "out")
     assert cli(*line).code == 0
     assert refused(2, *line) == f"{path} exists already. Choose another name, or replace it with --overwrite."
     answer = cli(*line, "--overwrite")
-    assert (answer.code, answer.out) == (0, f"{path}\n")
+    assert (answer.code, answer.out.splitlines()[-1]) == (0, str(path))
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
-@pytest.mark.parametrize("command", ["train-ae", "encode", "train-lstm", "demo"])
+@pytest.mark.parametrize("command", ["train-ae", "encode", "train-lstm", "evaluate", "demo"])
 def test_a_folder_of_somebody_else_is_never_replaced(command, commands, refused, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("years of work")
-    marker = "manifest.json" if command == "encode" else "run.json"
+    marker = {"encode": "manifest.json", "evaluate": "metrics.json"}.get(command, "run.json")
     assert refused(2, *commands(tmp_path / "out")[command], "--overwrite") == (
         f"{tmp_path / 'out'} exists and was not made by this command (it holds no {marker}), so it is not "
         "replaced. Choose another name, or remove it yourself."
@@ -47,7 +48,7 @@ def test_a_failure_puts_the_earlier_run_back(command, commands, refused, cli, tm
     assert refused(2, *line, "--overwrite", "--batch-size", 0) == "batch_size is 0; expected a number above 0."
 
 
-@pytest.mark.parametrize("command", ["train-ae", "encode", "train-lstm", "sample"])
+@pytest.mark.parametrize("command", ["train-ae", "encode", "train-lstm", "sample", "evaluate"])
 def test_a_place_below_a_file(command, commands, refused, cli, tmp_path):
     (tmp_path / "notes").write_text("mine")
     line = commands(tmp_path / "notes" / "out")[command]

@@ -48,6 +48,8 @@ def test_a_run_of_other_options_is_not_gone_on_with(stopped, cli, tmp_path):
         f"error: {tmp_path / 'ae'} is a run of other options: seed was 0, and is 4 now. Repeat the command as it "
         "was, choose another folder, or replace the run with --overwrite.\n",
     )
+    answer = cli(*stopped, "--set", "latent_dim=3", "--resume")
+    assert "other options: options.latent_dim was 4, and is 3 now. " in answer.err
     assert cli(*stopped, "--steps", 3, "--resume").code == 0, "The budget may be another."
     assert json.loads((tmp_path / "ae" / "run.json").read_text())["steps"] == 3
 

@@ -12,15 +12,28 @@ from pool import Worker
 
 @pytest.fixture(scope="module")
 def workers():
-    """One that trains networks, and imports them while the other one works, which imports no framework."""
-    both = {True: Worker(keras=True), False: Worker(keras=False)}
-    yield both
-    for worker in both.values():
-        worker.close()
+    """One that trains networks, and one that imports no framework; begun when they are asked for."""
+    begun: dict[bool, Worker] = {}
+
+    def worker(keras):
+        if keras not in begun:
+            begun[keras] = Worker(keras=keras)
+        return begun[keras]
+
+    yield worker
+    for each in begun.values():
+        each.close()
 
 
-@pytest.mark.parametrize(("kind", "number"), [(kind, number) for kind in SHORT for number in SHORT[kind]])
+def cases():
+    """Those of a network are slow: each is a training that is killed or spoilt, after trainings that are not."""
+    for kind, numbers in SHORT.items():
+        marks = [pytest.mark.slow] if CASES[kind].keras else []
+        yield from (pytest.param(kind, number, marks=marks) for number in numbers)
+
+
+@pytest.mark.parametrize(("kind", "number"), cases())
 def test_nothing_is_lost(kind, number, workers):
-    result = workers[CASES[kind].keras].do((kind, number))
+    result = workers(CASES[kind].keras).do((kind, number))
     assert not result["failed"], result["failed"]
     assert result["count"] > 0

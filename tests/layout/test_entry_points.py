@@ -33,4 +33,7 @@ def test_the_version_is_said_once_too_often_but_alike():
     ("group", "name"), [(GROUPS[g], name) for g, points in PROJECT["entry-points"].items() for name in points]
 )
 def test_a_plugin_is_registered_under_its_own_name(group, name):
-    assert registry.load(group, name).name == name
+    plugin = registry.load(group, name)
+    assert plugin.name == name
+    if group != "datasets":
+        assert list(plugin.presets) == ["tiny", "cpu", "gpu"], "--preset means the same everywhere."

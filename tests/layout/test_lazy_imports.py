@@ -35,11 +35,12 @@ for module in pkgutil.iter_modules({0}.__path__, "{0}."):
         EVERY.format("latentseq.storage"),
         EVERY.format("latentseq.ingestion"),
         EVERY.format("latentseq.training"),
-        "import latentseq.testing, latentseq.evaluation.protocol, latentseq.describe, latentseq.previews",
+        EVERY.format("latentseq.evaluation"),
+        "import latentseq.testing, latentseq.describe, latentseq.previews",
         "import latentseq; latentseq.train_ae; latentseq.encode; latentseq.train_lstm; latentseq.sample",
-        "import latentseq.demo",
+        "import latentseq.demo, latentseq.evaluating",
     ],
-    ids=["latentseq", "media", "storage", "ingestion", "training", "testing", "functions", "demo"],
+    ids=["latentseq", "media", "storage", "ingestion", "training", "evaluation", "testing", "functions", "demo"],
 )
 def test_the_library_imports_no_framework(code):
     run = python(code)

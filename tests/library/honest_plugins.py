@@ -1,10 +1,12 @@
 """Small NumPy plugins that keep every promise: what the wrong plugins are derived from."""
 
+from typing import ClassVar
+
 import numpy as np
 
 from latentseq.arrays import Clip, Latents, as_items
 from latentseq.errors import DataError, UsageError
-from latentseq.protocols import Dataset, Decoder, Dynamics, Encoder, Forecast, History, Predictor
+from latentseq.protocols import Dataset, Decoder, Dynamics, Encoder, Forecast, History, Predictor, Presets
 
 
 def breaks(number):
@@ -37,6 +39,7 @@ class Saved:
 class HonestEncoder(Saved, Encoder):
     name = "honest-encoder"
     description = "Principal components with a posterior."
+    presets: ClassVar[Presets] = {"tiny": {"latent_dim": 2}, "cpu": {}}
     arrays = ("mean", "axes")
 
     def __init__(self, input_shape: tuple[int, ...], latent_dim: int = 4):

@@ -21,11 +21,12 @@ class Sum(keras.Model):
         return ops.sum(y_pred) + self.added
 
 
+@pytest.mark.jax
 @pytest.mark.parametrize(("added", "moves"), [(1.0, True), (np.inf, False), (np.nan, False)])
 def test_a_step_on_a_loss(added, moves):
     model = Sum(added)
     optimizer = GuardedAdam(0.1)
-    model.compile(optimizer=optimizer, jit_compile=False)
+    model.compile(optimizer=optimizer, jit_compile=keras.backend.backend() == "jax")
     logs = model.train_on_batch({"x": np.ones((4, 2), np.float32)}, return_dict=True)
     assert np.isfinite(logs["loss"]) == moves
     assert (np.array(model.weight) == 1).all() != moves

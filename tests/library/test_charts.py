@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from latentseq.errors import UsageError
-from latentseq.media.charts import error_by_horizon, training_chart
+from latentseq.media.charts import curve_chart, error_by_horizon, training_chart
 
 ROWS = [{"epoch": i, "loss": 100 / i, "val_loss": 120 / i} for i in range(1, 9)]
 ERRORS = {"model": [10.0, 20.0, 30.0, 40.0], "copy_last": [50.0, 60.0, 70.0, 80.0], "black": [90.0] * 4}
@@ -77,6 +77,28 @@ def test_the_same_input_gives_the_same_bytes() -> None:
 )
 def test_awkward_histories_are_drawn(rows: list[dict], recwarn: pytest.WarningsRecorder) -> None:
     assert pixels(training_chart({"main": rows}, {"model": [], "b": [float("nan"), 1.0]})).std() > 0
+    assert not recwarn.list
+
+
+def test_a_curve_and_its_marks_are_where_they_belong() -> None:
+    values = np.zeros(101)
+    values[[0, 25, 75]] = np.nan, 40, 100
+    picture = pixels(curve_chart(values, fps=10, marks=[75, 25], ylabel="nats"))
+    curve, marks = (drawn(picture, rgb) for rgb in (VALIDATION, MODEL))
+    left, right = curve[:, 1].min(), curve[:, 1].max()  # Frames 1 and 100.
+    for frame in (25, 75):
+        place = left + (right - left) * (frame - 1) / 99
+        assert len(marks[abs(marks[:, 1] - place) < 4]) > 20
+    peak = curve[abs(curve[:, 1] - (left + (right - left) * 74 / 99)) < 6]
+    low = curve[abs(curve[:, 1] - (left + (right - left) * 24 / 99)) < 6]
+    floor = curve[:, 0].max()
+    assert (floor - low[:, 0].min()) / (floor - peak[:, 0].min()) == pytest.approx(0.4, abs=0.05)
+
+
+def test_marks_close_together_and_a_curve_of_one_number_are_drawn(recwarn: pytest.WarningsRecorder) -> None:
+    few, many = (pixels(curve_chart(np.arange(50.0), fps=25, marks=m, ylabel="nats")) for m in ([9], range(20)))
+    assert len(drawn(many, MODEL)) > 3 * len(drawn(few, MODEL))
+    assert pixels(curve_chart(np.array([np.nan, 3.0]), fps=25, marks=[1], ylabel="nats")).std() > 0
     assert not recwarn.list
 
 

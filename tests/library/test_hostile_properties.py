@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from latentseq.training.watch import read_history
 from latentseq.verification import verify
 
 EXAMPLES = settings(
-    max_examples=200,
+    max_examples=int(os.environ.get("EXAMPLES", "50")),  # `make test-all` tries more.
     deadline=None,
     derandomize=True,
     database=None,

@@ -107,8 +107,16 @@ def undisturbed(run, tmp_path_factory):
     return folders
 
 
-@pytest.mark.parametrize("workers", [1, 4])
-@pytest.mark.parametrize(("name", "options"), [("scenes", SCENES), ("crops", CROPS)], ids=["scenes", "crops"])
+@pytest.mark.parametrize(
+    ("name", "options", "workers"),
+    [
+        ("scenes", SCENES, 4),
+        pytest.param("scenes", SCENES, 1, marks=pytest.mark.slow),
+        ("crops", CROPS, 1),
+        pytest.param("crops", CROPS, 4, marks=pytest.mark.slow),
+    ],
+    ids=["scenes-4", "scenes-1", "crops-1", "crops-4"],
+)
 def test_killed_at_any_moment(name, options, workers, run, undisturbed, tmp_path, tree):
     whole, took = tree(undisturbed[name][0]), undisturbed[name][1]
     assert len(whole) > 12
@@ -123,7 +131,7 @@ def test_killed_at_any_moment(name, options, workers, run, undisturbed, tmp_path
         number += 1
 
 
-@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 4])
 def test_killed_before_every_step_of_the_beginning(workers, run, undisturbed, tmp_path, tree):
     # Flush and renaming of ingest.json, then those of the first shards; every run goes on from the one before.
     for last in range(1, 8):

@@ -49,6 +49,7 @@ class TestLatentPredictor(PredictorPromises):
         return make(components=2)
 
 
+@pytest.mark.slow
 class TestDrivenLatentPredictor(PredictorPromises):
     steps = 150
 
@@ -60,6 +61,7 @@ def test_its_shape_and_conditions_are_those_of_its_parts():
     model = make(conditions={"sound": 2})
     assert (model.input_shape, model.conditions) == (SHAPE, {"sound": 2})
     assert model.get_config() == {
+        "tune": [],
         "encoder": {"plugin": "vae", "config": model.encoder.get_config()},
         "dynamics": {"plugin": "lstm", "config": model.dynamics.get_config()},
     }

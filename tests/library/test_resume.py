@@ -180,6 +180,7 @@ class Stopping(Windows):
         return self.windows.take(indices)
 
 
+@pytest.mark.jax
 @pytest.mark.parametrize(("make", "source"), [(small_lstm, waves), (small_vae, pictures)], ids=["lstm", "vae"])
 def test_a_model_that_was_stopped_ends_in_the_same_weights(make, source, tmp_path):
     whole, data = make(), source()
@@ -221,7 +222,7 @@ def state_in(folder):
     return {k: v for k, v in saved.tensors.items() if k.startswith("state/model/model/")}
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("value", [np.nan, *(pytest.param(x, marks=pytest.mark.slow) for x in (np.inf, -np.inf))])
 def test_data_that_is_not_finite_stops_before_the_step(value, tmp_path):
     data, clean = waves(), small_lstm()
     with pytest.raises(Crash):
@@ -245,6 +246,7 @@ def test_data_that_is_not_finite_stops_before_the_step(value, tmp_path):
     assert kept.keys() == wanted.keys()
 
 
+@pytest.mark.jax
 def test_a_gradient_that_is_not_finite_changes_no_weight_and_is_named(tmp_path):
     import keras
     from keras import layers, ops

@@ -2,13 +2,13 @@
 
 import itertools
 import pickle
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from honest_plugins import HonestDataset, HonestDynamics, HonestEncoder, HonestPredictor, breaks
 
 from latentseq.arrays import Latents
-from latentseq.protocols import History
+from latentseq.protocols import History, Presets
 
 
 @breaks("C1")
@@ -18,6 +18,8 @@ class NoDescription(HonestDataset):
 
 @breaks("C2")
 class NumPyOption(HonestEncoder):
+    presets: ClassVar[Presets] = {}
+
     def __init__(self, input_shape: tuple[int, ...], rate: Any = None):
         super().__init__(input_shape)
         self.rate = np.float32(0.1)
@@ -25,6 +27,8 @@ class NumPyOption(HonestEncoder):
 
 @breaks("C3")
 class OptionRoundedUp(HonestEncoder):
+    presets: ClassVar[Presets] = {}
+
     def __init__(self, input_shape: tuple[int, ...], margin: int = 1):
         super().__init__(input_shape)
         self.margin = margin + 1
@@ -72,6 +76,16 @@ class StaysUntrainedInSilence(HonestDynamics):
     def load_state(self, folder):
         if any(folder.iterdir()):
             super().load_state(folder)
+
+
+@breaks("C9")
+class PresetOfAnOptionThatThereIsNot(HonestEncoder):
+    presets: ClassVar[Presets] = {"tiny": {"latent_dims": 2}}
+
+
+@breaks("C9")
+class PresetOfWhatIsNoJSON(HonestEncoder):
+    presets: ClassVar[Presets] = {"tiny": {"latent_dim": (2,)}}
 
 
 @breaks("E1")

@@ -13,11 +13,13 @@ from latentseq_plugins.encoders.conv_ae import ConvAE
 from latentseq_plugins.encoders.pca import PCA
 
 
+@pytest.mark.jax
 class TestConvAE(EncoderPromises):
     def make(self):
         return ConvAE([16, 16, 1], latent_dim=4, widths=[8, 16])
 
 
+@pytest.mark.slow
 class TestConvAEOfMaps(EncoderPromises):
     def make(self):
         return ConvAE([16, 16, 1], latent="map", latent_dim=2, widths=[8, 16])
@@ -28,6 +30,7 @@ class TestConvAEOfMapsOfAnOddSizeInColour(EncoderPromises):
         return ConvAE([21, 27, 3], latent="map", latent_dim=3, widths=[4, 8, 8])
 
 
+@pytest.mark.slow
 class TestConvAEOfAnOddSizeInColour(EncoderPromises):
     def make(self):
         return ConvAE([13, 9, 3], latent_dim=3, widths=[4, 8])

@@ -8,11 +8,13 @@ from latentseq.testing import DecoderPromises
 from latentseq_plugins.decoders.deconv import Deconv
 
 
+@pytest.mark.jax
 class TestDeconv(DecoderPromises):
     def make(self):
         return Deconv([6], [16, 16, 1], widths=[8, 16])
 
 
+@pytest.mark.slow
 class TestDeconvOfMaps(DecoderPromises):
     def make(self):
         return Deconv([4, 4, 5], [16, 16, 1], widths=[8, 16])

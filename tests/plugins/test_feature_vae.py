@@ -12,11 +12,13 @@ from latentseq_plugins.encoders.feature_vae import FeatureVAE
 from latentseq_plugins.features import statistics
 
 
+@pytest.mark.jax
 class TestFeatureVAE(EncoderPromises):
     def make(self):
         return FeatureVAE([24], latent_dim=4, widths=[32])
 
 
+@pytest.mark.slow
 class TestFeatureVAEOfMaps(EncoderPromises):
     def make(self):
         return FeatureVAE([3, 4, 5], latent_dim=4, widths=[32, 16], free_bits=0.05)

@@ -14,21 +14,24 @@ from latentseq.training.trainer import Trainer
 from latentseq_plugins.dynamics.lstm import LSTM
 
 
+@pytest.mark.jax
 class TestMixture(DynamicsPromises):
     def make(self):
-        return LSTM([3], layers=2, units=8, components=3)
+        return LSTM([3], layers=2, units=8, readout=[8, 8], components=3)
 
 
+@pytest.mark.slow
 class TestSquaredErrorWithoutResidual(DynamicsPromises):
     steps = 60
 
     def make(self):
-        return LSTM([3], layers=1, units=16, head="mse", residual=False)
+        return LSTM([3], layers=1, units=16, readout=[], head="mse", residual=False)
 
 
+@pytest.mark.jax
 class TestKLInClosedLoopWithConditions(DynamicsPromises):
     def make(self):
-        return LSTM([2], {"sound": 2, "action": 1}, layers=1, units=8, head="kl", free_steps=3)
+        return LSTM([2], {"sound": 2, "action": 1}, layers=1, units=8, readout=[6], head="kl", free_steps=3)
 
 
 class Rows(Windows):
@@ -56,7 +59,7 @@ def rollout(model, z, known):
     return model.imagine(state, z.shape[1] - known, seed=0, temperature=0.0)[0]
 
 
-@pytest.mark.parametrize("free_steps", [0, 10])
+@pytest.mark.parametrize("free_steps", [pytest.param(0, marks=pytest.mark.slow), 10])
 def test_it_learns_sines(free_steps):
     model = LSTM([2], layers=1, units=16, head="mse", free_steps=free_steps)
     source = Source(Rows(mean=sines(0)), Rows(mean=sines(1, n=20)))
@@ -72,7 +75,7 @@ CONDITIONS = {"action": 1, "sound": 2}
 
 def wild(seed=0, **options):
     """A model with random weights, large enough that every input counts, and with statistics."""
-    options = {"head": "mse", "layers": 2, "units": 6, "components": 3, **options}
+    options = {"head": "mse", "layers": 2, "units": 6, "readout": [5], "components": 3, "free_steps": 0, **options}
     model, rng = LSTM([2], CONDITIONS, **options), np.random.default_rng(seed)
     for weight in model.network.trainable_weights:
         weight.assign(0.5 * rng.normal(size=weight.shape))
@@ -117,7 +120,7 @@ def test_in_closed_loop_the_last_items_are_forecast_from_what_it_imagined(head, 
     assert found.mean.shape == batch["mean"][:, 1:].shape
 
     # By hand: one item at a time, the true one while it is known, then the last forecast's most probable one.
-    known, state, item, means, likelihoods = max(1, length - free_steps), None, None, [], []
+    known, state, item, means, likelihoods = length - min(free_steps, length // 2), None, None, [], []
     for t in range(length - 1):
         item = batch["mean"][:, t : t + 1] if t < known else item
         drive = {name: batch[name][:, t : t + 1] for name in CONDITIONS}
@@ -199,6 +202,41 @@ def test_dropout_is_for_training_only():
     assert np.allclose(np.asarray(wild(dropout=0.0).network(batch)["outputs"]), quiet)
 
 
+def test_all_items_sampled_is_a_closed_loop_from_the_first():
+    model, batch = wild(scheduled_sampling=0.999999), windows(b=64)
+    found = np.asarray(model.network(batch, training=True)["z"])
+    _, state = model.observe(
+        Latents(batch["mean"][:, :1]), conditions={name: batch[name][:, :1] for name in CONDITIONS}
+    )
+    later = {name: batch[name][:, 1:] for name in CONDITIONS}
+    wanted, _ = model.imagine(state, 8, seed=0, temperature=0.0, conditions=later)
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_scheduled_sampling_replaces_that_share_of_the_true_items():
+    # Without residual and state, an output says which item went in: the true one, or the one forecast.
+    model, batch = wild(scheduled_sampling=0.3, free_steps=2), windows(b=400)
+    for weight in model.network.trainable_weights:
+        if "recurrent_kernel" in weight.path or "first_state" in weight.path:
+            weight.assign(np.zeros(weight.shape))
+    quiet, mixed = (np.asarray(model.network(batch, training=on)["outputs"]) for on in (False, True))
+    assert np.allclose(quiet[:, 0], mixed[:, 0])  # Nothing was forecast before the first item.
+    again = np.asarray(model.network(batch, training=False)["outputs"])
+    assert np.array_equal(quiet, again)
+    replaced = ~np.isclose(quiet[:, 1], mixed[:, 1]).all(-1)
+    assert abs(replaced.mean() - 0.3) < 4 * np.sqrt(0.3 * 0.7 / 400)
+
+
+def test_latent_noise_is_on_the_true_items_in_training_only():
+    model, batch = wild(latent_noise=0.5), windows(b=400)
+    quiet, noisy = (model.network(batch, training=on) for on in (False, True))
+    assert np.array_equal(np.asarray(quiet["mean"]), np.asarray(noisy["mean"]))  # The targets are clean.
+    noise = np.asarray(noisy["base"]) - np.asarray(quiet["base"])
+    assert abs(noise.std() - 0.5) < 0.02
+    again = model.network(batch)
+    assert np.array_equal(np.asarray(quiet["outputs"]), np.asarray(again["outputs"]))
+
+
 def message(call, *args, **kwargs):
     with pytest.raises(UsageError) as error:
         call(*args, **kwargs)
@@ -208,25 +246,23 @@ def message(call, *args, **kwargs):
 def test_maps_are_refused():
     assert message(LSTM, [8, 8, 16]) == (
         "lstm: the latents are maps of shape (8, 8, 16); expected vectors (d,). "
-        "Train an encoder with a vector latent."
+        "Train an encoder with a vector latent, or choose --dynamics conv-lstm."
     )
 
 
 @pytest.mark.parametrize(
     ("options", "found"),
     [
-        ({"layers": 0}, "layers is 0, units 512, dropout 0.0 and free_steps 0"),
-        ({"units": 0}, "layers is 2, units 0, dropout 0.0 and free_steps 0"),
-        ({"dropout": 1.0}, "layers is 2, units 512, dropout 1.0 and free_steps 0"),
-        ({"dropout": -0.1}, "layers is 2, units 512, dropout -0.1 and free_steps 0"),
-        ({"free_steps": -1}, "layers is 2, units 512, dropout 0.0 and free_steps -1"),
+        ({"layers": 0}, "layers is 0; expected 1 or more."),
+        ({"units": 0}, "units is 0; expected 1 or more."),
+        ({"dropout": 1.0}, "dropout is 1.0; expected a share from 0 to below 1."),
+        ({"scheduled_sampling": -0.1}, "scheduled_sampling is -0.1; expected a share from 0 to below 1."),
+        ({"latent_noise": -1.0}, "latent_noise is -1.0; expected 0 or more."),
+        ({"free_steps": -1}, "free_steps is -1; expected 0 or more."),
     ],
 )
 def test_an_option_out_of_range_is_refused(options, found):
-    assert message(LSTM, [2], **options) == (
-        f"lstm: {found}; expected layers and units of 1 or more, a dropout from 0 to below 1, "
-        "and free_steps of 0 or more."
-    )
+    assert message(LSTM, [2], **options) == f"lstm: {found}"
 
 
 def test_an_unknown_head_is_refused():

@@ -41,6 +41,7 @@ class TestStack(EncoderPromises):
         return Stack([16, 16, 1], **SMALL)
 
 
+@pytest.mark.slow
 class TestStackOfVectorsInColour(EncoderPromises):
     steps = 120
 
@@ -116,6 +117,29 @@ def test_a_part_without_networks_has_none_to_show():
         "stack: latents is 'pca', which has no networks. Choose a part that has, such as conv-ae, feature-vae or "
         "deconv."
     )
+
+
+def test_a_preset_is_that_of_each_part_and_its_options_win():
+    given = {"latents.latent_dim": 7}
+    model = registry.build("encoders", "stack", given, preset="tiny", input_shape=[16, 16, 1])
+    widths = {name: part.get_config()["widths"] for name, part in model.parts.items()}
+    assert widths == {"features": [4, 8, 8], "latents": [16, 16], "decoder": [4, 8, 8]}
+    assert model.latent_shape == (7,)
+    assert Stack.from_config(model.get_config()).get_config() == model.get_config()
+
+
+def test_what_is_resolved_has_every_option_of_every_part():
+    given = {"features.latent_dim": 3, "latents": "pca", "decoder": "runs/decoder"}
+    assert registry.resolve("encoders", "stack", given, preset="tiny", left=("seed",)) == {
+        "features": "conv-ae",
+        "latents": "pca",
+        "decoder": "runs/decoder",
+        "features_options": {"latent_dim": 3, "widths": [4, 8, 8], "augment": True},
+        "latents_options": {"latent_dim": 4},
+        "decoder_options": None,  # It is a trained run, and has its own.
+        "frozen": [],
+        "preset": "tiny",
+    }
 
 
 def test_dotted_options_are_those_of_a_part_and_come_back_as_json():

@@ -20,16 +20,19 @@ class TestVAE(EncoderPromises):
         return VAE([16, 16, 1], latent_dim=4, widths=[8, 16])
 
 
+@pytest.mark.slow
 class TestVAEOfMaps(EncoderPromises):
     def make(self):
         return VAE([16, 16, 1], latent="map", latent_dim=2, widths=[8, 16])
 
 
+@pytest.mark.jax
 class TestVAEOfMapsOfAnOddSizeInColour(EncoderPromises):
     def make(self):
         return VAE([21, 27, 3], latent="map", latent_dim=2, widths=[4, 8, 8], free_bits=0.1)
 
 
+@pytest.mark.slow
 class TestVAEOfAnOddSizeInColour(EncoderPromises):
     def make(self):
         return VAE([21, 27, 3], latent_dim=3, widths=[4, 8, 8])

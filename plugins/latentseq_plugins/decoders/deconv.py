@@ -1,12 +1,14 @@
 """A decoder of transposed convolutions."""
 
+from typing import ClassVar
+
 import keras
 import numpy as np
 
 from latentseq.arrays import as_items
 from latentseq.errors import UsageError
 from latentseq.keras_plugin import KerasPlugin, in_chunks
-from latentseq.protocols import Decoder, History, Source
+from latentseq.protocols import Decoder, History, Presets, Source
 from latentseq.training.trainer import Trainer
 from latentseq_plugins.convolutions import SquaredErrorNetwork, decoder_network, padding
 from latentseq_plugins.features import Scaling, statistics
@@ -23,6 +25,7 @@ class Deconv(KerasPlugin, Decoder):
 
     name = "deconv"
     description = "Transposed convolutions: a vector, or a map of features, to frames."
+    presets: ClassVar[Presets] = {"tiny": {"widths": [4, 8, 8]}, "cpu": {}, "gpu": {"widths": [64, 128, 256]}}
 
     def __init__(
         self,

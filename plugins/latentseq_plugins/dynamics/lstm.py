@@ -1,11 +1,15 @@
 """An LSTM over vector latents."""
 
+from typing import ClassVar
+
 import keras
 from keras import layers
 
 from latentseq.errors import UsageError
 from latentseq.heads import make_head
-from latentseq_plugins.dynamics.recurrent import RecurrentDynamics, RecurrentNetwork
+from latentseq.protocols import Presets
+from latentseq_plugins.dynamics.recurrent import RecurrentDynamics, check_recurrent
+from latentseq_plugins.dynamics.recurrent_network import RecurrentNetwork
 
 
 class LSTM(RecurrentDynamics):
@@ -18,6 +22,11 @@ class LSTM(RecurrentDynamics):
 
     name = "lstm"
     description = "LSTM over vector latents, with the heads mse, kl and mixture."
+    presets: ClassVar[Presets] = {
+        "tiny": {"layers": 1, "units": 16, "readout": [16]},
+        "cpu": {},
+        "gpu": {"units": 1024, "readout": [1024]},
+    }
 
     def __init__(
         self,
@@ -28,9 +37,12 @@ class LSTM(RecurrentDynamics):
         units: int = 512,
         dropout: float = 0.0,
         residual: bool = True,
-        free_steps: int = 0,
+        free_steps: int = 10,
         components: int = 5,
         seed: int = 0,
+        latent_noise: float = 0.0,
+        scheduled_sampling: float = 0.0,
+        readout: list[int] = (512,),  # type: ignore[assignment]
     ):
         """Build the network.
 
@@ -40,12 +52,15 @@ class LSTM(RecurrentDynamics):
             head: mse, kl or mixture.
             layers: how many.
             units: of each layer.
-            dropout: share of each layer's output that is left out in training.
+            dropout: share of each layer's output that is left out in training, but in closed-loop steps.
             residual: predict differences in Z.
             free_steps: items at the end of a training window that it is trained to reach on its own, from what it
-                imagined itself; 0 trains on true items only.
+                imagined itself; half of a short window at most. 0 trains on true items only.
             components: of the mixture.
-            seed: of the initial weights and of dropout.
+            seed: of the initial weights and of all that is random in training.
+            latent_noise: standard deviation of the noise on the true items in training, in standardised units.
+            scheduled_sampling: share of the true items that are replaced by the model's own forecasts in training.
+            readout: units of each layer behind the recurrent ones, which sees the last item beside what they say.
 
         Raises:
             UsageError: an option out of its range, a latent that is a map, an unknown head.
@@ -53,25 +68,34 @@ class LSTM(RecurrentDynamics):
         if len(latent_shape) != 1:
             raise UsageError(
                 f"lstm: the latents are maps of shape {tuple(latent_shape)}; expected vectors (d,). "
-                "Train an encoder with a vector latent."
+                "Train an encoder with a vector latent, or choose --dynamics conv-lstm."
             )
-        if min(layers, units) < 1 or not 0 <= dropout < 1 or free_steps < 0:
-            raise UsageError(
-                f"lstm: layers is {layers}, units {units}, dropout {dropout} and free_steps {free_steps}; expected "
-                "layers and units of 1 or more, a dropout from 0 to below 1, and free_steps of 0 or more."
-            )
+        check_recurrent(
+            "lstm",
+            readout=readout,
+            layers=layers,
+            units=units,
+            dropout=dropout,
+            latent_noise=latent_noise,
+            scheduled_sampling=scheduled_sampling,
+            free_steps=free_steps,
+        )
         self.latent_shape, self.conditions = tuple(latent_shape), dict(conditions or {})
         self.head, self.layers, self.units, self.dropout = head, layers, units, dropout
-        self.residual, self.free_steps, self.components, self.seed = residual, free_steps, components, seed
+        self.readout = tuple(readout)
+        self.residual, self.latent_noise, self.scheduled_sampling = residual, latent_noise, scheduled_sampling
+        self.free_steps, self.components, self.seed = free_steps, components, seed
         kind = make_head(head, self.latent_shape[-1], components)
         self.network = RecurrentNetwork(
             [_layer(units, i, seed) for i in range(layers)],
-            _output(kind.width, seed),
+            [_hidden(width, i, seed) for i, width in enumerate(readout)],
             kind,
             latent_shape=self.latent_shape,
             state_shapes=[(units,)] * (2 * layers),
             dropout=dropout,
             residual=residual,
+            latent_noise=latent_noise,
+            scheduled_sampling=scheduled_sampling,
             free_steps=free_steps,
             seed=seed,
         )
@@ -90,7 +114,6 @@ def _layer(units: int, i: int, seed: int) -> layers.Layer:
     )
 
 
-def _output(width: int, seed: int) -> layers.Layer:
-    # Small, so that the first forecast is the last item; not zero, so that a mixture's components differ.
-    start = keras.initializers.VarianceScaling(0.01, seed=seed + 100)
-    return layers.Dense(width, kernel_initializer=start, name="output")
+def _hidden(width: int, i: int, seed: int) -> layers.Layer:
+    start = keras.initializers.HeNormal(seed + 200 + i)
+    return layers.Dense(width, "swish", kernel_initializer=start, name=f"readout_{i}")

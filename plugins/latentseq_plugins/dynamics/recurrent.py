@@ -1,167 +1,26 @@
-"""What recurrent dynamics share: one network for training, observing and running free, whatever its layers are."""
+"""What dynamics around a recurrent network share: the two verbs, and what is measured before and after training."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
-from keras import layers, ops
+from keras import ops
 
 from latentseq.arrays import Batch, Latents, State, as_items
 from latentseq.errors import UsageError, listed
 from latentseq.forecast import HeadForecast
-from latentseq.heads import Head, check_posterior
-from latentseq.keras_plugin import KerasPlugin
-from latentseq.protocols import Dynamics, Forecast, History, Source, Windows
+from latentseq.heads import check_posterior
+from latentseq.keras_plugin import KerasDynamics
+from latentseq.protocols import Forecast, History, Source, Windows
 from latentseq.training.batches import validation_batches
 from latentseq.training.trainer import Trainer
+from latentseq_plugins.dynamics.recurrent_network import RecurrentNetwork, join_condition
 
 STATISTICS_WINDOWS = 2000
 MIN_SPREAD = 1e-3
 MIN_SHARE = 0.1
 """A dimension that hardly moves is scaled as if it moved this share of the others' mean: noise is not blown up."""
-
-
-class RecurrentNetwork(keras.Model):
-    """Recurrent layers from latents and conditions to a head's outputs, in standardised latents.
-
-    A recurrent layer is any ``keras.layers`` RNN with ``return_sequences`` and ``return_state``; its first state
-    is learned. What it hands to the outside is the state before the next item: the layers' states, the outputs
-    that forecast the next item, and the last item.
-    """
-
-    def __init__(
-        self,
-        recurrent: list[Any],
-        output: Any,
-        head: Head,
-        *,
-        latent_shape: tuple[int, ...],
-        state_shapes: list[tuple[int, ...]],
-        dropout: float,
-        residual: bool,
-        free_steps: int,
-        seed: int,
-    ):
-        """Put the layers together.
-
-        Args:
-            recurrent: the layers.
-            output: from the last layer's output (..., u) to (..., head.width).
-            head: what the outputs mean.
-            latent_shape: of one item.
-            state_shapes: of all layers' states, in order, two a layer.
-            dropout: share of each layer's output that is left out in training, but in free steps.
-            residual: predict the difference to the last item.
-            free_steps: items at the end of a training window that it has to reach on its own.
-            seed: of dropout.
-        """
-        super().__init__(name="recurrent")
-        self.recurrent, self.output_layer, self.head = recurrent, output, head
-        self.residual, self.free_steps = residual, free_steps
-        self.dropouts = [layers.Dropout(dropout, seed=seed + i, name=f"dropout_{i}") for i in range(len(recurrent))]
-        self.first_state = [
-            self.add_weight(shape=shape, initializer="zeros", name=f"first_state_{i}")
-            for i, shape in enumerate(state_shapes)
-        ]
-        self.offset = self.add_weight(shape=latent_shape, initializer="zeros", trainable=False, name="offset")
-        self.scale = self.add_weight(shape=latent_shape, initializer="ones", trainable=False, name="scale")
-        self.spread = self.add_weight(shape=latent_shape, initializer="ones", trainable=False, name="spread")
-        shapes = [(*latent_shape[:-1], head.width), latent_shape, *state_shapes]
-        self.rollout = layers.RNN(
-            Feedback(self.feed, shapes), return_sequences=True, return_state=True, name="rollout"
-        )
-
-    def build(self, *_: Any) -> None:
-        """Its layers build themselves in the first call."""
-
-    def standardise(self, z: Any) -> Any:
-        """The encoder's units to those of the network."""
-        return (z - self.offset) / self.scale
-
-    def base(self, z: Any) -> Any:
-        """What the head's locations are added to after standardised ``z``."""
-        return z if self.residual else ops.zeros_like(z)
-
-    def start(self, batch: int) -> list[Any]:
-        """The learned first state, for ``batch`` rows."""
-        return [ops.tile(w[None], (batch, *[1] * len(w.shape))) for w in self.first_state]
-
-    def advance(self, x: Any, states: list[Any], training: bool = False) -> tuple[Any, list[Any]]:
-        """Inputs (b, t, ..., d + f) from ``states`` -> outputs (b, t, ..., width) and the states after."""
-        after: list[Any] = []
-        for i, (layer, dropout) in enumerate(zip(self.recurrent, self.dropouts, strict=True)):
-            x, *state = layer(x, initial_state=states[2 * i : 2 * i + 2])
-            x, after = dropout(x, training=training), after + state
-        return self.output_layer(x), after
-
-    def step(self, x: Any, states: list[Any]) -> tuple[Any, list[Any]]:
-        """``advance`` by one item (b, ..., d + f)."""
-        after: list[Any] = []
-        for i, layer in enumerate(self.recurrent):
-            x, state = layer.cell(x, states[2 * i : 2 * i + 2])
-            after = after + list(state)
-        return self.output_layer(x), after
-
-    def feed(self, drive: Any, states: list[Any]) -> tuple[Any, list[Any]]:
-        """One free step: draw an item from the outputs that forecast it, then consume it.
-
-        Args:
-            drive: (b, ..., noise and conditions and one more).
-            states: outputs (b, ..., width), last item (b, *latent_shape), the layers' states.
-
-        Returns:
-            The item and the outputs that forecast the next, as channels (b, ..., d + width); the states after.
-        """
-        outputs, last, *rest = states
-        width = self.head.noise_width
-        z = self.head.draw(outputs, self.base(last), drive[..., :width])
-        after, rest = self.step(ops.concatenate([z, drive[..., width:-1]], axis=-1), rest)
-        return ops.concatenate([z, after], axis=-1), [after, z, *rest]
-
-    def roll(self, noise: Any, conditions: Any, states: list[Any]) -> tuple[Any, Any, list[Any]]:
-        """Free steps, as many as there is noise (b, t, ..., noise_width) and conditions (b, t, ..., f) for.
-
-        Returns:
-            Items (b, t, *latent_shape), for each the outputs that forecast the next (b, t, ..., width), states after.
-        """
-        # The last channel is nothing: there is always something to run over.
-        drive = ops.concatenate([noise, conditions, ops.zeros((*ops.shape(noise)[:-1], 1))], axis=-1)
-        both, *states = self.rollout(drive, initial_state=states)
-        return both[..., : self.head.d], both[..., self.head.d :], states
-
-    def call(self, batch: Batch, training: bool = False) -> dict[str, Any]:
-        """Outputs for items 1.. of windows, with what the head's loss needs beside them.
-
-        The last ``free_steps`` items are forecast from what it imagined itself, with the gradient through the
-        rollout; the ones before from the true items.
-        """
-        z = self.standardise(batch["mean"])
-        streams = [join_condition(batch[name], z) for name in sorted(batch) if name not in ("mean", "log_var")]
-        conditions = ops.concatenate([z[..., :0], *streams], axis=-1)
-        known = max(1, z.shape[1] - self.free_steps)
-        x = ops.concatenate([z, conditions], axis=-1)
-        outputs, states = self.advance(x[:, :known], self.start(ops.shape(z)[0]), training)
-        base, free = self.base(z[:, :known]), z.shape[1] - 1 - known
-        if free < 0:
-            outputs, base = outputs[:, :-1], base[:, :-1]
-        elif free:
-            state = [outputs[:, -1], z[:, known - 1], *states]
-            quiet = ops.zeros((*ops.shape(z)[:1], free, *z.shape[2:-1], self.head.noise_width))
-            imagined, later, _ = self.roll(quiet, conditions[:, known:-1], state)
-            outputs = ops.concatenate([outputs, later], axis=1)
-            base = ops.concatenate([base, self.base(imagined)], axis=1)
-        made = {"outputs": outputs, "base": base, "mean": z[:, 1:]}
-        if "log_var" in batch:
-            made["log_var"] = batch["log_var"][:, 1:] - 2 * ops.log(self.scale)
-        return made
-
-    def compute_loss(
-        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
-    ) -> Any:
-        """The head's loss an item, mean over windows and time."""
-        losses = self.head.loss(y_pred["outputs"], y_pred["base"], y_pred["mean"], y_pred.get("log_var"))
-        return ops.mean(ops.sum(ops.reshape(losses, (*ops.shape(losses)[:2], -1)), axis=-1))
 
 
 class Observe(keras.Model):
@@ -173,27 +32,12 @@ class Observe(keras.Model):
         self.network = network
 
     def call(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        """``z`` (b, t, *latent_shape), ``conditions`` a list, ``states`` a list -> outputs, base, states."""
+        """``z`` (b, t, *latent_shape), what is ``before``, ``conditions``, ``states`` -> outputs, base, states."""
         z = self.network.standardise(inputs["z"])
-        x = ops.concatenate([z, *(join_condition(c, z) for c in inputs["conditions"])], axis=-1)
+        conditions = ops.concatenate([z[..., :0], *(join_condition(c, z) for c in inputs["conditions"])], axis=-1)
+        x = self.network.inputs(z, inputs["before"], conditions)
         outputs, states = self.network.advance(x, inputs["states"])
         return {"outputs": outputs, "base": self.network.base(z), "states": states, "last": z[:, -1]}
-
-
-class Feedback(layers.Layer):
-    """A cell for ``keras.layers.RNN`` around ``RecurrentNetwork.feed``; the network is its owner, not its part."""
-
-    def __init__(self, feed: Callable[[Any, list[Any]], tuple[Any, list[Any]]], shapes: list[tuple[int, ...]]):
-        """Take the step and the shapes of the states."""
-        super().__init__(name="feedback")
-        self.feed, self.state_size, self.output_size = feed, shapes, shapes[1]
-
-    def build(self, *_: Any) -> None:
-        """There is nothing to build."""
-
-    def call(self, inputs: Any, states: Any, training: bool = False) -> tuple[Any, list[Any]]:
-        """See ``RecurrentNetwork.feed``."""
-        return self.feed(inputs, list(states))
 
 
 class Imagine(keras.Model):
@@ -210,14 +54,33 @@ class Imagine(keras.Model):
         return [z * self.network.scale + self.network.offset, *states]
 
 
-def join_condition(stream: Any, z: Any) -> Any:
-    """A stream (b, t, f) as channels beside latents (b, t, ..., d): repeated at every position of a map."""
-    spatial = tuple(z.shape[2:-1])
-    stream = ops.reshape(stream, (*ops.shape(stream)[:2], *[1] * len(spatial), stream.shape[-1]))
-    return ops.tile(stream, (1, 1, *spatial, 1))
+def check_recurrent(
+    name: str, *, readout: list[int], dropout: float, scheduled_sampling: float, **others: float
+) -> None:
+    """Refuse options that make no recurrent network.
+
+    Args:
+        name: of the plugin.
+        readout: widths of 1 or more.
+        dropout: a share.
+        scheduled_sampling: a share.
+        others: layers, units and kernel of 1 or more; any other of 0 or more.
+
+    Raises:
+        UsageError: saying what fits.
+    """
+    for key, value in {"dropout": dropout, "scheduled_sampling": scheduled_sampling}.items():
+        if not 0 <= value < 1:
+            raise UsageError(f"{name}: {key} is {value}; expected a share from 0 to below 1.")
+    if readout and min(readout) < 1:
+        raise UsageError(f"{name}: readout is {list(readout)}; expected widths of 1 or more, or none.")
+    for key, value in others.items():
+        least = 1 if key in ("layers", "units", "kernel") else 0
+        if value < least:
+            raise UsageError(f"{name}: {key} is {value}; expected {least} or more.")
 
 
-class RecurrentDynamics(KerasPlugin, Dynamics):
+class RecurrentDynamics(KerasDynamics):
     """Dynamics around a ``RecurrentNetwork``; a subclass makes the layers."""
 
     network: RecurrentNetwork
@@ -233,6 +96,10 @@ class RecurrentDynamics(KerasPlugin, Dynamics):
         """One network, with the statistics among its weights."""
         return {"network": self.network}
 
+    def calibrate(self, validation: Windows) -> None:
+        """See ``KerasDynamics.calibrate``: the spread is the one-step residual."""
+        self.network.spread.assign(self._residual(validation))
+
     def fit(self, source: Source, trainer: Trainer) -> History:
         """See ``Dynamics.fit``."""
         first = source.train.take(np.arange(1))
@@ -243,9 +110,9 @@ class RecurrentDynamics(KerasPlugin, Dynamics):
         self.network.scale.assign(scale)
         # Where differences are predicted, the first forecast is the last item, give or take a usual step.
         usual = step.reshape(-1, step.shape[-1]).mean(axis=0) if self.network.residual else np.ones(step.shape[-1])
-        self.network.output_layer.bias.assign(self.network.head.first_bias(usual))
+        self.network.output_layer.last.bias.assign(self.network.head.first_bias(usual))
         history = trainer.fit(self.network, Source(*chosen), batch_size=32, learning_rate=2e-3, clip_norm=1.0)
-        self.network.spread.assign(self._residual(chosen[1]))
+        self.calibrate(chosen[1])
         return history
 
     def observe(
@@ -257,9 +124,10 @@ class RecurrentDynamics(KerasPlugin, Dynamics):
         streams = self._streams(conditions, b, t)
         if state is None:
             states = [np.array(ops.convert_to_numpy(s)) for s in self.network.start(b)]
+            before = ops.convert_to_numpy(self.network.standardise(z[:, 0]))
         else:
-            states = [state[name] for name in self._state_names()[2:]]
-        made = self._observe.predict_on_batch({"z": z, "conditions": streams, "states": states})
+            states, before = [state[name] for name in self._state_names()[2:]], state["last"]
+        made = self._observe.predict_on_batch({"z": z, "before": before, "conditions": streams, "states": states})
         forecast = HeadForecast(
             self.network.head,
             made["outputs"],
@@ -268,9 +136,9 @@ class RecurrentDynamics(KerasPlugin, Dynamics):
             offset=ops.convert_to_numpy(self.network.offset),
             scale=ops.convert_to_numpy(self.network.scale),
         )
-        before = np.zeros(b, np.int64) if state is None else state["step"]
+        step = np.zeros(b, np.int64) if state is None else state["step"]
         arrays = [made["outputs"][:, -1], made["last"], *made["states"]]
-        return forecast, dict(zip(self._state_names(), arrays, strict=True)) | {"step": before + t}
+        return forecast, dict(zip(self._state_names(), arrays, strict=True)) | {"step": step + t}
 
     def imagine(
         self,

@@ -1,11 +1,13 @@
 """A convolutional autoencoder."""
 
+from typing import ClassVar
+
 import keras
 import numpy as np
 
 from latentseq.arrays import Latents, as_items
 from latentseq.keras_plugin import KerasPlugin, in_chunks
-from latentseq.protocols import Encoder, History, Source
+from latentseq.protocols import Encoder, History, Presets, Source
 from latentseq.training.trainer import Trainer
 from latentseq_plugins.convolutions import (
     SquaredErrorNetwork,
@@ -30,6 +32,11 @@ class ConvAE(KerasPlugin, Encoder):
 
     name = "conv-ae"
     description = "Convolutional autoencoder on squared error: frames to a vector or a map."
+    presets: ClassVar[Presets] = {
+        "tiny": {"latent_dim": 4, "widths": [4, 8, 8]},
+        "cpu": {},
+        "gpu": {"widths": [64, 128, 256]},
+    }
 
     def __init__(
         self,

@@ -1,6 +1,7 @@
 """A variational autoencoder of features."""
 
 import math
+from typing import ClassVar
 
 import keras
 import numpy as np
@@ -9,7 +10,7 @@ from keras import layers
 from latentseq.arrays import Latents, as_items
 from latentseq.errors import UsageError
 from latentseq.keras_plugin import KerasPlugin, in_chunks
-from latentseq.protocols import Encoder, History, Source
+from latentseq.protocols import Encoder, History, Presets, Source
 from latentseq.training.trainer import Trainer
 from latentseq_plugins.features import Scaling, statistics
 from latentseq_plugins.variational import VariationalNetwork, bounded_start, log_variance
@@ -27,6 +28,11 @@ class FeatureVAE(KerasPlugin, Encoder):
 
     name = "feature-vae"
     description = "Dense VAE of any features: a vector or a map to a vector with mean and variance."
+    presets: ClassVar[Presets] = {
+        "tiny": {"latent_dim": 4, "widths": [16, 16]},
+        "cpu": {},
+        "gpu": {"widths": [1024, 1024]},
+    }
 
     def __init__(
         self,

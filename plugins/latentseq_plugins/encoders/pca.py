@@ -1,13 +1,14 @@
 """Principal components."""
 
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from sklearn.decomposition import IncrementalPCA
 
 from latentseq.arrays import Latents, as_items
 from latentseq.errors import DataError, UsageError
-from latentseq.protocols import Encoder, History, Source
+from latentseq.protocols import Encoder, History, Presets, Source
 from latentseq.training.batches import validation_batches
 from latentseq.training.checkpoint import load_tensors, save_tensors
 from latentseq.training.trainer import Trainer
@@ -27,6 +28,7 @@ class PCA(Encoder):
 
     name = "pca"
     description = "Principal components, learned a batch at a time: the linear floor."
+    presets: ClassVar[Presets] = {"tiny": {"latent_dim": 4}, "cpu": {}, "gpu": {}}
 
     def __init__(self, input_shape: list[int], latent_dim: int = 64):
         """Start with the first axes of the input.

@@ -2,17 +2,18 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
 
 from latentseq import registry
 from latentseq.arrays import Batch, Latents, as_items
+from latentseq.configurable import PART_OPTIONS
 from latentseq.errors import DataError, UsageError, listed
 from latentseq.evaluation.latents import findings
 from latentseq.keras_plugin import KerasPlugin
-from latentseq.protocols import Decoder, Encoder, History, Plugin, Source, Windows
+from latentseq.protocols import Decoder, Encoder, History, Plugin, Presets, Source, Windows
 from latentseq.storage.artifact import ARTIFACT, read_artifact
 from latentseq.training.batches import validation_batches
 from latentseq.training.trainer import Trainer
@@ -36,6 +37,7 @@ class Stack(KerasPlugin, Encoder):
 
     name = "stack"
     description = "Three plugins in a row: features of frames, latents of features, and a decoder to frames."
+    presets: ClassVar[Presets] = {"tiny": {"preset": "tiny"}, "cpu": {"preset": "cpu"}, "gpu": {"preset": "gpu"}}
 
     def __init__(
         self,
@@ -48,6 +50,7 @@ class Stack(KerasPlugin, Encoder):
         decoder_options: dict[str, Any] | None = None,
         frozen: list[str] = (),  # type: ignore[assignment]
         seed: int = 0,
+        preset: str | None = None,
     ):
         """Build the parts.
 
@@ -64,6 +67,7 @@ class Stack(KerasPlugin, Encoder):
             frozen: parts that are not trained, as they come with the stack's own state; a part from a run folder is
                 added to them.
             seed: of each part that takes one.
+            preset: of each part; its options are beneath those that a part is given.
 
         Raises:
             UsageError: an unknown part, an option that it does not take, or parts that do not fit each other.
@@ -72,7 +76,7 @@ class Stack(KerasPlugin, Encoder):
         unknown = [part for part in frozen if part not in GROUPS]
         if unknown:
             raise UsageError(f"stack: frozen names {listed(unknown)}; its parts are {listed(GROUPS)}.")
-        self.input_shape, self.seed = tuple(input_shape), seed
+        self.input_shape, self.seed, self.preset = tuple(input_shape), seed, preset
         self.frozen = [part for part in GROUPS if part in frozen]
         self._trained: set[str] = set()
         h_w_c = list(self.input_shape)
@@ -86,7 +90,20 @@ class Stack(KerasPlugin, Encoder):
         self.features, self.latents, self.decoder = first.name, second.name, last.name
         self.features_options, self.latents_options = first.get_config(), second.get_config()
         self.decoder_options = last.get_config()
+        self.preset = None  # Which the options hold now.
         self._composed: dict[str, keras.Model] = {}
+
+    @classmethod
+    def complete(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        """See ``Configurable.complete``; with the options of the parts, but of those that are trained runs."""
+        found = super().complete(options)
+        for part, group in GROUPS.items():
+            if _is_plugin(group, found[part]):
+                given, left = found[part + PART_OPTIONS], ("seed", "latent")
+                found[part + PART_OPTIONS] = registry.resolve(
+                    group, found[part], given, preset=found["preset"], left=left
+                )
+        return found
 
     @property
     def latent_shape(self) -> tuple[int, ...]:
@@ -181,11 +198,11 @@ class Stack(KerasPlugin, Encoder):
     def _part(self, part: str, given: str, options: Mapping[str, Any] | None, latent: str = "", **shapes: Any) -> Any:
         """A part by its name or its run folder, checked against what is before it."""
         group = GROUPS[part]
-        if given not in {row.name for row in registry.installed(group)} and (Path(given) / ARTIFACT).is_file():
+        if not _is_plugin(group, given) and (Path(given) / ARTIFACT).is_file():
             plugin = self._load(part, given, options)
         else:
             more = {"latent": latent} if latent else {}
-            plugin = registry.build(group, given, options, seed=self.seed, **more, **shapes)
+            plugin = registry.build(group, given, options, preset=self.preset, seed=self.seed, **more, **shapes)
         for key, wanted in shapes.items():
             found = list(plugin.get_config()[key])
             if found != wanted:
@@ -243,6 +260,11 @@ class _Mapped(Windows):
 
 def _mapped(source: Source, change: Callable[[np.ndarray], Batch]) -> Source:
     return Source(_Mapped(source.train, change), _Mapped(source.validation, change))
+
+
+def _is_plugin(group: str, name: str) -> bool:
+    """Whether a part is named by a plugin's name, which comes before a folder's."""
+    return name in {row.name for row in registry.installed(group)}
 
 
 def _before(key: str) -> str:

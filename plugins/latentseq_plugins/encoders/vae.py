@@ -1,12 +1,14 @@
 """A convolutional variational autoencoder."""
 
+from typing import ClassVar
+
 import keras
 import numpy as np
 
 from latentseq.arrays import Latents, as_items
 from latentseq.errors import UsageError
 from latentseq.keras_plugin import KerasPlugin, in_chunks
-from latentseq.protocols import Encoder, History, Source
+from latentseq.protocols import Encoder, History, Presets, Source
 from latentseq.training.trainer import Trainer
 from latentseq_plugins.convolutions import (
     augmentation,
@@ -31,6 +33,11 @@ class VAE(KerasPlugin, Encoder):
 
     name = "vae"
     description = "Convolutional VAE: frames to a vector or a map with mean and variance."
+    presets: ClassVar[Presets] = {
+        "tiny": {"latent_dim": 4, "widths": [4, 8, 8, 8]},
+        "cpu": {},
+        "gpu": {"widths": [64, 128, 256, 512]},
+    }
 
     def __init__(
         self,

@@ -1,0 +1,47 @@
+"""Commands that can be repeated: --config gives the options of an earlier run."""
+
+import json
+from typing import Any
+
+from typer.core import TyperCommand, TyperOption
+
+import latentseq
+from latentseq.errors import UsageError
+
+BUDGET = {"epochs", "steps", "max_minutes"}
+"""One of these on the command line replaces them all: a run ends where the first of them does."""
+
+
+class Repeatable(TyperCommand):
+    """A command with an option --config, whose file is put in front of what was typed: what comes later wins."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """See ``click.Command.parse_args``."""
+        typed, *_ = self.make_parser(ctx).parse_args(args=list(args))
+        if "config" in typed:
+            args = [*self._from_file(ctx, typed), *args]
+        return super().parse_args(ctx, args)
+
+    def _from_file(self, ctx: Any, typed: dict[str, Any]) -> list[str]:
+        """The file's options, as they would be typed."""
+        from latentseq.runs import read_config
+
+        found = read_config(typed["config"], getattr(latentseq, str(self.name).replace("-", "_")))
+        if "preset" in typed:
+            raise UsageError(
+                "--preset chooses options of the plugin, and the file of --config holds all of them. Give one of the "
+                "two; --set changes a single option."
+            )
+        if BUDGET & typed.keys():
+            found = {key: value for key, value in found.items() if key not in BUDGET}
+        names = {str(p.name): p.opts[0] for p in self.get_params(ctx) if isinstance(p, TyperOption)}
+        return [word for key, value in found.items() if value is not None for word in _typed(names[key], value)]
+
+
+def _typed(option: str, value: Any) -> list[str]:
+    """One option as it is typed."""
+    if isinstance(value, bool):
+        return [option] if value else []
+    if isinstance(value, dict):
+        return [word for k, v in value.items() for word in (option, f"{k}={json.dumps(v)}")]
+    return [option, str(value)]

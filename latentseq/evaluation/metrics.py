@@ -1,0 +1,91 @@
+"""How wrong predicted frames are, each window and step for itself."""
+
+import numpy as np
+
+from latentseq.errors import DataError
+
+EXACT = 100.0
+"""dB of a frame that is predicted exactly, and at most."""
+LOWER_IS_BETTER = ("mse", "mae")
+AT_ONCE = 1 << 16
+"""Pixels that SSIM looks at in one call: as many as stay near the processor."""
+
+
+def frame_scores(prediction: np.ndarray, truth: np.ndarray) -> dict[str, np.ndarray]:
+    """All metrics of predicted frames.
+
+    Args:
+        prediction: (b, t, h, w, c) in [0, 1], float32.
+        truth: the same shape.
+
+    Returns:
+        (b, t) float64 each: ``mse`` and ``mae``, summed over pixels and channels, ``psnr`` in dB, ``ssim`` with a
+        data range of 1, and ``ssim_range_2``, as older scikit-image, and so OpenSTL, took it for floats.
+    """
+    return {
+        "mse": squared_error(prediction, truth),
+        "mae": np.abs(prediction.astype(np.float64) - truth).sum(axis=(2, 3, 4)),
+        "psnr": psnr(prediction, truth),
+        "ssim": ssim(prediction, truth, 1.0),
+        "ssim_range_2": ssim(prediction, truth, 2.0),
+    }
+
+
+def squared_error(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Squared error summed over pixels and channels: two of (b, t, h, w, c) -> (b, t) float64."""
+    return np.square(prediction.astype(np.float64) - truth).sum(axis=(2, 3, 4))
+
+
+def psnr(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Peak signal-to-noise ratio of every frame, at most ``EXACT``: two of (b, t, h, w, c) -> (b, t) in dB."""
+    from skimage.metrics import peak_signal_noise_ratio
+
+    pairs = zip(_frames(truth), _frames(prediction), strict=True)
+    with np.errstate(divide="ignore"):
+        found = [peak_signal_noise_ratio(x, y, data_range=1.0) for x, y in pairs]
+    return np.minimum(EXACT, found).reshape(truth.shape[:2])
+
+
+def ssim(prediction: np.ndarray, truth: np.ndarray, data_range: float) -> np.ndarray:
+    """Structural similarity of every frame: two of (b, t, h, w, c) -> (b, t).
+
+    Frames are stacked on each other for one call, and windows across two of them left out: the same numbers as frame
+    by frame, in half the time.
+
+    Raises:
+        DataError: frames smaller than any window.
+
+    References:
+        Wang et al., Image quality assessment: from error visibility to structural similarity, 2004.
+    """
+    from skimage.metrics import structural_similarity
+
+    h, w, c = truth.shape[2:]
+    window = ssim_window((h, w, c))
+    pad, n, means = window // 2, max(1, AT_ONCE // (h * w)), []
+    x, y = _frames(truth), _frames(prediction)
+    for i in range(0, len(x), n):
+        tall = [np.ascontiguousarray(each[i : i + n]).reshape(-1, w, c) for each in (x, y)]
+        _, values = structural_similarity(*tall, data_range=data_range, win_size=window, channel_axis=-1, full=True)
+        inside = values.reshape(-1, h, w, c)[:, pad : h - pad, pad : w - pad]
+        means.append(inside.mean(axis=(1, 2, 3), dtype=np.float64))
+    return np.concatenate(means).reshape(truth.shape[:2])
+
+
+def ssim_window(frame_shape: tuple[int, ...]) -> int:
+    """Side of SSIM's window on frames (h, w, c): 7, or the largest odd number that fits.
+
+    Raises:
+        DataError: frames of less than 3 x 3 pixels.
+    """
+    least = min(frame_shape[:2])
+    if least < 3:
+        raise DataError(
+            f"The frames are {frame_shape[0]} x {frame_shape[1]} pixels; SSIM compares windows of 3 x 3 or more. "
+            "Give larger frames."
+        )
+    return min(7, least - 1 + least % 2)
+
+
+def _frames(x: np.ndarray) -> np.ndarray:
+    return x.reshape(-1, *x.shape[2:])

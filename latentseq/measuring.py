@@ -1,0 +1,292 @@
+"""Predictors on windows of data: how wrong they are, against what, and where the error comes from."""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from latentseq.arrays import Batch, Latents, State, to_float
+from latentseq.errors import DataError, UsageError, listed
+from latentseq.evaluation.ensemble import ensemble_scores, spread_and_skill
+from latentseq.evaluation.floors import bits_per_dimension, extrapolate, floors, persistence_log_prob
+from latentseq.evaluation.metrics import frame_scores, squared_error
+from latentseq.evaluation.protocol import Protocol
+from latentseq.latent_predictor import LatentPredictor, encode_windows
+from latentseq.protocols import Dataset, Plugin, Predictor, Progress, Windows
+from latentseq.splits import split_ranges
+from latentseq.training.batches import RangeWindows
+
+BATCH_VALUES = 1 << 22
+"""Values of the frames that are held at once, about: a window's, where one has more."""
+TRAINING_PAIRS = 500
+"""Pairs of training frames, evenly spread, that the train mean and the usual step are taken of."""
+
+Tree: TypeAlias = dict[str, Any]
+"""Scores by name, in groups by name, each (b, t)."""
+
+
+class Measured(NamedTuple):
+    """What was found.
+
+    Attributes:
+        metrics: as JSON; each measure has its ``mean`` and its values ``by_horizon``.
+        windows: what was measured on: ``frames`` (b, t, h, w, c) and the streams.
+        errors: (n,) for each model, the squared error of a frame of every window.
+    """
+
+    metrics: dict[str, Any]
+    windows: Windows
+    errors: dict[str, np.ndarray]
+
+
+class _Training(NamedTuple):
+    """What the floors know of the training data."""
+
+    frames: int
+    mean: np.ndarray | None
+    steps: dict[str, np.ndarray]
+
+
+def measure(models: Mapping[str, Predictor], dataset: Dataset, protocol: Protocol, progress: Progress) -> Measured:
+    """Measure predictors on the same windows; memory stays at that of a few windows.
+
+    Args:
+        models: by name.
+        dataset: of the models' frames.
+        protocol: what to measure.
+        progress: told after every few windows.
+
+    Raises:
+        UsageError: no window fits, or the data has not the streams that drive a model.
+        DataError: the data has nothing of the split, or a model predicts what is not finite.
+    """
+    windows = _Chosen(dataset, protocol)
+    for name, predictor in models.items():
+        missing = set(predictor.conditions) - set(dataset.streams)
+        if missing:
+            raise UsageError(
+                f"The model {name} is driven by {listed(predictor.conditions)}, and {dataset.name} has no stream "
+                f"{listed(missing)}. Give data with the streams that it was trained with."
+            )
+    parts = []
+    with contextlib.closing(progress):
+        progress.update(0.0, "training frames, for the floors")
+        training = _training(models, dataset)
+        for indices in _slices(len(windows), windows.length * windows.frame_size):
+            parts.append(_batch(models, windows.take(indices), protocol, training, int(indices[0])))
+            progress.update((indices[-1] + 1) / len(windows), f"{indices[-1] + 1} of {len(windows)} windows")
+    scores = _join(parts)
+    metrics = {
+        "protocol": {
+            **protocol.to_json(dataset.frame_shape),
+            "clips": windows.clips,
+            "windows": len(windows),
+            "training_frames": training.frames,
+            "data": {"name": dataset.name, "options": dataset.get_config(), "fingerprint": dataset.fingerprint()},
+        },
+        "floors": _summary(scores["floors"]),
+        "models": {
+            name: {"parameters": parameters(models[name]), **_model_summary(tree, protocol.samples)}
+            for name, tree in scores["models"].items()
+        },
+    }
+    errors = {name: tree["prediction"]["mse"].mean(axis=1) for name, tree in scores["models"].items()}
+    return Measured(metrics, windows, errors)
+
+
+def parameters(predictor: Predictor) -> int | None:
+    """Numbers that the networks of a predictor hold; None where it has no networks."""
+    parts: list[Plugin] = [predictor]
+    if isinstance(predictor, LatentPredictor):
+        parts = [predictor.encoder, predictor.dynamics]
+    count = 0
+    for part in parts:
+        with contextlib.suppress(UsageError):  # Of a stack with a part without networks.
+            count += sum(network.count_params() for network in getattr(part, "networks", {}).values())
+    return count or None
+
+
+class _Chosen(Windows):
+    """The windows that are measured: they overlie each other nowhere, and are evenly spread."""
+
+    def __init__(self, dataset: Dataset, protocol: Protocol):
+        ranges = protocol.ranges(dataset.lengths, dataset.split)
+        self.length, self.frame_size = protocol.context + protocol.horizon, int(np.prod(dataset.frame_shape))
+        self._all = RangeWindows(ranges, self.length, self.length, _reader(dataset))
+        self._indices = _spread(len(self._all), protocol.clips)
+        self.clips = len(np.unique(self._all.places(self._indices)[0]))
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def take(self, indices: np.ndarray) -> Batch:
+        return self._all.take(self._indices[indices])
+
+
+def _reader(dataset: Dataset) -> Any:
+    def read(clips: np.ndarray, starts: np.ndarray, length: int) -> Batch:
+        clip = dataset.read_windows(clips, starts, length)
+        return {**clip.streams, "frames": to_float(clip.frames)}
+
+    return read
+
+
+def _training(models: Mapping[str, Predictor], dataset: Dataset) -> _Training:
+    """The mean training frame, and for each latent model the root mean square of a step, by dimension."""
+    pairs = RangeWindows(split_ranges(dataset.lengths, dataset.split)["train"], 2, 1, _reader(dataset))
+    chosen = _spread(len(pairs), TRAINING_PAIRS)
+    encoders = {name: p.encoder for name, p in models.items() if isinstance(p, LatentPredictor)}
+    total, squares = np.zeros(dataset.frame_shape), {name: np.zeros(e.latent_shape) for name, e in encoders.items()}
+    for rows in _slices(len(chosen), 2 * total.size):
+        frames = pairs.take(chosen[rows])["frames"]
+        total += frames[:, 0].sum(axis=0, dtype=np.float64)
+        for name, encoder in encoders.items():
+            moved = np.diff(encode_windows(encoder, frames).mean.astype(np.float64), axis=1)
+            squares[name] += np.square(moved).sum(axis=(0, 1))
+    n = len(chosen)
+    return _Training(n, total / n, {k: np.sqrt(v / n) for k, v in squares.items()}) if n else _Training(0, None, {})
+
+
+def _batch(
+    models: Mapping[str, Predictor], batch: Batch, protocol: Protocol, training: _Training, first: int
+) -> Tree:
+    """Scores of a few windows, the first of them number ``first``."""
+    known, truth = np.split(batch["frames"], [protocol.context], axis=1)
+    made = floors(known, protocol.horizon, training.mean)
+    return {
+        "floors": {name: frame_scores(prediction, truth) for name, prediction in made.items()},
+        "models": {
+            name: _model(name, predictor, batch, protocol, training.steps.get(name), first)
+            for name, predictor in models.items()
+        },
+    }
+
+
+def _model(
+    name: str, predictor: Predictor, batch: Batch, protocol: Protocol, step: np.ndarray | None, first: int
+) -> Tree:
+    frames, context, horizon = batch["frames"], protocol.context, protocol.horizon
+    known, truth = np.split(frames, [context], axis=1)
+    streams = {key: batch[key] for key in predictor.conditions}
+    past, later = ({k: v[:, part] for k, v in streams.items()} for part in (slice(context), slice(context, None)))
+    forecast, state = predictor.observe(known, conditions=past)
+    one_step = forecast[:, -1:]
+    if horizon > 1:
+        forecast, _ = predictor.observe(truth[:, :-1], state, conditions={k: v[:, :-1] for k, v in later.items()})
+        one_step = np.concatenate([one_step, forecast], axis=1)
+    imagined = predictor.futures(state, horizon, temperature=0.0, conditions=later)[:, 0]
+    reconstruction = predictor.reconstruct(truth)
+    for what, made in (("imagines", imagined), ("forecasts", one_step), ("reconstructs", reconstruction)):
+        if not np.isfinite(made).all():
+            raise DataError(f"The model {name} {what} frames with values that are not finite. Train it again.")
+    scores = {"prediction": frame_scores(imagined, truth), "reconstruction": frame_scores(reconstruction, truth)}
+    alone, given = scores["reconstruction"]["mse"], squared_error(one_step, truth)
+    scores["attribution"] = {
+        "reconstruction": alone,
+        "one_step": given - alone,
+        "drift": scores["prediction"]["mse"] - given,
+    }
+    if isinstance(predictor, LatentPredictor):
+        z = encode_windows(predictor.encoder, frames)
+        scores |= _latent(predictor, z, truth, streams, context, step)
+    if protocol.samples > 1:
+        scores["ensemble"] = _ensemble(predictor, state, truth, later, protocol, first)
+    return scores
+
+
+def _latent(
+    predictor: LatentPredictor,
+    z: Latents,
+    truth: np.ndarray,
+    streams: Mapping[str, np.ndarray],
+    context: int,
+    step: np.ndarray | None,
+) -> Tree:
+    """What is measured in Z (b, context + horizon, *latent_shape)."""
+    scores: Tree = {}
+    if context > 1:
+        straight = extrapolate(z.mean[:, :context], truth.shape[1])
+        decoded = predictor.encoder.decode(straight.reshape(-1, *straight.shape[2:])).reshape(truth.shape)
+        scores["linear_in_z"] = frame_scores(decoded, truth)
+    seen = Latents(z.mean[:, :-1], None if z.log_var is None else z.log_var[:, :-1])
+    forecast, _ = predictor.dynamics.observe(seen, conditions={k: v[:, :-1] for k, v in streams.items()})
+    densities = {"model": forecast.log_prob(z.mean[:, 1:])[:, context - 1 :]}
+    if step is not None:
+        densities["persistence"] = persistence_log_prob(z.mean[:, context - 1 :], step)
+    shape = predictor.encoder.latent_shape
+    scores["bits_per_dimension"] = {name: bits_per_dimension(each, shape) for name, each in densities.items()}
+    return scores
+
+
+def _ensemble(
+    predictor: Predictor,
+    state: State,
+    truth: np.ndarray,
+    later: Mapping[str, np.ndarray],
+    protocol: Protocol,
+    first: int,
+) -> Tree:
+    parts = []
+    for rows in _slices(len(truth), protocol.samples * truth[0].size):
+        futures = predictor.futures(
+            {k: v[rows] for k, v in state.items()},
+            protocol.horizon,
+            samples=protocol.samples,
+            # Noise is keyed by seed and step: other windows get other noise.
+            seed=int(np.random.SeedSequence([protocol.seed, first + int(rows[0])]).generate_state(1)[0] >> 1),
+            temperature=protocol.temperature,
+            conditions={k: v[rows] for k, v in later.items()},
+        )
+        parts += [ensemble_scores(each, truth[row]) for each, row in zip(futures, rows, strict=True)]
+    return _join(parts)
+
+
+def _model_summary(scores: Tree, samples: int) -> dict[str, Any]:
+    scores = dict(scores)
+    ensemble = dict(scores.pop("ensemble", {}))
+    summary = _summary(scores)
+    if ensemble:
+        spread = spread_and_skill(ensemble.pop("variance"), ensemble.pop("squared_error"), samples)
+        summary["ensemble"] = {**_summary(ensemble), **{k: _values(v[0], v[1:]) for k, v in spread.items()}}
+    return summary
+
+
+def _join(trees: Sequence[Tree]) -> Tree:
+    """The scores of batches, one after the other."""
+    first = trees[0]
+    return {
+        key: _join([tree[key] for tree in trees])
+        if isinstance(value, dict)
+        else np.concatenate([tree[key] for tree in trees])
+        for key, value in first.items()
+    }
+
+
+def _summary(tree: Tree) -> dict[str, Any]:
+    """Means over windows, as JSON."""
+    return {
+        key: _summary(value) if isinstance(value, dict) else _values(value.mean(), value.mean(axis=0))
+        for key, value in tree.items()
+    }
+
+
+def _values(mean: float, by_horizon: np.ndarray) -> dict[str, Any]:
+    return {"mean": _number(mean), "by_horizon": [_number(x) for x in by_horizon]}
+
+
+def _number(x: float) -> float | None:
+    """Six digits, so that the last bits of a machine are not told; None of what is not finite."""
+    return float(f"{x:.6g}") if np.isfinite(x) else None
+
+
+def _spread(n: int, most: int) -> np.ndarray:
+    """At most so many numbers below ``n``, evenly spread."""
+    return np.linspace(0, n - 1, min(n, most)).astype(np.int64)
+
+
+def _slices(n: int, size: int) -> Iterator[np.ndarray]:
+    """Numbers 0 to ``n`` - 1 in stretches of as many items of ``size`` values as are held at once."""
+    many = max(1, BATCH_VALUES // size)
+    for start in range(0, n, many):
+        yield np.arange(start, min(start + many, n))

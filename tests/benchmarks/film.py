@@ -1,0 +1,66 @@
+"""A short film of five scenes: trained on the first four, tested on the fifth, against copy-last.
+
+python tests/benchmarks/film.py bikes.mp4 --scenes 0 30 76 137 187 242 --minutes 8
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import numpy as np
+
+SHARES = (0.4, 0.1, 0.2, 0.3)
+"""Of the minutes: encoder, dynamics on latents, tuning on short windows, tuning on longer ones."""
+
+
+def scenes(film: Path, borders: list[int], folder: Path) -> None:
+    """The scenes as arrays: the last one for testing, the others for training."""
+    with av.open(str(film)) as file:
+        frames = [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
+    for number, (start, stop) in enumerate(pairwise(borders)):
+        split = "test" if stop == borders[-1] else "train"
+        (folder / split).mkdir(parents=True, exist_ok=True)
+        np.save(folder / split / f"scene{number}.npy", np.stack(frames[start:stop]))
+
+
+def main() -> None:
+    """Train, evaluate, and print PSNR by step."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("film", type=Path)
+    parser.add_argument("--scenes", type=int, nargs="+", required=True, help="First frame of each, and the end.")
+    parser.add_argument("--minutes", type=float, default=8)
+    parser.add_argument("--out", type=Path, default=Path("runs/film"))
+    given = parser.parse_args()
+    program, out = str(Path(sys.executable).with_name("latentseq")), given.out
+    clips, ae, lstm, short, tuned = (str(out / name) for name in ("clips", "ae", "lstm", "short", "tuned"))
+    scenes(given.film, given.scenes, out / "scenes")
+    encoder = ["--encoder", "conv-ae", "--set", "latent=map", "--set", "widths=[16,32,64]"]
+    commands = [
+        ["train-ae", clips, ae, *encoder],
+        ["train-lstm", clips, ae, lstm, "--dynamics", "conv-lstm", "--length", "20"],
+        ["train", clips, short, "--from", lstm, "--length", "8"],
+        ["train", clips, tuned, "--from", short, "--length", "20"],
+    ]
+    subprocess.run(
+        [program, "ingest", str(out / "scenes"), clips, "--size", "64", "--overwrite", "--quiet"], check=True
+    )
+    for command, share in zip(commands, SHARES, strict=True):
+        budget = ["--max-minutes", f"{given.minutes * share:.2f}", "--quiet"]
+        subprocess.run([program, *command, *budget], check=True)
+    found = out / "evaluation"
+    subprocess.run([program, "evaluate", tuned, "--data", clips, "--out", str(found)], check=True)
+    metrics = json.loads((found / "metrics.json").read_text())
+    rows = {"model": metrics["models"]["tuned"]["prediction"], "copy last": metrics["floors"]["copy_last"]}
+    for name, scores in rows.items():
+        psnr = scores["psnr"]["by_horizon"]
+        print(
+            f"{name:10} PSNR " + "".join(f"{x:7.2f}" for x in psnr) + f"   steps 5 to 10: {np.mean(psnr[4:10]):.2f}"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""Tuning as it is typed: what is written, that it goes on, and what is refused."""
+
+import json
+
+import pytest
+from conftest import SQUARES
+
+from latentseq.storage.artifact import read_artifact
+
+SMALL = ["--set", "widths=[4, 8]", "--set", "latent=map", "--set", "latent_dim=2"]
+BUDGET = ["--steps", 3, "--batch-size", 4]
+
+
+@pytest.fixture(scope="module")
+def trained(cli, tmp_path_factory):
+    """An encoder with maps, and a conv-lstm on them."""
+    runs = tmp_path_factory.mktemp("trained")
+    assert cli("train-ae", *SQUARES, runs / "ae", "--encoder", "conv-ae", *SMALL, *BUDGET).code == 0
+    dynamics = ["--dynamics", "conv-lstm", "--head", "mse", "--set", "units=4", "--set", "free_steps=4"]
+    assert cli("train-lstm", *SQUARES, runs / "ae", runs / "lstm", *dynamics, *BUDGET).code == 0
+    return runs
+
+
+def test_a_tuned_model_is_a_run_like_that_of_train_lstm(cli, trained, tmp_path):
+    line = ["train", *SQUARES, tmp_path / "tuned", "--from", trained / "lstm", "--tune", "dynamics,decoder", *BUDGET]
+    answer = cli(*line)
+    assert (answer.code, answer.out) == (0, f"{tmp_path / 'tuned'}\n"), answer
+    before, after = (read_artifact(folder) for folder in (trained / "lstm", tmp_path / "tuned"))
+    assert before.config == after.config
+    assert before.fingerprint != after.fingerprint
+    assert after.about["training"]["from"] == before.fingerprint
+    assert after.about["training"]["tuned"] == ["dynamics", "decoder"]
+    encoder = read_artifact(tmp_path / "tuned" / "encoder", "encoders")
+    assert encoder.fingerprint != read_artifact(trained / "ae").fingerprint
+    assert encoder.preprocessing == read_artifact(trained / "ae").preprocessing
+    assert list((tmp_path / "tuned" / "previews").glob("tune-*.png"))
+    out = tmp_path / "out.npz"
+    assert cli("sample", tmp_path / "tuned", *SQUARES, out, "--prime", 5, "--steps", 3).code == 0
+    # The same again gives the same bytes, from its options as from its file.
+    again = ["train", *SQUARES, tmp_path / "again", "--config", tmp_path / "tuned" / "run.json"]
+    assert cli(*again).code == 0
+    assert json.loads((tmp_path / "again" / "artifact.json").read_text()) == after.about
+
+
+@pytest.fixture
+def stopped(cli, trained, tmp_path, monkeypatch):
+    """The options of a run that was interrupted at its second step."""
+    from latentseq.training.halt import Halt
+
+    options = ["--from", trained / "lstm", *BUDGET]
+    with monkeypatch.context() as patch:
+        seen = []
+
+        def check(self):
+            seen.append(1)
+            if len(seen) == 2:
+                raise KeyboardInterrupt
+
+        patch.setattr(Halt, "check", check)
+        assert cli("train", *SQUARES, tmp_path / "tuned", *options).code == 130
+    return options
+
+
+def test_it_goes_on_to_the_same_bytes(cli, stopped, trained, tmp_path):
+    assert cli("train", *SQUARES, tmp_path / "tuned", *stopped, "--resume").code == 0
+    assert cli("train", *SQUARES, tmp_path / "whole", *stopped).code == 0
+    found, wanted = ((tmp_path / name) for name in ("tuned", "whole"))
+    for name in ("weights.safetensors", "encoder/weights.safetensors", "artifact.json"):
+        assert (found / name).read_bytes() == (wanted / name).read_bytes(), name
+
+
+PARTS = "expected some of decoder, dynamics and encoder."
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        (
+            [],
+            "A latent predictor is tuned, and --from does not say which. Give the run folder of train-lstm, as in "
+            "--from runs/lstm.",
+        ),
+        (["--predictor", "unet"], "--predictor is 'unet'; expected 'latent'."),
+        (["--from", "lstm", "--tune", "decode"], f"The parts to tune are decode; {PARTS}"),
+        (["--from", "lstm", "--tune", ""], f"The parts to tune are none; {PARTS}"),
+        (
+            ["--from", "lstm", "--length", 13],
+            "Windows of 13 frames were asked for; the longest training clip has 12. Ask for shorter windows with "
+            "--length, or give longer clips.",
+        ),
+    ],
+)
+def test_it_is_refused(options, found, cli, trained, tmp_path, tree):
+    options = [trained / "lstm" if word == "lstm" else word for word in options]
+    answer = cli("train", *SQUARES, tmp_path / "tuned", *options, *BUDGET)
+    assert answer.err == f"error: {found}\n"
+    assert answer.code == (65 if "--length" in options else 2)
+    assert not (tmp_path / "tuned").exists()
+
+
+def test_parts_without_networks_are_refused(cli, runs, tmp_path):
+    answer = cli("train", *SQUARES, tmp_path / "tuned", "--from", runs / "lstm", "--allow-plugin", "honest-encoder",
+                 "--allow-plugin", "honest-dynamics", *BUDGET)  # fmt: skip
+    assert (answer.code, answer.err) == (
+        2,
+        "error: 'honest-encoder' has no networks, and every part is tuned on frames that go through all of them. "
+        "Choose an encoder that has, such as conv-ae, vae or stack.\n",
+    )
