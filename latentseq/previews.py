@@ -23,11 +23,8 @@ def reconstructions(encoder: Encoder, dataset: Dataset) -> bytes:
 
 def rollouts(dynamics: Dynamics, encoder: Encoder, latents: LatentFolder) -> bytes:
     """The start of the longest validation clip: its latents decoded, over a rollout from the first half; PNG."""
-    ranges = split_ranges(latents.lengths, latents.split)["validation"]
-    clip, start, stop = ranges[np.argmax(ranges[:, 2] - ranges[:, 1])].tolist()
-    steps = min(STEPS, stop - start)
+    clip, start, steps, primed = _longest(latents)
     rows = latents.read(clip, start, start + steps)
-    primed = max(1, steps // 2)
     known = Latents(rows["mean"][None, :primed], rows["log_var"][None, :primed] if "log_var" in rows else None)
     conditions = {name: rows[name][None] for name in dynamics.conditions}
     _, state = dynamics.observe(known, conditions={k: v[:, :primed] for k, v in conditions.items()})
@@ -42,17 +39,23 @@ def rollouts(dynamics: Dynamics, encoder: Encoder, latents: LatentFolder) -> byt
 
 def continuations(predictor: Predictor, dataset: Dataset) -> bytes:
     """The start of the longest validation clip over what a predictor makes of its second half; PNG."""
-    ranges = split_ranges(dataset.lengths, dataset.split)["validation"]
-    clip, start, stop = ranges[np.argmax(ranges[:, 2] - ranges[:, 1])].tolist()
-    steps = min(STEPS, stop - start)
+    clip, start, steps, primed = _longest(dataset)
     shown = dataset.read(clip, start, start + steps)
-    frames, primed = to_float(shown.frames), max(1, steps // 2)
+    frames = to_float(shown.frames)
     conditions = {name: shown.streams[name][None] for name in predictor.conditions}
     named = [Row("truth", frames)]
     if steps > primed:
         futures = predictor.predict(frames[None, :primed], steps - primed, temperature=0.0, conditions=conditions)
         named.append(Row("rollout", futures[0, 0], start=primed))
     return encode_png(sheet(named, border_at=primed))
+
+
+def _longest(data: Dataset | LatentFolder) -> tuple[int, int, int, int]:
+    """The longest validation clip: its number, where it starts, steps to show, and how many of them are primed."""
+    ranges = split_ranges(data.lengths, data.split)["validation"]
+    clip, start, stop = ranges[np.argmax(ranges[:, 2] - ranges[:, 1])].tolist()
+    steps = min(STEPS, stop - start)
+    return clip, start, steps, max(1, steps // 2)
 
 
 def _spread(ranges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -63,7 +63,7 @@ def frame_source(dataset: Dataset) -> Source:
     def read(clips: np.ndarray, starts: np.ndarray, length: int) -> Batch:
         return {"x": to_float(dataset.read_windows(clips, starts, length).frames[:, 0])}
 
-    return _source(split_ranges(dataset.lengths, dataset.split), 1, 1, read, "frames")
+    return _source(dataset, 1, 1, read, "frames")
 
 
 def clip_source(dataset: Dataset, streams: Iterable[str], length: int | None = None, stride: int = 1) -> Source:
@@ -84,10 +84,7 @@ def clip_source(dataset: Dataset, streams: Iterable[str], length: int | None = N
         clip = dataset.read_windows(clips, starts, length)
         return {"frames": to_float(clip.frames), **{name: clip.streams[name] for name in names}}
 
-    ranges = split_ranges(dataset.lengths, dataset.split)
-    if length is None:
-        length = min(DEFAULT_LENGTH, _longest(ranges["train"]))
-    return _source(ranges, length, stride, read, "frames")
+    return _source(dataset, length, stride, read, "frames")
 
 
 def latent_source(folder: LatentFolder, length: int | None = None, stride: int = 1) -> Source:
@@ -102,11 +99,8 @@ def latent_source(folder: LatentFolder, length: int | None = None, stride: int =
         UsageError: a length below 2, a stride below 1.
         DataError: no clip is long enough.
     """
-    ranges = split_ranges(folder.lengths, folder.split)
-    if length is None:
-        length = min(DEFAULT_LENGTH, _longest(ranges["train"]))
     check_windows(length, stride)
-    return _source(ranges, length, stride, folder.read_windows, "latents")
+    return _source(folder, length, stride, folder.read_windows, "latents")
 
 
 def check_windows(length: int | None, stride: int) -> None:
@@ -155,9 +149,13 @@ def validation_batches(windows: Windows, batch_size: int) -> Iterator[Batch]:
         yield windows.take(chosen[start : start + batch_size])
 
 
-def _source(ranges: dict[str, np.ndarray], length: int, stride: int, read: Reader, what: str) -> Source:
+def _source(data: Dataset | LatentFolder, length: int | None, stride: int, read: Reader, what: str) -> Source:
     """Windows of training and validation; a validation range shorter than a window gives shorter windows."""
+    ranges = split_ranges(data.lengths, data.split)
     longest = {k: _longest(r) for k, r in ranges.items()}
+    if length is None:
+        length = min(DEFAULT_LENGTH, longest["train"])
+        check_windows(length, stride)
     if longest["train"] < length:
         raise DataError(
             f"Windows of {length} {what} were asked for; the longest training clip has {longest['train']}. "
