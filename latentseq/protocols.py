@@ -273,6 +273,9 @@ class Predictor(Plugin):
     Constructor keywords: ``input_shape`` (h, w, c) and ``conditions``, filled in by the workflow, and its own.
     """
 
+    any_size: ClassVar[bool] = False
+    """Whether it takes frames of another height and width than those that it was trained on."""
+
     input_shape: tuple[int, ...]
     conditions: dict[str, int]
 
