@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from latentseq.exporting import export, preview
     from latentseq.ingestion.run import ingest
     from latentseq.interpolation import interpolate
+    from latentseq.models import load_predictor
     from latentseq.prediction import train
     from latentseq.protocols import (
         Dataset,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from latentseq.sampling import sample
     from latentseq.surprisal import surprise
     from latentseq.verification import verify
-    from latentseq.workflow import encode, load_predictor, train_ae, train_lstm
+    from latentseq.workflow import encode, train_ae, train_lstm
 
 __version__ = "0.1.0"
 
@@ -62,7 +63,8 @@ _HOME = {
     "train": "latentseq.prediction",
     "surprise": "latentseq.surprisal",
     "verify": "latentseq.verification",
-    **dict.fromkeys(("encode", "load_predictor", "train_ae", "train_lstm"), "latentseq.workflow"),
+    **dict.fromkeys(("encode", "train_ae", "train_lstm"), "latentseq.workflow"),
+    "load_predictor": "latentseq.models",
 }
 
 __all__ = [

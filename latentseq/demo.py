@@ -8,11 +8,12 @@ from latentseq.evaluation.protocol import Protocol
 from latentseq.evaluation.report import curves
 from latentseq.measuring import measure
 from latentseq.media.writers import write
+from latentseq.models import load_predictor
 from latentseq.sampling import continue_clip, first_clip
 from latentseq.storage.atomic import read_json, write_bytes, write_json
 from latentseq.storage.folders import HISTORY, run_folder
 from latentseq.training.watch import Watcher, read_history
-from latentseq.workflow import encode, load_predictor, train_ae, train_lstm
+from latentseq.workflow import encode, train_ae, train_lstm
 
 CONTINUATION = "continuation.gif"
 CONTEXT = HORIZON = 10

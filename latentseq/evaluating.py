@@ -16,6 +16,7 @@ from latentseq.measuring import Measured, measure
 from latentseq.media.picture import Row, sheet
 from latentseq.media.preprocessing import Preprocessing
 from latentseq.media.writers import encode_png
+from latentseq.models import load_predictor
 from latentseq.protocols import Dataset, Predictor
 from latentseq.runs import check_out
 from latentseq.sampling import continue_clip
@@ -23,7 +24,6 @@ from latentseq.storage.artifact import Artifact, read_artifact
 from latentseq.storage.atomic import read_json, write_bytes, write_json
 from latentseq.storage.folders import output_folder
 from latentseq.training.watch import Watcher
-from latentseq.workflow import load_predictor
 
 METRICS = "metrics.json"
 

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from latentseq.arrays import Latents, to_float
-from latentseq.data import check_frame_shape, check_seed, open_data, parse_frames
+from latentseq.data import check_seed, parse_frames
 from latentseq.errors import UsageError
 from latentseq.media.picture import Row
-from latentseq.media.preprocessing import Preprocessing
 from latentseq.media.writers import check_suffix, write
+from latentseq.models import data_for
 from latentseq.protocols import Dataset, Encoder
 from latentseq.sampling import first_clip
 from latentseq.storage.artifact import Artifact, read_artifact
@@ -79,8 +79,7 @@ def interpolate(
     if walk is not None and (start is not None or end is not None or clips):
         raise UsageError("--walk chooses its frames itself. Leave --start, --end and --clips out, or --walk.")
     artifact = _encoder(Path(model)).allow(allow_plugins)
-    dataset = open_data(data, options=data_options, preprocessing=Preprocessing.from_json(artifact.preprocessing))
-    check_frame_shape(dataset, artifact.shape("input_shape"), f"the encoder in {artifact.path}")
+    dataset = data_for(artifact, data, data_options)
     if walk is not None:
         places = _random_places(dataset, walk, seed)
     else:

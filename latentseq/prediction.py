@@ -4,19 +4,24 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from latentseq.data import check_frame_shape, check_seed, check_streams, open_data
-from latentseq.errors import UsageError
+from latentseq import registry
+from latentseq.data import check_seed, check_streams
+from latentseq.decoding import DEFAULTS, TrainingData, preprocessing_of
+from latentseq.errors import UsageError, listed
 from latentseq.latent_predictor import LatentPredictor
-from latentseq.media.preprocessing import Preprocessing
+from latentseq.models import data_for, load_predictor, write_cost
 from latentseq.previews import continuations
+from latentseq.protocols import Dataset, Predictor
 from latentseq.runs import asked_for, check_out, is_finished, training_folder
-from latentseq.storage.artifact import read_artifact, save_artifact
+from latentseq.storage.artifact import Artifact, read_artifact, save_artifact
 from latentseq.storage.folders import CACHE, RUN
 from latentseq.storage.frames import ClipFolder, write_clips
 from latentseq.training.batches import check_windows, clip_source
 from latentseq.training.trainer import Trainer
 from latentseq.training.watch import Watcher
-from latentseq.workflow import best_of, load_predictor
+from latentseq.workflow import best_of
+
+TUNED = "dynamics,decoder,encoder"
 
 
 def train(
@@ -24,9 +29,16 @@ def train(
     out: str | Path,
     *,
     predictor: str = "latent",
+    preset: str | None = None,
+    options: Mapping[str, Any] | None = None,
     from_: str | Path | None = None,
-    tune: str = "dynamics,decoder,encoder",
+    tune: str = TUNED,
     data_options: Mapping[str, Any] | None = None,
+    size: str | int | None = None,
+    fit: str = "crop",
+    gray: bool = False,
+    fps: float | None = None,
+    skip: int = 1,
     allow_plugins: Sequence[str] = (),
     length: int | None = None,
     stride: int = 1,
@@ -40,16 +52,25 @@ def train(
     overwrite: bool = False,
     quiet: bool = False,
 ) -> Path:
-    """Train a predictor on the error of the frames that it imagines.
+    """Train a predictor on frames.
 
     Args:
-        data: DATA; files are decoded as those that the model was trained on.
+        data: DATA; a video or a folder of them is decoded once into OUT/cache, as ``ingest`` does.
         out: folder of the run.
-        predictor: ``latent``: an encoder and dynamics together.
-        from_: run folder of train-lstm or of this command, whose parts are tuned.
-        tune: which parts are trained, with commas between: dynamics, decoder, encoder. The others stay as they are.
-        data_options: the dataset's keywords.
-        allow_plugins: names of plugins that the parts may be, beside the built-in ones.
+        predictor: registered name. ``latent`` is an encoder and dynamics together, which are tuned on the error of
+            the frames that they imagine.
+        preset: tiny, cpu or gpu: options of the predictor's own choice; its defaults where None.
+        options: the predictor's keywords.
+        from_: of ``latent``: the run folder of train-lstm or of this command, whose parts are tuned.
+        tune: of ``latent``: which parts are trained, with commas between. The others stay as they are.
+        data_options: the dataset's keywords; those of ``ingest`` where files are decoded.
+        size: of the frames that are decoded from files, ``64`` or ``48x64`` (h x w); 64 where None. These five are
+            not for ``latent``, which takes files as its parts were trained.
+        fit: crop, pad or stretch.
+        gray: one channel.
+        fps: frames a second, by presentation time.
+        skip: keep every n-th frame.
+        allow_plugins: names of plugins that the parts of ``latent`` may be, beside the built-in ones.
         length: frames of a training window; 30 where None, or as many as the clips have.
         stride: frames from one window's start to the next.
         epochs: budget in epochs.
@@ -57,7 +78,7 @@ def train(
         max_minutes: budget in wall time of the training loop; 10 where no budget is given.
         batch_size: in place of the predictor's own.
         learning_rate: in place of the predictor's own.
-        seed: of order and noise.
+        seed: of weights, order and noise.
         resume: go on with a run that was interrupted; a run of ``epochs`` or ``steps`` ends in the same bytes as one
             that never was. The budget and the learning rate may be others. Where there is nothing to go on with, it
             starts afresh.
@@ -65,32 +86,26 @@ def train(
         quiet: show no progress.
 
     Returns:
-        ``out``, a run folder like that of train-lstm: the dynamics, and the encoder in it.
+        ``out``, all that ``sample`` and ``evaluate`` need.
 
     Raises:
         LatentseqError: data, model, options or the output do not fit.
     """
-    asked, out = asked_for("train", locals()), Path(out)
+    arguments, out = locals(), Path(out)
     check_seed(seed)
     check_windows(length, stride)
-    if predictor != LatentPredictor.name:
-        raise UsageError(f"--predictor is {predictor!r}; expected {LatentPredictor.name!r}.")
-    if from_ is None:
-        raise UsageError(
-            "A latent predictor is tuned, and --from does not say which. Give the run folder of train-lstm, as in "
-            "--from runs/lstm."
-        )
+    latent = predictor == LatentPredictor.name
+    decoding = {"size": size, "fit": fit, "gray": gray, "fps": fps, "skip": skip}
+    (_check_latent if latent else _check_other)(arguments, decoding)
+    asked = asked_for("train", arguments, **({} if latent else {"group": "predictors", "plugin": predictor}))
     if is_finished(out, asked, resume=resume, overwrite=overwrite):
         return out
-    check_out(out, RUN, overwrite, data, from_, resume=resume)
-    start = read_artifact(Path(from_)).allow(allow_plugins)
-    prepared = Preprocessing.from_json(start.preprocessing)
-    dataset = open_data(data, options=data_options, preprocessing=prepared)
-    model = load_predictor(from_, allow_plugins=allow_plugins)
-    check_frame_shape(dataset, model.input_shape, f"the model in {from_}")
-    model.tune = tuple(part.strip() for part in tune.split(",") if part.strip())
-    model.check_tune()
-    check_streams(dataset, model.conditions, f"The model in {from_}")
+    check_out(out, RUN, overwrite, data, *([from_] if from_ else []), resume=resume)
+    begun: _Tuned | _Fresh
+    if latent:
+        begun = _Tuned(str(from_), tune, data, data_options, allow_plugins)
+    else:
+        begun = _Fresh(predictor, asked["options"], seed, TrainingData(data, out, data_options, decoding))
     trainer = Trainer(
         out,
         epochs=epochs,
@@ -103,18 +118,112 @@ def train(
         watcher=Watcher(predictor, quiet=quiet),
     )
     with training_folder(out, asked, resume=resume, overwrite=overwrite) as folder:
-        if dataset.slow:
-            write_clips(dataset, folder / CACHE, Watcher("decode", quiet=quiet))
-            dataset = ClipFolder(str(folder / CACHE))
+        dataset = begun.open(folder / CACHE, quiet=quiet)
         trainer.of = dataset.fingerprint()
-        trainer.preview = lambda: continuations(model, dataset)
-        history = model.fit(clip_source(dataset, model.conditions, length, stride), trainer)
-        training = {"data": dataset.fingerprint(), "seed": seed, "from": start.fingerprint, "tuned": list(model.tune)}
+        trainer.preview = lambda: continuations(begun.model, dataset)
+        history = begun.model.fit(clip_source(dataset, begun.model.conditions, length, stride), trainer)
+        begun.save(folder, dataset, {"data": dataset.fingerprint(), "seed": seed, "best": best_of(history)})
+        write_cost(folder, trainer.history, *([from_] if from_ else []))
+    return out
+
+
+class _Fresh:
+    """A predictor that begins with nothing."""
+
+    model: Predictor
+
+    def __init__(self, name: str, options: Mapping[str, Any], seed: int, data: TrainingData):
+        known = {"input_shape": list(data.frame_shape), "seed": seed}
+        keyword = registry.load("predictors", name).keywords().get("conditions")
+        if keyword is not None and keyword.default is keyword.empty:  # What it cannot do without, the data says.
+            known["conditions"] = data.streams
+        self.model = registry.build("predictors", name, options, **known)
+        self._data = data
+
+    def open(self, cache: Path, *, quiet: bool) -> Dataset:
+        dataset = self._data.open(cache, quiet=quiet)
+        check_streams(dataset, self.model.conditions, f"The predictor {self.model.name}")
+        return dataset
+
+    def save(self, folder: Path, dataset: Dataset, training: Mapping[str, Any]) -> None:
+        save_artifact(
+            self.model, "predictors", folder, preprocessing=preprocessing_of(dataset).to_json(), training=training
+        )
+
+
+class _Tuned:
+    """An encoder and dynamics that are trained already; they are stored as train-lstm stores them."""
+
+    model: LatentPredictor
+
+    def __init__(
+        self,
+        start: str,
+        tune: str,
+        data: str | Path,
+        options: Mapping[str, Any] | None,
+        allow_plugins: Sequence[str],
+    ):
+        self._artifact: Artifact = read_artifact(Path(start)).allow(allow_plugins)
+        self._dataset = data_for(self._artifact, data, options)
+        model = load_predictor(start, allow_plugins=allow_plugins)
+        if not isinstance(model, LatentPredictor):
+            raise UsageError(
+                f"{start} holds the predictor {model.name!r}; expected an encoder and dynamics. Give the run folder "
+                "of train-lstm, or train the predictor anew."
+            )
+        self.model = model
+        model.tune = tuple(part.strip() for part in tune.split(",") if part.strip())
+        model.check_tune()
+        check_streams(self._dataset, model.conditions, f"The model in {start}")
+
+    def open(self, cache: Path, *, quiet: bool) -> Dataset:
+        if not self._dataset.slow:
+            return self._dataset
+        write_clips(self._dataset, cache, Watcher("decode", quiet=quiet))
+        return ClipFolder(str(cache))
+
+    def save(self, folder: Path, dataset: Dataset, training: Mapping[str, Any]) -> None:
         about: dict[str, Any] = {
-            "preprocessing": start.preprocessing,
-            "training": training | {"best": best_of(history)},
+            "preprocessing": self._artifact.preprocessing,
+            "training": {**training, "from": self._artifact.fingerprint, "tuned": list(self.model.tune)},
         }
         (folder / "encoder").mkdir(exist_ok=True)
-        save_artifact(model.encoder, "encoders", folder / "encoder", **about)
-        save_artifact(model.dynamics, "dynamics", folder, **about)
-    return out
+        save_artifact(self.model.encoder, "encoders", folder / "encoder", **about)
+        save_artifact(self.model.dynamics, "dynamics", folder, **about)
+
+
+def _check_latent(given: Mapping[str, Any], decoding: Mapping[str, Any]) -> None:
+    """Refuse what is not for a latent predictor.
+
+    Raises:
+        UsageError: nothing to start from, or options that are not its own.
+    """
+    if given["from_"] is None:
+        raise UsageError(
+            "A latent predictor is tuned, and --from does not say which. Give the run folder of train-lstm, as in "
+            "--from runs/lstm."
+        )
+    wrong = [k for k, v in decoding.items() if v != DEFAULTS[k]]
+    wrong += [name for name, key in (("set", "options"), ("preset", "preset")) if given[key]]
+    if wrong:
+        raise UsageError(
+            f"{listed(f'--{name}' for name in wrong)} is not for the predictor latent, whose parts are trained "
+            "already. Leave it out, and give such options to train-ae and train-lstm."
+        )
+
+
+def _check_other(given: Mapping[str, Any], decoding: Mapping[str, Any]) -> None:
+    """Refuse what is for a latent predictor only.
+
+    Raises:
+        UsageError: an option of it.
+    """
+    wrong = [
+        f"--{k}" for k, v, default in (("from", given["from_"], None), ("tune", given["tune"], TUNED)) if v != default
+    ]
+    if wrong:
+        raise UsageError(
+            f"{listed(wrong)} is for the predictor latent, and --predictor is {given['predictor']!r}. Leave it out, "
+            "or choose --predictor latent."
+        )

@@ -8,15 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from latentseq.arrays import Clip, to_float
-from latentseq.data import check_frame_shape, check_seed, check_streams, open_data, parse_frames
+from latentseq.data import check_seed, check_streams, parse_frames
 from latentseq.errors import UsageError
 from latentseq.media.picture import Row
-from latentseq.media.preprocessing import Preprocessing
 from latentseq.media.writers import check_suffix, write
+from latentseq.models import data_for, load_predictor
 from latentseq.protocols import Dataset, Predictor
 from latentseq.storage.artifact import read_artifact
 from latentseq.storage.folders import check_free
-from latentseq.workflow import load_predictor
 
 PRIME = 30
 
@@ -87,6 +86,7 @@ def sample(
     samples: int = 1,
     temperature: float = 1.0,
     seed: int = 0,
+    size: str | int | None = None,
     data_options: Mapping[str, Any] | None = None,
     allow_plugins: Sequence[str] = (),
     overwrite: bool = False,
@@ -94,7 +94,7 @@ def sample(
     """Show a model the start of a clip and write what it imagines after it.
 
     Args:
-        model: run folder of ``train_lstm``.
+        model: run folder of ``train_lstm`` or ``train``.
         data: DATA; files are decoded as those that the model was trained on.
         out: a file; its suffix says what is written: .mp4, .gif, .webp, .png (contact sheet) or .npz (arrays).
         clip: which clip; the first test clip where None, or the first where the data has no splits of its own.
@@ -104,6 +104,7 @@ def sample(
         samples: futures.
         temperature: 0 for the most probable path, 1 for the model's own spread.
         seed: of the noise; the same seed writes the same bytes.
+        size: of the frames that are decoded from files, for a model that takes any; as it was trained where None.
         data_options: the dataset's keywords.
         allow_plugins: names of plugins that the model's parts may be, beside the built-in ones.
         overwrite: replace an earlier file.
@@ -124,13 +125,12 @@ def sample(
             "more and a temperature of 0 or more."
         )
     artifact = read_artifact(Path(model)).allow(allow_plugins)
-    dataset = open_data(data, options=data_options, preprocessing=Preprocessing.from_json(artifact.preprocessing))
+    dataset = data_for(artifact, data, data_options, size=size)
     chosen = first_clip(dataset) if clip is None else clip
     first = parse_frames(start, dataset.fps, "start")
     shown = parse_frames(_default_prime(dataset, chosen, first) if prime is None else prime, dataset.fps, "prime")
     _check_priming(dataset, chosen, first, shown)
     predictor = load_predictor(model, allow_plugins=allow_plugins)
-    check_frame_shape(dataset, predictor.input_shape, f"the model in {model}")
     check_streams(dataset, predictor.conditions, f"The model in {model}")
     end = min(first + shown + steps, int(dataset.lengths[chosen]))
     shown_clip = dataset.read(chosen, first, end)

@@ -10,12 +10,12 @@ import numpy as np
 from scipy.ndimage import maximum_filter1d
 
 from latentseq.arrays import Batch, Clip, Latents, to_float
-from latentseq.data import check_frame_shape, check_streams, open_data
+from latentseq.data import check_streams
 from latentseq.errors import DataError, UsageError
 from latentseq.latent_predictor import LatentPredictor, encode_windows
-from latentseq.media.preprocessing import Preprocessing
 from latentseq.media.timeline import clock, over_curve
 from latentseq.media.writers import write_frames
+from latentseq.models import data_for, load_predictor
 from latentseq.protocols import Dataset, Predictor
 from latentseq.runs import check_out
 from latentseq.sampling import first_clip
@@ -23,7 +23,6 @@ from latentseq.storage.artifact import read_artifact
 from latentseq.storage.atomic import read_json, write_bytes, write_json
 from latentseq.storage.folders import output_folder
 from latentseq.training.watch import Watcher
-from latentseq.workflow import load_predictor
 
 RECORD = "surprise.json"
 UNIT = "nats"
@@ -73,11 +72,10 @@ def surprise(
         raise UsageError(f"top is {top}; expected 1 moment or more.")
     check_out(out, RECORD, overwrite, data, model)
     artifact = read_artifact(Path(model)).allow(allow_plugins)
-    dataset = open_data(data, options=data_options, preprocessing=Preprocessing.from_json(artifact.preprocessing))
+    dataset = data_for(artifact, data, data_options)
     chosen = first_clip(dataset) if clip is None else clip
     dataset.check_range(chosen, 0, None)
     predictor = load_predictor(model, allow_plugins=allow_plugins)
-    check_frame_shape(dataset, predictor.input_shape, f"the model in {model}")
     fps = dataset.fps
     with (
         output_folder(out, RECORD, overwrite=overwrite) as folder,

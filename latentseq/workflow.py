@@ -1,28 +1,20 @@
 """What users call to train: an encoder, its latents, dynamics on them. Each is a command of the CLI."""
 
-import inspect
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from latentseq import registry
-from latentseq.configurable import check_names, check_types
-from latentseq.crops import Crops
-from latentseq.data import check_frame_shape, check_seed, is_footage, open_data
+from latentseq.data import check_seed
+from latentseq.decoding import TrainingData, preprocessing_of
 from latentseq.errors import DataError, UsageError, listed
 from latentseq.evaluation.latents import findings
-from latentseq.ingestion.plan import Plan
-from latentseq.ingestion.report import summary
-from latentseq.ingestion.run import is_done, make_clips, plan_clips
-from latentseq.latent_predictor import LatentPredictor
-from latentseq.media.preprocessing import Preprocessing
+from latentseq.models import data_for, write_cost
 from latentseq.previews import reconstructions, rollouts
-from latentseq.protocols import Dataset, Dynamics, Encoder, History
+from latentseq.protocols import Dynamics, Encoder, History
 from latentseq.runs import asked_for, check_out, is_finished, training_folder
-from latentseq.storage.artifact import Artifact, copy_artifact, read_artifact, save_artifact
+from latentseq.storage.artifact import copy_artifact, read_artifact, save_artifact
 from latentseq.storage.folders import CACHE, RUN, output_folder
-from latentseq.storage.frames import ClipFolder, write_clips
 from latentseq.storage.latents import FORMAT as LATENTS
 from latentseq.storage.latents import LatentFolder, write_latents
 from latentseq.storage.shards import MANIFEST, folder_format
@@ -93,21 +85,9 @@ def train_ae(
     if is_finished(out, asked, resume=resume, overwrite=overwrite):
         return out
     decoding = {"size": size, "fit": fit, "gray": gray, "fps": fps, "skip": skip}
-    defaults = {"size": None, "fit": "crop", "gray": False, "fps": None, "skip": 1}
-    given = {key: value for key, value in decoding.items() if value != defaults[key]}
-    plan, dataset = None, None
-    if is_footage(data):
-        plan = _decoding(data, out, {**given, **(data_options or {})})
-        frame_shape = plan.frame_shape
-    else:
-        dataset = open_data(data, options=data_options)
-        frame_shape = dataset.frame_shape
-        if given:
-            raise UsageError(
-                f"{listed(f'--{key}' for key in given)} is about decoding files, and {dataset.name} is not decoded. "
-                "Leave it out; a dataset has options of its own, given by --data-set."
-            )
-    plugin: Encoder = registry.build("encoders", encoder, asked["options"], input_shape=list(frame_shape), seed=seed)
+    given = TrainingData(data, out, data_options, decoding)
+    shape = list(given.frame_shape)
+    plugin: Encoder = registry.build("encoders", encoder, asked["options"], input_shape=shape, seed=seed)
     trainer = Trainer(
         out,
         epochs=epochs,
@@ -120,19 +100,7 @@ def train_ae(
         watcher=Watcher(encoder, quiet=quiet),
     )
     with training_folder(out, asked, resume=resume, overwrite=overwrite) as folder:
-        cache = folder / CACHE
-        if dataset is None:
-            assert plan is not None  # One of the two it is.
-            watcher = Watcher("decode", quiet=quiet)
-            if not is_done(cache, plan):
-                make_clips(plan, cache, os.cpu_count() or 1, watcher)
-            dataset = ClipFolder(str(cache))
-            if dataset.about()["skipped"]:
-                for line in summary(dataset.about(), plan):
-                    watcher.say(line)
-        elif dataset.slow:
-            write_clips(dataset, cache, Watcher("decode", quiet=quiet))
-            dataset = ClipFolder(str(cache))
+        dataset = given.open(folder / CACHE, quiet=quiet)
         trainer.of = dataset.fingerprint()
         trainer.preview = lambda: reconstructions(plugin, dataset)
         source = frame_source(dataset)
@@ -143,9 +111,10 @@ def train_ae(
             plugin,
             "encoders",
             folder,
-            preprocessing=_preprocessing(dataset).to_json(),
+            preprocessing=preprocessing_of(dataset).to_json(),
             training={"data": dataset.fingerprint(), "seed": seed, "best": best_of(history)},
         )
+        write_cost(folder, trainer.history)
     return out
 
 
@@ -180,7 +149,7 @@ def encode(
     """
     out, artifact = Path(out), read_artifact(Path(encoder), "encoders").allow(allow_plugins)
     check_out(out, MANIFEST, overwrite, data, encoder)
-    dataset = _prepared(data, data_options, artifact)
+    dataset = data_for(artifact, data, data_options)
     model: Encoder = artifact.load()
     with output_folder(out, MANIFEST, overwrite=overwrite, goes_on=True) as folder:
         write_latents(dataset, model, artifact.fingerprint, folder, Watcher("encode", quiet=quiet))
@@ -260,7 +229,7 @@ def train_lstm(
         raise UsageError(
             f"{data} is a folder of latents and takes no option {listed(data_options)}. Leave --data-set out."
         )
-    dataset = None if latents else _prepared(data, data_options, artifact)
+    dataset = None if latents else data_for(artifact, data, data_options)
     model: Encoder = artifact.load()
     if latents and latents.latent_shape != tuple(model.latent_shape):
         raise DataError(
@@ -297,60 +266,8 @@ def train_lstm(
             preprocessing=artifact.preprocessing,
             training={"data": latents.data, "seed": seed, "best": best_of(history)},
         )
+        write_cost(folder, trainer.history, encoder)
     return out
-
-
-def load_predictor(path: str | Path, *, allow_plugins: Sequence[str] = ()) -> LatentPredictor:
-    """The model in a run folder, as something that predicts frames.
-
-    Args:
-        path: run folder of ``train_lstm`` or ``train``.
-        allow_plugins: names of plugins that its parts may be, beside the built-in ones.
-
-    Raises:
-        DataError: it holds no trained model that predicts.
-        UsageError: a part of it is neither built in nor allowed.
-    """
-    folder = Path(path)
-    artifact = read_artifact(folder)
-    if artifact.group == "encoders":
-        raise DataError(
-            f"{folder} holds the encoder {artifact.plugin!r}, which does not predict. "
-            "Expected the folder that train-lstm wrote."
-        )
-    if artifact.group != "dynamics":
-        raise DataError(f"{folder} holds the {artifact.plugin!r} of {artifact.group}; expected one of dynamics.")
-    parts = (read_artifact(folder / "encoder", "encoders"), artifact)
-    encoder, dynamics = (each.load() for each in [part.allow(allow_plugins) for part in parts])
-    if tuple(dynamics.latent_shape) != tuple(encoder.latent_shape):
-        raise DataError(
-            f"The dynamics in {folder} are of latents {tuple(dynamics.latent_shape)}, and the encoder beside them "
-            f"makes {tuple(encoder.latent_shape)}. Copy the folder again, or train again."
-        )
-    return LatentPredictor(encoder, dynamics)
-
-
-def _decoding(data: str | Path, out: Path, options: Mapping[str, Any]) -> Plan:
-    """The plan of decoding files into the cache of a run."""
-    keywords = inspect.signature(plan_clips).parameters.values()
-    check_names("ingest", [each.name for each in keywords if each.kind is each.KEYWORD_ONLY], options)
-    check_types("ingest", plan_clips, options)
-    return plan_clips([data], out, os.cpu_count() or 1, **options)
-
-
-def _preprocessing(dataset: Dataset) -> Preprocessing:
-    """How files are to be decoded to look like a dataset's frames."""
-    whole = dataset.dataset if isinstance(dataset, Crops) else dataset
-    made = whole.about()["source"]["config"] if isinstance(whole, ClipFolder) else {}
-    h, w, c = dataset.frame_shape
-    return Preprocessing((h, w), made.get("fit", "crop"), c == 1, made.get("skip", 1), made.get("fps"))
-
-
-def _prepared(data: str | Path, options: Mapping[str, Any] | None, artifact: Artifact) -> Dataset:
-    """DATA, prepared as the encoder's training data was."""
-    dataset = open_data(data, options=options, preprocessing=Preprocessing.from_json(artifact.preprocessing))
-    check_frame_shape(dataset, artifact.shape("input_shape"), f"the encoder in {artifact.path}")
-    return dataset
 
 
 def best_of(history: History) -> dict[str, Any]:

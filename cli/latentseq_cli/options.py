@@ -20,6 +20,17 @@ DataSet = Annotated[
 Preset = Annotated[
     str | None, typer.Option(help="The plugin's options for a purpose: tiny, cpu or gpu. --set wins over it.")
 ]
+Size = Annotated[str | None, typer.Option(help="Of frames decoded from files: 64, or 48x64 (h x w).  [default: 64]")]
+Fit = Annotated[str, typer.Option(help="Where the shape differs: crop, pad or stretch.")]
+Gray = Annotated[bool, typer.Option("--gray", help="One channel.")]
+Fps = Annotated[float | None, typer.Option(help="Frames a second, by presentation time.")]
+Skip = Annotated[int, typer.Option(help="Keep every n-th frame.")]
+AnySize = Annotated[
+    str | None,
+    typer.Option(
+        "--size", help="Of frames decoded from files, for a model that takes any.  [default: as it was trained]"
+    ),
+]
 AllowPlugin = Annotated[
     list[str],
     typer.Option(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from latentseq_cli.options import AllowPlugin, DataSet, Overwrite, settings
+from latentseq_cli.options import AllowPlugin, AnySize, DataSet, Overwrite, settings
 
 EXAMPLE = "Example: `latentseq sample runs/lstm film.mp4 out.gif --start 76 --prime 30 --steps 30 --samples 4`"
 
@@ -25,6 +25,7 @@ def command(
     samples: Annotated[int, typer.Option(help="Futures.")] = 1,
     temperature: Annotated[float, typer.Option(help="0 the most probable path, 1 the model's own spread.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Of the noise; the same seed writes the same bytes.")] = 0,
+    size: AnySize = None,
     data_options: DataSet = None,
     allow_plugins: AllowPlugin = (),  # type: ignore[assignment]
     overwrite: Overwrite = False,
@@ -44,6 +45,7 @@ def command(
             samples=samples,
             temperature=temperature,
             seed=seed,
+            size=size,
             data_options=settings(data_options),
             allow_plugins=allow_plugins,
             overwrite=overwrite,

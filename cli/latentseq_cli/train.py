@@ -11,30 +11,47 @@ from latentseq_cli.options import (
     Config,
     DataSet,
     Epochs,
+    Fit,
+    Fps,
+    Gray,
     LearningRate,
     MaxMinutes,
     Overwrite,
+    Preset,
     Quiet,
     Resume,
     Seed,
+    Set,
+    Size,
+    Skip,
     Steps,
     settings,
 )
 
-EXAMPLE = "Example: `latentseq train film.mp4 runs/tuned --from runs/lstm --tune dynamics,decoder --max-minutes 5`"
+EXAMPLE = (
+    "Examples: `latentseq train film.mp4 runs/unet --predictor unet --size 64 --max-minutes 10` · "
+    "`latentseq train film.mp4 runs/tuned --from runs/lstm --tune dynamics,decoder --max-minutes 5`"
+)
 
 
 def command(
     data: Annotated[str, typer.Argument(help="A video, folder or dataset.")],
     out: Annotated[Path, typer.Argument(help="Folder of the run.")],
-    predictor: Annotated[str, typer.Option(help="latent: an encoder and dynamics together.")] = "latent",
+    predictor: Annotated[str, typer.Option(help="Which predictor; `latentseq plugins` lists them.")] = "latent",
+    preset: Preset = None,
+    options: Set = None,
     from_: Annotated[
-        Path | None, typer.Option("--from", help="Run folder of train-lstm, whose parts are tuned.")
+        Path | None, typer.Option("--from", help="Of latent: run folder of train-lstm, whose parts are tuned.")
     ] = None,
     tune: Annotated[
-        str, typer.Option(help="Which parts are trained; the others stay as they are.")
+        str, typer.Option(help="Of latent: which parts are trained; the others stay as they are.")
     ] = "dynamics,decoder,encoder",
     data_options: DataSet = None,
+    size: Size = None,
+    fit: Fit = "crop",
+    gray: Gray = False,
+    fps: Fps = None,
+    skip: Skip = 1,
     allow_plugins: AllowPlugin = (),  # type: ignore[assignment]
     length: Annotated[
         int | None, typer.Option(help="Frames of a training window.  [default: 30, or as many as the clips have]")
@@ -51,7 +68,7 @@ def command(
     quiet: Quiet = False,
     config: Config = None,
 ) -> None:
-    """Train a predictor on the error of the frames that it imagines."""
+    """Train a predictor on frames."""
     from latentseq.prediction import train
 
     print(
@@ -59,9 +76,16 @@ def command(
             data,
             out,
             predictor=predictor,
+            preset=preset,
+            options=settings(options),
             from_=from_,
             tune=tune,
             data_options=settings(data_options),
+            size=size,
+            fit=fit,
+            gray=gray,
+            fps=fps,
+            skip=skip,
             allow_plugins=allow_plugins,
             length=length,
             stride=stride,

@@ -243,7 +243,7 @@ def _installed(*line: str) -> Callable[[Path], object]:
 
 
 def _predictor(given: Path) -> object:
-    from latentseq.workflow import load_predictor
+    from latentseq.models import load_predictor
 
     sys.path.insert(0, str(given / "site"))
     return load_predictor(given / "other", allow_plugins=["strang", "lstm"])

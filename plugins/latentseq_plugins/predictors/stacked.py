@@ -57,7 +57,10 @@ class StackedPredictor(KerasPlugin, Predictor):
                 f"The frames are {frames.shape[2:]} (h, w, c), and those before were {before.shape[2:]}. Give frames "
                 "of one size, or begin anew."
             )
-        seen, step = np.concatenate([before, frames], axis=1), np.zeros(b, np.int64) if state is None else state["step"]
+        seen, step = (
+            np.concatenate([before, frames], axis=1),
+            np.zeros(b, np.int64) if state is None else state["step"],
+        )
         forecasts = [self._next(seen[:, i + 1 : i + 1 + self.context]) for i in range(t)]
         return np.stack(forecasts, axis=1), {"frames": seen[:, t:].copy(), "step": step + t}
 
@@ -118,7 +121,9 @@ class StackedPredictor(KerasPlugin, Predictor):
     def _checked(self, frames: np.ndarray, conditions: Mapping[str, np.ndarray] | None) -> np.ndarray:
         self._refuse(conditions)
         size = tuple(np.shape(frames)[2:4])
-        frames = as_items(frames, (*size, self.input_shape[-1]) if len(size) == 2 else self.input_shape, "frames", axes=2)
+        frames = as_items(
+            frames, (*size, self.input_shape[-1]) if len(size) == 2 else self.input_shape, "frames", axes=2
+        )
         self.check_size(size)
         return frames
 
@@ -168,7 +173,7 @@ class RecursiveNetwork(keras.Model):
         that n is a multiple of b.
         """
         frames = batch["frames"]
-        t, h, w, c = frames.shape[1:]
+        t, h, w, _ = frames.shape[1:]
         steps = min(self.free_steps, t - self.context)
         ends = range(t, self.context + steps - 1, -steps)
         parts = ops.concatenate([frames[:, end - steps - self.context : end] for end in ends], axis=0)

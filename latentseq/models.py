@@ -1,0 +1,130 @@
+"""The model in a run folder, data prepared as it wants it, and what its training cost."""
+
+import resource
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from latentseq import registry
+from latentseq.data import check_frame_shape, open_data, parse_size
+from latentseq.errors import DataError, UsageError
+from latentseq.latent_predictor import LatentPredictor
+from latentseq.media.preprocessing import Preprocessing
+from latentseq.protocols import Dataset, Predictor
+from latentseq.storage.artifact import Artifact, read_artifact
+from latentseq.storage.atomic import read_json, write_json
+
+COST = "cost.json"
+"""Seconds of training and peak memory: in a file of its own, since they differ from run to run."""
+
+
+def load_predictor(path: str | Path, *, allow_plugins: Sequence[str] = ()) -> Predictor:
+    """The model in a run folder, as something that predicts frames.
+
+    Args:
+        path: run folder of ``train_lstm`` or ``train``.
+        allow_plugins: names of plugins that it or its parts may be, beside the built-in ones.
+
+    Raises:
+        DataError: it holds no trained model that predicts.
+        UsageError: it or a part of it is neither built in nor allowed.
+    """
+    folder = Path(path)
+    artifact = read_artifact(folder)
+    if artifact.group == "predictors":
+        return artifact.allow(allow_plugins).load()
+    if artifact.group == "encoders":
+        raise DataError(
+            f"{folder} holds the encoder {artifact.plugin!r}, which does not predict. "
+            "Expected the folder that train-lstm or train wrote."
+        )
+    if artifact.group != "dynamics":
+        raise DataError(
+            f"{folder} holds the {artifact.plugin!r} of {artifact.group}; expected one of dynamics or predictors."
+        )
+    parts = (read_artifact(folder / "encoder", "encoders"), artifact)
+    encoder, dynamics = (each.load() for each in [part.allow(allow_plugins) for part in parts])
+    if tuple(dynamics.latent_shape) != tuple(encoder.latent_shape):
+        raise DataError(
+            f"The dynamics in {folder} are of latents {tuple(dynamics.latent_shape)}, and the encoder beside them "
+            f"makes {tuple(encoder.latent_shape)}. Copy the folder again, or train again."
+        )
+    return LatentPredictor(encoder, dynamics)
+
+
+def data_for(
+    artifact: Artifact, data: str | Path, options: Mapping[str, Any] | None = None, *, size: str | int | None = None
+) -> Dataset:
+    """DATA, prepared as a model's training data was.
+
+    Args:
+        artifact: of the model.
+        data: DATA.
+        options: the dataset's keywords.
+        size: of the frames that are decoded from files, for a model that takes any; as it was trained where None.
+
+    Raises:
+        UsageError: a size, and a model that takes only its own.
+        DataError: the data's frames are not what the model takes.
+    """
+    prepared, free = dict(artifact.preprocessing), _takes_any_size(artifact)
+    if size is not None and not free:
+        raise UsageError(
+            f"The model in {artifact.path} takes frames of the size that it was trained on, and --size is {size}. "
+            "Leave --size out."
+        )
+    if size is not None:
+        prepared["size"] = list(parse_size(size))
+    dataset = open_data(data, options=options, preprocessing=Preprocessing.from_json(prepared))
+    wanted, whose = frame_shape(artifact), "the encoder" if artifact.group == "encoders" else "the model"
+    if free:
+        wanted = (*dataset.frame_shape[:2], wanted[-1])
+    check_frame_shape(dataset, wanted, f"{whose} in {artifact.path}")
+    return dataset
+
+
+def frame_shape(artifact: Artifact) -> tuple[int, ...]:
+    """(h, w, c) of the frames that a model was trained on.
+
+    Raises:
+        DataError: it does not say.
+    """
+    if artifact.group == "dynamics":
+        artifact = read_artifact(artifact.path / "encoder", "encoders")
+    return artifact.shape("input_shape")
+
+
+def write_cost(folder: Path, history: Iterable[Mapping[str, Any]], *before: str | Path) -> None:
+    """Keep what a training cost, together with the runs that it went on from.
+
+    Args:
+        folder: of the run.
+        history: rows of its stages.
+        before: run folders of the parts that it started with.
+    """
+    stages = {row["stage"]: float(row["seconds"]) for row in history}
+    # Linux counts in kibibytes, macOS in bytes.
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    cost = {"training_seconds": sum(stages.values()), "peak_memory_bytes": peak}
+    for earlier in map(read_cost, before):
+        cost["training_seconds"] += earlier.get("training_seconds", 0)
+        cost["peak_memory_bytes"] = max(cost["peak_memory_bytes"], earlier.get("peak_memory_bytes", 0))
+    write_json(folder / COST, cost)
+
+
+def read_cost(folder: str | Path) -> dict[str, float]:
+    """What the training of a run cost; nothing where it was not kept.
+
+    Returns:
+        ``training_seconds`` of the training loops, and ``peak_memory_bytes`` of the processes that trained.
+    """
+    path = Path(folder) / COST
+    if not path.is_file():
+        return {}
+    found = read_json(path, "what a training cost")
+    return {k: float(v) for k, v in found.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
+
+
+def _takes_any_size(artifact: Artifact) -> bool:
+    return artifact.group == "predictors" and registry.load("predictors", artifact.plugin).any_size
