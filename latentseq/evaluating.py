@@ -1,5 +1,6 @@
 """Measure trained models on data, against floors, and draw what they predict."""
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,17 +8,16 @@ from typing import Any
 import numpy as np
 
 from latentseq.arrays import Clip
-from latentseq.data import check_frame_shape, check_seed, is_footage, open_data
+from latentseq.data import check_seed, is_footage
 from latentseq.errors import UsageError
 from latentseq.evaluation.floors import FLOORS
 from latentseq.evaluation.protocol import Protocol
 from latentseq.evaluation.report import curves, text
 from latentseq.measuring import Measured, measure
 from latentseq.media.picture import Row, sheet
-from latentseq.media.preprocessing import Preprocessing
 from latentseq.media.writers import encode_png
-from latentseq.models import load_predictor
-from latentseq.protocols import Dataset, Predictor
+from latentseq.models import check_takes, data_for, frame_shape, load_predictor, read_cost, takes_any_size
+from latentseq.protocols import Dataset, Predictor, Windows
 from latentseq.runs import check_out
 from latentseq.sampling import continue_clip
 from latentseq.storage.artifact import Artifact, read_artifact
@@ -25,7 +25,9 @@ from latentseq.storage.atomic import read_json, write_bytes, write_json
 from latentseq.storage.folders import output_folder
 from latentseq.training.watch import Watcher
 
-METRICS = "metrics.json"
+METRICS, COSTS = "metrics.json", "costs.json"
+SPEED_WINDOWS = 8
+"""Windows that speed is measured on."""
 
 
 def evaluate(
@@ -40,6 +42,7 @@ def evaluate(
     samples: int = 1,
     temperature: float = 1.0,
     seed: int = 0,
+    size: str | int | None = None,
     out: str | Path = "evaluation",
     allow_plugins: Sequence[str] = (),
     overwrite: bool = False,
@@ -48,7 +51,7 @@ def evaluate(
     """Measure models on the same clips: how wrong they are, against which floors, and where the error comes from.
 
     Args:
-        models: run folders, of models for frames of one size.
+        models: run folders, of models for frames of one size, or of any.
         data: DATA; files are decoded as those that the models were trained on.
         data_options: the dataset's keywords.
         context: frames that a model sees.
@@ -58,13 +61,15 @@ def evaluate(
         samples: futures of each window; with 2 or more, stochastic measures are taken too.
         temperature: of the samples. What is measured else is the rollout at temperature 0.
         seed: of the samples; the same seed writes the same bytes.
+        size: of the frames that are decoded from files, for models that take any; as they were trained where None.
         out: a folder.
-        allow_plugins: names of plugins that the models' parts may be, beside the built-in ones.
+        allow_plugins: names of plugins that the models or their parts may be, beside the built-in ones.
         overwrite: replace an earlier evaluation.
         quiet: show no progress.
 
     Returns:
-        ``out``: metrics.json, horizon.png, and for each model strips-NAME.png.
+        ``out``: metrics.json, costs.json (which differs from run to run), horizon.png, and for each model
+        strips-NAME.png.
 
     Raises:
         LatentseqError: models, data, options or output do not fit.
@@ -77,12 +82,10 @@ def evaluate(
     check_out(out, METRICS, overwrite, data, *paths)
     names = _names(paths)
     artifacts = [read_artifact(path).allow(allow_plugins) for path in paths]
-    dataset = _dataset(data, data_options, artifacts)
+    dataset = _dataset(data, data_options, artifacts, size)
     predictors = {
         name: load_predictor(path, allow_plugins=allow_plugins) for name, path in zip(names, paths, strict=True)
     }
-    _check_sizes(predictors)
-    check_frame_shape(dataset, predictors[names[0]].input_shape, f"the model in {paths[0]}")
     with output_folder(out, METRICS, overwrite=overwrite) as folder:
         measured = measure(predictors, dataset, protocol, Watcher("evaluate", quiet=quiet))
         for name, path, artifact in zip(names, paths, artifacts, strict=True):
@@ -92,6 +95,11 @@ def evaluate(
         lines = curves(measured.metrics)
         lighter = [name for name in lines if name not in names]
         write_bytes(folder / "horizon.png", error_by_horizon(lines, ylabel="squared error per frame", floors=lighter))
+        costs = {
+            name: {**read_cost(path), "frames_per_second": speed(predictors[name], measured.windows, protocol)}
+            for name, path in zip(names, paths, strict=True)
+        }
+        write_json(folder / COSTS, costs)
         write_json(folder / METRICS, measured.metrics)
     return out
 
@@ -105,7 +113,22 @@ def table(out: str | Path) -> str:
     Raises:
         DataError: it holds no metrics.
     """
-    return text(read_json(Path(out) / METRICS, "the metrics of an evaluation"))
+    costs = read_json(Path(out) / COSTS, "the costs of an evaluation")
+    return text(read_json(Path(out) / METRICS, "the metrics of an evaluation"), costs)
+
+
+def speed(predictor: Predictor, windows: Windows, protocol: Protocol) -> float:
+    """Frames a second that a model predicts, with what it takes to see the context, a few windows at a time."""
+    batch = windows.take(np.arange(min(SPEED_WINDOWS, len(windows))))
+    frames, streams = batch["frames"], {name: batch[name] for name in predictor.conditions}
+    seconds = []
+    for _ in range(2):  # The first time it is compiled.
+        began = time.perf_counter()
+        predictor.predict(
+            frames[:, : protocol.context], protocol.horizon, temperature=protocol.temperature, conditions=streams
+        )
+        seconds.append(time.perf_counter() - began)
+    return float(f"{len(frames) * protocol.horizon / seconds[1]:.3g}")
 
 
 def strips(predictor: Predictor, measured: Measured, name: str, protocol: Protocol) -> list[Row]:
@@ -150,31 +173,30 @@ def _names(paths: Sequence[Path]) -> list[str]:
     ]
 
 
-def _dataset(data: str | Path, options: Mapping[str, Any] | None, artifacts: Sequence[Artifact]) -> Dataset:
+def _dataset(
+    data: str | Path, options: Mapping[str, Any] | None, artifacts: Sequence[Artifact], size: str | int | None
+) -> Dataset:
     """DATA, prepared as the models' training data was.
 
     Raises:
-        UsageError: files, and models that want them prepared in different ways.
+        UsageError: the models take frames of different sizes, or files prepared in different ways.
+        DataError: a model does not take these frames.
     """
-    first = artifacts[0]
-    for other in artifacts[1:]:
-        if is_footage(data) and other.preprocessing != first.preprocessing:
+    fixed = [artifact for artifact in artifacts if not takes_any_size(artifact)]
+    sizes = {artifact.path.name: " x ".join(map(str, frame_shape(artifact))) for artifact in fixed}
+    if len(set(sizes.values())) > 1:
+        told = ", ".join(f"{name} {each}" for name, each in sizes.items())
+        raise UsageError(
+            f"The models take frames of different sizes (h x w x c): {told}. Expected one size. Evaluate them apart."
+        )
+    first = (fixed or artifacts)[0]
+    for other in fixed[1:] if is_footage(data) else []:
+        if other.preprocessing != first.preprocessing:
             raise UsageError(
                 f"{first.path} and {other.path} take files prepared in different ways: {first.preprocessing} and "
                 f"{other.preprocessing}. Evaluate them apart, or on a folder of clips."
             )
-    return open_data(data, options=options, preprocessing=Preprocessing.from_json(first.preprocessing))
-
-
-def _check_sizes(predictors: Mapping[str, Predictor]) -> None:
-    """Refuse models that cannot be measured on the same frames.
-
-    Raises:
-        UsageError: they take frames of different sizes.
-    """
-    sizes = {name: " x ".join(map(str, predictor.input_shape)) for name, predictor in predictors.items()}
-    if len(set(sizes.values())) > 1:
-        told = ", ".join(f"{name} {size}" for name, size in sizes.items())
-        raise UsageError(
-            f"The models take frames of different sizes (h x w x c): {told}. Expected one size. Evaluate them apart."
-        )
+    dataset = data_for(first, data, options, size=size)
+    for artifact in artifacts:
+        check_takes(artifact, dataset)
+    return dataset

@@ -68,8 +68,8 @@ def data_for(
         UsageError: a size, and a model that takes only its own.
         DataError: the data's frames are not what the model takes.
     """
-    prepared, free = dict(artifact.preprocessing), _takes_any_size(artifact)
-    if size is not None and not free:
+    prepared = dict(artifact.preprocessing)
+    if size is not None and not takes_any_size(artifact):
         raise UsageError(
             f"The model in {artifact.path} takes frames of the size that it was trained on, and --size is {size}. "
             "Leave --size out."
@@ -77,11 +77,25 @@ def data_for(
     if size is not None:
         prepared["size"] = list(parse_size(size))
     dataset = open_data(data, options=options, preprocessing=Preprocessing.from_json(prepared))
+    check_takes(artifact, dataset)
+    return dataset
+
+
+def check_takes(artifact: Artifact, dataset: Dataset) -> None:
+    """Refuse frames that a model does not take.
+
+    Raises:
+        DataError: they are of another size or of other channels.
+    """
     wanted, whose = frame_shape(artifact), "the encoder" if artifact.group == "encoders" else "the model"
-    if free:
+    if takes_any_size(artifact):
         wanted = (*dataset.frame_shape[:2], wanted[-1])
     check_frame_shape(dataset, wanted, f"{whose} in {artifact.path}")
-    return dataset
+
+
+def takes_any_size(artifact: Artifact) -> bool:
+    """Whether a model takes frames of another height and width than those it was trained on."""
+    return artifact.group == "predictors" and registry.load("predictors", artifact.plugin).any_size
 
 
 def frame_shape(artifact: Artifact) -> tuple[int, ...]:
@@ -124,7 +138,3 @@ def read_cost(folder: str | Path) -> dict[str, float]:
         return {}
     found = read_json(path, "what a training cost")
     return {k: float(v) for k, v in found.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
-
-
-def _takes_any_size(artifact: Artifact) -> bool:
-    return artifact.group == "predictors" and registry.load("predictors", artifact.plugin).any_size

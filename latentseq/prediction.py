@@ -133,7 +133,7 @@ class _Fresh:
     model: Predictor
 
     def __init__(self, name: str, options: Mapping[str, Any], seed: int, data: TrainingData):
-        known = {"input_shape": list(data.frame_shape), "seed": seed}
+        known: dict[str, Any] = {"input_shape": list(data.frame_shape), "seed": seed}
         keyword = registry.load("predictors", name).keywords().get("conditions")
         if keyword is not None and keyword.default is keyword.empty:  # What it cannot do without, the data says.
             known["conditions"] = data.streams

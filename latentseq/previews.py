@@ -40,6 +40,7 @@ def rollouts(dynamics: Dynamics, encoder: Encoder, latents: LatentFolder) -> byt
 def continuations(predictor: Predictor, dataset: Dataset) -> bytes:
     """The start of the longest validation clip over what a predictor makes of its second half; PNG."""
     clip, start, steps, primed = _longest(dataset)
+    primed = min(steps, max(primed, predictor.context))
     shown = dataset.read(clip, start, start + steps)
     frames = to_float(shown.frames)
     conditions = {name: shown.streams[name][None] for name in predictor.conditions}

@@ -276,6 +276,9 @@ class Predictor(Plugin):
     any_size: ClassVar[bool] = False
     """Whether it takes frames of another height and width than those that it was trained on."""
 
+    context: int = 1
+    """Frames that it has to see before it imagines; what it says after fewer is a guess."""
+
     input_shape: tuple[int, ...]
     conditions: dict[str, int]
 

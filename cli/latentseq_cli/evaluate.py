@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from latentseq_cli.options import AllowPlugin, DataSet, Overwrite, Quiet, settings
+from latentseq_cli.options import AllowPlugin, AnySize, DataSet, Overwrite, Quiet, settings
 
 EXAMPLE = "Example: `latentseq evaluate runs/lstm runs/other --data clips --context 10 --horizon 10`"
 
@@ -21,6 +21,7 @@ def command(
     samples: Annotated[int, typer.Option(help="Futures of a window; from 2 on, they are measured too.")] = 1,
     temperature: Annotated[float, typer.Option(help="Of the samples; all else is measured at 0.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Of the samples; the same seed writes the same bytes.")] = 0,
+    size: AnySize = None,
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("evaluation"),
     allow_plugins: AllowPlugin = (),  # type: ignore[assignment]
     overwrite: Overwrite = False,
@@ -40,6 +41,7 @@ def command(
         samples=samples,
         temperature=temperature,
         seed=seed,
+        size=size,
         out=out,
         allow_plugins=allow_plugins,
         overwrite=overwrite,

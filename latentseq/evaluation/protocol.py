@@ -84,6 +84,7 @@ class Protocol:
         """The options, and how numbers are made, for a report on frames (h, w, c)."""
         return {
             **asdict(self),
+            "frame_shape": list(frame_shape),
             "range": [0, 1],
             "reduction": "MSE, MAE and CRPS: sum over pixels and channels; all: mean over frames and windows",
             "rollout": "temperature 0",

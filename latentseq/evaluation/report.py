@@ -32,13 +32,15 @@ def curves(metrics: Mapping[str, Any]) -> dict[str, list[float]]:
     return {name: scores["mse"]["by_horizon"] for name, scores in {**found, **metrics["floors"]}.items()}
 
 
-def text(metrics: Mapping[str, Any]) -> str:
-    """Tables of an evaluation: errors, where they come from, densities, samples.
+def text(metrics: Mapping[str, Any], costs: Mapping[str, Any]) -> str:
+    """Tables of an evaluation: errors, where they come from, costs, densities, samples.
 
     Args:
         metrics: what ``measure`` found.
+        costs: of each model: ``training_seconds`` and ``peak_memory_bytes`` where they are known, and
+            ``frames_per_second``.
     """
-    tables = [_protocol(metrics["protocol"]), _errors(metrics), _attribution(metrics)]
+    tables = [_protocol(metrics["protocol"]), _errors(metrics), _attribution(metrics), _costs(metrics, costs)]
     return "\n\n".join([*tables, *filter(None, [_densities(metrics), _samples(metrics)])])
 
 
@@ -79,6 +81,21 @@ def _attribution(metrics: Mapping[str, Any]) -> str:
             cells = [*(parts[key]["by_horizon"][i] for key in _PARTS), total["by_horizon"][i]]
             rows.append((f"  at {i + 1}", [_cell(value, 1) for value in cells]))
     return _grid("where the MSE comes from", [*_PARTS.values(), "sum"], rows)
+
+
+def _costs(metrics: Mapping[str, Any], costs: Mapping[str, Any]) -> str:
+    rows: Rows = []
+    for name, scores in metrics["models"].items():
+        of, parameters = costs.get(name, {}), scores["parameters"]
+        minutes, memory = of.get("training_seconds"), of.get("peak_memory_bytes")
+        cells = [
+            "-" if parameters is None else f"{parameters:,}",
+            "-" if minutes is None else f"{minutes / 60:.1f} min",
+            "-" if memory is None else f"{memory / 2**30:.2f} GiB",
+            _cell(of.get("frames_per_second"), 0),
+        ]
+        rows.append((name, cells))
+    return _grid("what it costs", ["parameters", "training", "its memory", "frames/s"], rows)
 
 
 def _densities(metrics: Mapping[str, Any]) -> str | None:

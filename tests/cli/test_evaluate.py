@@ -28,9 +28,17 @@ def test_a_folder_of_numbers_and_pictures_the_same_for_the_same_command(command,
     first, second = (cli(*line, tmp_path / name) for name in ("a", "b"))
     assert (first.code, first.err) == (0, "")
     assert first.out.splitlines()[-1] == str(tmp_path / "a")
-    assert first.out.splitlines()[:-1] == second.out.splitlines()[:-1]
-    assert tree(tmp_path / "a") == tree(tmp_path / "b")
-    assert sorted(tree(tmp_path / "a")) == ["horizon.png", "metrics.json", "strips-lstm.png"]
+    told, again = (answer.out.split("\n\n") for answer in (first, second))
+    costs = next(i for i, part in enumerate(told) if part.startswith("what it costs"))
+    assert told[:costs] == again[:costs]  # Speed differs from run to run.
+    assert told[costs + 1 : -1] == again[costs + 1 : -1]
+    files, others = tree(tmp_path / "a"), tree(tmp_path / "b")
+    assert sorted(files) == ["costs.json", "horizon.png", "metrics.json", "strips-lstm.png"]
+    assert {k: v for k, v in files.items() if k != "costs.json"} == {
+        k: v for k, v in others.items() if k != "costs.json"
+    }
+    cost = json.loads((tmp_path / "a" / "costs.json").read_text())["lstm"]
+    assert cost["frames_per_second"] > 0 and cost["peak_memory_bytes"] > 1e7 and cost["training_seconds"] >= 0
 
     metrics = json.loads((tmp_path / "a" / "metrics.json").read_text())
     protocol = metrics["protocol"]
@@ -80,6 +88,7 @@ def test_two_models_side_by_side(command, runs, cli, tmp_path):
     found = json.loads((tmp_path / "out" / "metrics.json").read_text())["models"]
     assert list(found) == ["1-lstm", "2-lstm"] and found["1-lstm"] == found["2-lstm"]
     assert {p.name for p in (tmp_path / "out").iterdir()} == {
+        "costs.json",
         "horizon.png",
         "metrics.json",
         "strips-1-lstm.png",

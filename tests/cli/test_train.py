@@ -80,7 +80,16 @@ PARTS = "expected some of decoder, dynamics and encoder."
             "A latent predictor is tuned, and --from does not say which. Give the run folder of train-lstm, as in "
             "--from runs/lstm.",
         ),
-        (["--predictor", "unet"], "--predictor is 'unet'; expected 'latent'."),
+        (
+            ["--from", "lstm", "--size", 32, "--set", "units=3"],
+            "--set and --size is not for the predictor latent, whose parts are trained already. Leave it out, and give "
+            "such options to train-ae and train-lstm.",
+        ),
+        (
+            ["--predictor", "unet", "--from", "lstm", "--tune", "decoder"],
+            "--from and --tune is for the predictor latent, and --predictor is 'unet'. Leave it out, or choose "
+            "--predictor latent.",
+        ),
         (["--from", "lstm", "--tune", "decode"], f"The parts to tune are decode; {PARTS}"),
         (["--from", "lstm", "--tune", ""], f"The parts to tune are none; {PARTS}"),
         (

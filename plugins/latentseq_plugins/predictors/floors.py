@@ -9,7 +9,7 @@ import numpy as np
 
 from latentseq.arrays import State, as_items
 from latentseq.errors import UsageError
-from latentseq.protocols import History, Predictor, Source
+from latentseq.protocols import History, Predictor, Presets, Source
 from latentseq.training.trainer import Trainer
 
 
@@ -17,6 +17,7 @@ class Floor(Predictor):
     """Says one and the same frame for as long as it imagines; of any size."""
 
     any_size: ClassVar[bool] = True
+    presets: ClassVar[Presets] = {"tiny": {}, "cpu": {}, "gpu": {}}
     conditions: ClassVar[dict[str, int]] = {}  # type: ignore[misc]
 
     def __init__(self, input_shape: list[int]):

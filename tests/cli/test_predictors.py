@@ -1,0 +1,95 @@
+"""Predictors of frames as they are typed: train, resume, sample, evaluate."""
+
+import json
+
+import numpy as np
+import pytest
+from conftest import SQUARES
+
+from latentseq.storage.artifact import read_artifact
+
+UNET = ["--predictor", "unet", "--preset", "tiny"]
+BUDGET = ["--steps", 3, "--batch-size", 4]
+
+
+@pytest.fixture(scope="module")
+def trained(cli, tmp_path_factory):
+    runs = tmp_path_factory.mktemp("predictors")
+    assert cli("train", *SQUARES, runs / "unet", *UNET, *BUDGET).code == 0
+    assert cli("train", *SQUARES, runs / "copy", "--predictor", "copy-last").code == 0
+    return runs
+
+
+def test_a_run_is_all_that_is_needed(cli, trained, tmp_path):
+    artifact = read_artifact(trained / "unet", "predictors")
+    assert (artifact.plugin, artifact.config["widths"], artifact.config["context"]) == ("unet", [8, 8], 3)
+    asked = json.loads((trained / "unet" / "run.json").read_text())
+    assert (asked["predictor"], asked["preset"], asked["options"]["free_steps"]) == ("unet", "tiny", 4)
+    assert list((trained / "unet" / "previews").glob("main-*.png"))
+    again = ["train", *SQUARES, tmp_path / "again", "--config", trained / "unet" / "run.json"]
+    assert cli(*again).code == 0
+    for name in ("weights.safetensors", "artifact.json"):
+        assert (tmp_path / "again" / name).read_bytes() == (trained / "unet" / name).read_bytes()
+
+
+def test_it_goes_on_to_the_same_bytes(cli, trained, tmp_path, monkeypatch):
+    from latentseq.training.halt import Halt
+
+    with monkeypatch.context() as patch:
+        seen = []
+
+        def check(self):
+            seen.append(1)
+            if len(seen) == 2:
+                raise KeyboardInterrupt
+
+        patch.setattr(Halt, "check", check)
+        assert cli("train", *SQUARES, tmp_path / "run", *UNET, *BUDGET).code == 130
+    assert cli("train", *SQUARES, tmp_path / "run", *UNET, *BUDGET, "--resume").code == 0
+    for name in ("weights.safetensors", "artifact.json"):
+        assert (tmp_path / "run" / name).read_bytes() == (trained / "unet" / name).read_bytes()
+
+
+def test_sample_at_the_size_that_is_asked_for(cli, trained, write_movie, tmp_path):
+    film = write_movie("film.mp4")
+    assert cli("train", film, tmp_path / "run", *UNET, *BUDGET, "--size", 16, "--gray").code == 0
+    for size, wanted in ((None, (16, 16)), ("33x27", (33, 27))):
+        out = tmp_path / f"{size}.npz"
+        options = ["--size", size] if size else []
+        answer = cli("sample", tmp_path / "run", film, out, "--prime", 3, "--steps", 2, *options)
+        assert answer.code == 0, answer.err
+        assert np.load(out)["futures"].shape == (1, 2, *wanted, 1)
+    answer = cli("evaluate", tmp_path / "run", "--data", film, "--size", 20, "--split", "train", "--context", 3,
+                 "--horizon", 2, "--out", tmp_path / "found")  # fmt: skip
+    assert answer.code == 0, answer.err
+    assert json.loads((tmp_path / "found" / "metrics.json").read_text())["protocol"]["frame_shape"] == [20, 20, 1]
+
+
+def test_predictors_and_a_floor_in_one_table(cli, trained, tmp_path):
+    out = tmp_path / "found"
+    answer = cli("evaluate", trained / "unet", trained / "copy", "--data", *SQUARES, "--context", 4, "--horizon", 3,
+                 "--out", out)  # fmt: skip
+    assert answer.code == 0, answer.err
+    found = json.loads((out / "metrics.json").read_text())
+    copy, floor = found["models"]["copy"]["prediction"], found["floors"]["copy_last"]
+    assert copy["mse"]["mean"] == pytest.approx(floor["mse"]["mean"], rel=1e-5)
+    assert found["models"]["copy"]["parameters"] is None and found["models"]["unet"]["parameters"] > 1000
+    costs = json.loads((out / "costs.json").read_text())
+    assert costs["unet"]["training_seconds"] > 0 == costs["copy"]["training_seconds"]
+
+
+def test_fewer_frames_than_the_context(cli, trained, tmp_path):
+    answer = cli("sample", trained / "unet", *SQUARES, tmp_path / "out.npz", "--prime", 2, "--steps", 2)
+    told = "error: unet predicts from 3 frames, and was shown 2. Show it 3 or more.\n"
+    assert (answer.code, answer.err) == (2, told)
+    assert not (tmp_path / "out.npz").exists()
+
+
+def test_a_size_for_a_model_of_one_size(cli, tmp_path):
+    line = ["train", *SQUARES, tmp_path / "run", "--predictor", "conv-lstm", "--preset", "tiny", *BUDGET]
+    assert cli(*line).code == 0
+    answer = cli("sample", tmp_path / "run", *SQUARES, tmp_path / "out.npz", "--size", 32)
+    assert answer.err == (
+        f"error: The model in {tmp_path / 'run'} takes frames of the size that it was trained on, and --size is 32. "
+        "Leave --size out.\n"
+    )
