@@ -10,7 +10,7 @@ from latentseq.arrays import Batch, Latents, State, to_float
 from latentseq.errors import DataError, UsageError, listed
 from latentseq.evaluation.ensemble import ensemble_scores, spread_and_skill
 from latentseq.evaluation.floors import bits_per_dimension, extrapolate, floors, persistence_log_prob
-from latentseq.evaluation.metrics import frame_scores, squared_error
+from latentseq.evaluation.metrics import frame_scores, squared_error, steps
 from latentseq.evaluation.protocol import Protocol
 from latentseq.latent_predictor import LatentPredictor, encode_windows
 from latentseq.protocols import Dataset, Plugin, Predictor, Progress, Windows
@@ -77,6 +77,7 @@ def measure(models: Mapping[str, Predictor], dataset: Dataset, protocol: Protoco
             parts.append(_batch(models, windows.take(indices), protocol, training, int(indices[0])))
             progress.update((indices[-1] + 1) / len(windows), f"{indices[-1] + 1} of {len(windows)} windows")
     scores = _join(parts)
+    scores = _as_shares(scores, scores.pop("truth")["sharpness"])
     metrics = {
         "protocol": {
             **protocol.to_json(dataset.frame_shape),
@@ -155,7 +156,8 @@ def _batch(
     known, truth = np.split(batch["frames"], [protocol.context], axis=1)
     made = floors(known, protocol.horizon, training.mean)
     return {
-        "floors": {name: frame_scores(prediction, truth) for name, prediction in made.items()},
+        "truth": {"sharpness": _sharpness(truth)},
+        "floors": {name: _scores(prediction, truth) for name, prediction in made.items()},
         "models": {
             name: _model(name, predictor, batch, protocol, training.steps.get(name), first)
             for name, predictor in models.items()
@@ -180,7 +182,7 @@ def _model(
     for what, made in (("imagines", imagined), ("forecasts", one_step), ("reconstructs", reconstruction)):
         if not np.isfinite(made).all():
             raise DataError(f"The model {name} {what} frames with values that are not finite. Train it again.")
-    scores = {"prediction": frame_scores(imagined, truth), "reconstruction": frame_scores(reconstruction, truth)}
+    scores = {"prediction": _scores(imagined, truth), "reconstruction": _scores(reconstruction, truth)}
     alone, given = scores["reconstruction"]["mse"], squared_error(one_step, truth)
     scores["attribution"] = {
         "reconstruction": alone,
@@ -193,6 +195,29 @@ def _model(
     if protocol.samples > 1:
         scores["ensemble"] = _ensemble(predictor, state, truth, later, protocol, first)
     return scores
+
+
+def _scores(prediction: np.ndarray, truth: np.ndarray) -> Tree:
+    """Of frames against the truth, and how sharp they are themselves."""
+    return {**frame_scores(prediction, truth), "sharpness": _sharpness(prediction)}
+
+
+def _sharpness(frames: np.ndarray) -> np.ndarray:
+    """The mean step from pixel to pixel in each frame, (b, t)."""
+    return steps(frames).mean(axis=(2, 3, 4))
+
+
+def _as_shares(tree: Tree, truth: np.ndarray) -> Tree:
+    """Every sharpness as a share of the truth's (b, t), whose mean is taken first: a single frame may have none."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return {
+            key: _as_shares(value, truth)
+            if isinstance(value, dict)
+            else value / truth.mean(axis=0)
+            if key == "sharpness"
+            else value
+            for key, value in tree.items()
+        }
 
 
 def _latent(
@@ -208,7 +233,7 @@ def _latent(
     if context > 1:
         straight = extrapolate(z.mean[:, :context], truth.shape[1])
         decoded = predictor.encoder.decode(straight.reshape(-1, *straight.shape[2:])).reshape(truth.shape)
-        scores["linear_in_z"] = frame_scores(decoded, truth)
+        scores["linear_in_z"] = _scores(decoded, truth)
     seen = Latents(z.mean[:, :-1], None if z.log_var is None else z.log_var[:, :-1])
     forecast, _ = predictor.dynamics.observe(seen, conditions={k: v[:, :-1] for k, v in streams.items()})
     densities = {"model": forecast.log_prob(z.mean[:, 1:])[:, context - 1 :]}

@@ -20,7 +20,8 @@ def frame_scores(prediction: np.ndarray, truth: np.ndarray) -> dict[str, np.ndar
 
     Returns:
         (b, t) float64 each: ``mse`` and ``mae``, summed over pixels and channels, ``psnr`` in dB, ``ssim`` with a
-        data range of 1, and ``ssim_range_2``, as older scikit-image, and so OpenSTL, took it for floats.
+        data range of 1, ``ssim_range_2``, as older scikit-image, and so OpenSTL, took it for floats, and
+        ``sharp_diff`` in dB.
     """
     return {
         "mse": squared_error(prediction, truth),
@@ -28,6 +29,7 @@ def frame_scores(prediction: np.ndarray, truth: np.ndarray) -> dict[str, np.ndar
         "psnr": psnr(prediction, truth),
         "ssim": ssim(prediction, truth, 1.0),
         "ssim_range_2": ssim(prediction, truth, 2.0),
+        "sharp_diff": sharpness_difference(prediction, truth),
     }
 
 
@@ -70,6 +72,41 @@ def ssim(prediction: np.ndarray, truth: np.ndarray, data_range: float) -> np.nda
         inside = values.reshape(-1, h, w, c)[:, pad : h - pad, pad : w - pad]
         means.append(inside.mean(axis=(1, 2, 3), dtype=np.float64))
     return np.concatenate(means).reshape(truth.shape[:2])
+
+
+def sharpness_difference(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """How near every frame's steps from pixel to pixel are to the truth's, at most ``EXACT``.
+
+    10 log10(1 / mean |steps of the truth - steps of the prediction|), with a peak of 1; see ``steps``. The mean is not
+    squared, so that in a range of [0, 255] the same frames have 24.07 dB more.
+
+    Args:
+        prediction: (b, t, h, w, c) in [0, 1].
+        truth: the same shape.
+
+    Returns:
+        (b, t) in dB.
+
+    References:
+        Mathieu, Couprie & LeCun, Deep multi-scale video prediction beyond mean square error, arXiv 1511.05440.
+    """
+    apart = np.abs(steps(truth) - steps(prediction)).mean(axis=(2, 3, 4))
+    with np.errstate(divide="ignore"):
+        return np.minimum(EXACT, -10 * np.log10(apart))
+
+
+def steps(frames: np.ndarray) -> np.ndarray:
+    """Absolute differences to the pixel above and to the one on the left, added.
+
+    Args:
+        frames: (b, t, h, w, c).
+
+    Returns:
+        (b, t, h - 1, w - 1, c) float64, of the pixels that have both.
+    """
+    x = frames.astype(np.float64)
+    inner = x[:, :, 1:, 1:]
+    return np.abs(inner - x[:, :, :-1, 1:]) + np.abs(inner - x[:, :, 1:, :-1])
 
 
 def ssim_window(frame_shape: tuple[int, ...]) -> int:

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_COLUMNS = {"mse": "MSE", "mae": "MAE", "psnr": "PSNR", "ssim": "SSIM", "ssim_range_2": "SSIM/2"}
-_DIGITS = {"psnr": 2, "ssim": 3, "ssim_range_2": 3}
+_COLUMNS = {"mse": "MSE", "mae": "MAE", "psnr": "PSNR", "ssim": "SSIM", "ssim_range_2": "SSIM/2", "sharp_diff": "sharp diff"}
+_DIGITS = {"psnr": 2, "ssim": 3, "ssim_range_2": 3, "sharp_diff": 2, "sharpness": 2}
 _PARTS = {"reconstruction": "reconstruction", "one_step": "one-step", "drift": "drift"}
 _ENSEMBLE = {
     **{f"best_{key}": f"best {title}" for key, title in _COLUMNS.items()},
@@ -58,7 +58,7 @@ def _errors(metrics: Mapping[str, Any]) -> str:
     rows: Rows = []
 
     def add(label: str, scores: Mapping[str, Any]) -> None:
-        cells = [_cell(scores[key]["mean"], _DIGITS.get(key, 1)) for key in _COLUMNS]
+        cells = [_cell(scores[key]["mean"], _DIGITS.get(key, 1)) for key in (*_COLUMNS, "sharpness")]
         rows.append((label, cells + [_cell(scores["mse"]["by_horizon"][i], 1) for i in steps]))
 
     for name, scores in metrics["models"].items():
@@ -68,7 +68,7 @@ def _errors(metrics: Mapping[str, Any]) -> str:
             add("  linear in Z", scores["linear_in_z"])
     for name, scores in metrics["floors"].items():
         add(name.replace("_", " "), scores)
-    return _grid("", [*_COLUMNS.values(), *(f"MSE at {i + 1}" for i in steps)], rows)
+    return _grid("", [*_COLUMNS.values(), "sharpness", *(f"MSE at {i + 1}" for i in steps)], rows)
 
 
 def _attribution(metrics: Mapping[str, Any]) -> str:

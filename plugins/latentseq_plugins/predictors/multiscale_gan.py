@@ -78,7 +78,8 @@ class MultiScaleGAN(StackedPredictor):
                 f"coarsest scale has 2 x 2 pixels; they are {h} x {w}. Give larger ones, such as with --size."
             )
         made_by = generators(c, context, self.widths, seed)
-        self._following = keras.Model(made_by.inputs, (made_by.outputs[-1] + 1) / 2, name="following")
+        seen = keras.Input((None, None, context * c), name="seen")
+        self._following = keras.Model(seen, (made_by(2 * seen - 1)[-1] + 1) / 2, name="following")
         self.discriminators = (
             Discriminators(c, context, self.discriminator_widths, seed) if adversarial and lambda_adv else None
         )
