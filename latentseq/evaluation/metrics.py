@@ -77,8 +77,8 @@ def ssim(prediction: np.ndarray, truth: np.ndarray, data_range: float) -> np.nda
 def sharpness_difference(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """How near every frame's steps from pixel to pixel are to the truth's, at most ``EXACT``.
 
-    10 log10(1 / mean |steps of the truth - steps of the prediction|), with a peak of 1; see ``steps``. The mean is not
-    squared, so that in a range of [0, 255] the same frames have 24.07 dB more.
+    10 log10(1 / mean |steps of the truth - steps of the prediction|), with a peak of 1; see ``steps``. The mean is
+    not squared, so that in a range of [0, 255] the same frames have 24.07 dB more.
 
     Args:
         prediction: (b, t, h, w, c) in [0, 1].

@@ -3,7 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_COLUMNS = {"mse": "MSE", "mae": "MAE", "psnr": "PSNR", "ssim": "SSIM", "ssim_range_2": "SSIM/2", "sharp_diff": "sharp diff"}
+_COLUMNS = {
+    "mse": "MSE",
+    "mae": "MAE",
+    "psnr": "PSNR",
+    "ssim": "SSIM",
+    "ssim_range_2": "SSIM/2",
+    "sharp_diff": "sharp diff",
+}
 _DIGITS = {"psnr": 2, "ssim": 3, "ssim_range_2": 3, "sharp_diff": 2, "sharpness": 2}
 _PARTS = {"reconstruction": "reconstruction", "one_step": "one-step", "drift": "drift"}
 _ENSEMBLE = {

@@ -5,7 +5,15 @@ import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from latentseq.errors import DataError
-from latentseq.evaluation.metrics import frame_scores, psnr, squared_error, ssim, ssim_window
+from latentseq.evaluation.metrics import (
+    frame_scores,
+    psnr,
+    sharpness_difference,
+    squared_error,
+    ssim,
+    ssim_window,
+    steps,
+)
 
 
 def pairs(*shape):
@@ -22,7 +30,7 @@ def test_errors_are_summed_over_pixels_and_channels_of_each_frame():
     scores = frame_scores(prediction, truth)
     np.testing.assert_allclose(scores["mse"], [[0, 60, 0], [0, 0, 0.25 + 0.0625]])
     np.testing.assert_allclose(scores["mae"], [[0, 60, 0], [0, 0, 0.75]])
-    assert list(scores) == ["mse", "mae", "psnr", "ssim", "ssim_range_2"]
+    assert list(scores) == ["mse", "mae", "psnr", "ssim", "ssim_range_2", "sharp_diff"]
     assert all(values.shape == (2, 3) and values.dtype == np.float64 for values in scores.values())
 
 
@@ -64,6 +72,29 @@ def test_ssim_of_plain_frames_by_hand(data_range):
     c = (0.01 * data_range) ** 2
     assert ssim(gray, black, data_range)[0, 0] == pytest.approx(c / (0.01 + c), rel=1e-3)
     assert ssim(gray, gray, data_range)[0, 0] == pytest.approx(1.0)
+
+
+def test_steps_and_sharpness_difference_by_hand():
+    truth = np.float32([[0, 0.5, 0], [0, 1, 0.25], [0, 1, 1]]).reshape(1, 1, 3, 3, 1)
+    np.testing.assert_allclose(steps(truth)[0, 0, :, :, 0], [[1.5, 1.0], [1.0, 0.75]])
+    blurred = np.full_like(truth, 0.5)
+    mean = (1.5 + 1.0 + 1.0 + 0.75) / 4
+    assert sharpness_difference(blurred, truth)[0, 0] == pytest.approx(-10 * np.log10(mean))
+    # Where edges are, not which way they go; and exact frames have 100 dB.
+    assert sharpness_difference(1 - truth, truth)[0, 0] == 100
+
+
+def test_sharpness_difference_pixel_by_pixel():
+    prediction, truth = pairs(2, 3, 6, 5, 3)
+    found = sharpness_difference(prediction, truth)
+    for i, j in np.ndindex(2, 3):
+        x, y = (frames[i, j].astype(np.float64) for frames in (truth, prediction))
+        total = 0.0
+        for row, column, channel in np.ndindex(5, 4, 3):
+            here, up, left = (row + 1, column + 1, channel), (row, column + 1, channel), (row + 1, column, channel)
+            of_truth, of_made = (abs(p[here] - p[up]) + abs(p[here] - p[left]) for p in (x, y))
+            total += abs(of_truth - of_made)
+        assert found[i, j] == pytest.approx(10 * np.log10(1 / (total / 60)))
 
 
 @pytest.mark.parametrize(("shape", "side"), [((64, 64, 1), 7), ((7, 90, 3), 7), ((6, 64, 1), 5), ((64, 3, 1), 3)])

@@ -38,8 +38,8 @@ def generators(channels: int, context: int, widths: Sequence[int], seed: int) ->
     Args:
         channels: c.
         context: frames that are seen.
-        widths: channels of the convolutions up to the middle; behind it they come back in reverse. The coarser half of
-            the scales does without the last.
+        widths: channels of the convolutions up to the middle; behind it they come back in reverse. The coarser half
+            of the scales does without the last.
         seed: of the initial weights.
     """
     seen = keras.Input((None, None, context * channels), name="seen")
@@ -81,7 +81,11 @@ class Discriminators(keras.Model):
         """They are built already."""
 
     def judge(self, seen: Sequence[Any], frames: Sequence[Any]) -> list[Any]:
-        """Logits (b, h', w', 1) at each scale, that ``frames`` (b, h, w, c) came after ``seen`` (b, h, w, context * c)."""
+        """At each scale ``seen`` (b, h, w, context * c), ``frames`` (b, h, w, c) -> logits of their belonging together.
+
+        Returns:
+            (b, h', w', 1) at each scale.
+        """
         return [
             judge(ops.concatenate([x, frame], axis=-1))
             for judge, x, frame in zip(self.scales, seen, frames, strict=True)
@@ -130,9 +134,9 @@ class MultiScaleNetwork(keras.Model):
         """Its networks are built already."""
 
     def call(self, batch: Batch, training: bool = False) -> dict[str, list[Any]]:
-        """Windows ``frames`` (b, t, h, w, c) in [0, 1] -> ``seen``, ``target`` and ``made`` at each scale, in [-1, 1].
+        """Windows ``frames`` (b, t, h, w, c) in [0, 1] -> ``seen``, ``target`` and ``made`` in [-1, 1].
 
-        Each is (n, h', w', …); n is b times the frames of a window that are predicted.
+        Each is a list of (n, h', w', …); of every scale; n is b times the frames of a window that are predicted.
         """
         frames = 2 * batch["frames"] - 1
         far = [missing(side, MULTIPLE) for side in frames.shape[2:4]]

@@ -24,8 +24,7 @@ def lp_loss(made: Sequence[Any], target: Sequence[Any], p: int) -> Any:
 def gradient_difference_loss(made: Sequence[Any], target: Sequence[Any], alpha: int) -> Any:
     """How far steps from pixel to pixel are from being as high as in the target, to the power of ``alpha``.
 
-    Down and to the right, the mean of each: it is as large for a picture whose edges are blurred as for one with edges
-    where there are none.
+    Down and to the right, the mean of each: blurred edges cost as much as edges where there are none.
 
     Args:
         made: at each scale (b, h, w, c), sides of 2 or more.
