@@ -66,6 +66,7 @@ def test_a_folder_of_numbers_and_pictures_the_same_for_the_same_command(command,
     assert cells["black"][0] == f"{metrics['floors']['black']['mse']['mean']:.1f}"
     assert cells["linear in Z"][2] == f"{model['linear_in_z']['psnr']['mean']:.2f}"
     assert cells["lstm"][4] == f"{model['prediction']['ssim_range_2']['mean']:.3f}"
+    assert cells["lstm"][5:7] == [f"{model['prediction'][key]['mean']:.2f}" for key in ("sharp_diff", "sharpness")]
     assert cells["persistence"][0] == f"{model['bits_per_dimension']['persistence']['mean']:.3f}"
 
 

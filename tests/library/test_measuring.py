@@ -128,6 +128,33 @@ def test_the_floors_by_hand():
     assert said["data"]["options"] == {"lengths": [6, 20, 9]}
 
 
+class Edges(Ramps):
+    """Ramps whose left side is black, so that every frame has one edge."""
+
+    def read(self, i, start=0, stop=None):
+        clip = super().read(i, start, stop)
+        return Clip(np.where(np.arange(5)[:, None] < 2, 0, clip.frames).astype(np.uint8), clip.streams)
+
+
+def test_sharpness_is_the_share_of_the_edges_of_the_truth():
+    """Clips of levels 1 + 3t and 2 + 5t; the mean over clips comes before the share."""
+    found = measured({"off": Off(rollout=9)}, Edges([6, 4, 4], [2, 3, 5], ["train", "test", "test"]), context=2,
+                     horizon=2).metrics  # fmt: skip
+    levels = np.array([[1 + 3, 1 + 6, 1 + 9], [2 + 5, 2 + 10, 2 + 15]])
+    known, *later = levels.mean(axis=0)
+    wanted = [pytest.approx(known / level, rel=1e-4) for level in later]
+    assert found["floors"]["copy_last"]["sharpness"]["by_horizon"] == wanted
+    # More light everywhere makes no edge higher.
+    assert found["models"]["off"]["prediction"]["sharpness"]["by_horizon"] == wanted
+    assert found["models"]["off"]["reconstruction"]["sharpness"] == {"mean": 1.0, "by_horizon": [1.0, 1.0]}
+    assert found["floors"]["black"]["sharpness"] == {"mean": 0.0, "by_horizon": [0.0, 0.0]}
+
+
+def test_where_the_truth_is_flat_nothing_is_said_of_sharpness():
+    found = measured({"off": Off()}, Ramps([6, 9], [2, 3], ["train", "test"]), context=2, horizon=3).metrics
+    assert found["floors"]["black"]["sharpness"] == {"mean": None, "by_horizon": [None] * 3}
+
+
 def test_windows_cross_no_clip_and_overlie_nowhere(monkeypatch):
     monkeypatch.setattr(measuring, "BATCH_VALUES", 3 * 5 * PIXELS)  # Three windows at a time.
     off = Off()

@@ -81,7 +81,7 @@ class Discriminators(keras.Model):
         """They are built already."""
 
     def judge(self, seen: Sequence[Any], frames: Sequence[Any]) -> list[Any]:
-        """At each scale ``seen`` (b, h, w, context * c), ``frames`` (b, h, w, c) -> logits of their belonging together.
+        """``seen`` (b, h, w, context * c) and ``frames`` (b, h, w, c), at each scale -> logits of their being true.
 
         Returns:
             (b, h', w', 1) at each scale.
