@@ -82,8 +82,8 @@ PARTS = "expected some of decoder, dynamics and encoder."
         ),
         (
             ["--from", "lstm", "--size", 32, "--set", "units=3"],
-            "--set and --size is not for the predictor latent, whose parts are trained already. Leave it out, and give "
-            "such options to train-ae and train-lstm.",
+            "--set and --size is not for the predictor latent, whose parts are trained already. Leave it out, and "
+            "give such options to train-ae and train-lstm.",
         ),
         (
             ["--predictor", "unet", "--from", "lstm", "--tune", "decoder"],

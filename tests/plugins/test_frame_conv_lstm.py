@@ -62,5 +62,5 @@ def test_it_starts_at_the_last_frame_and_its_loss_is_that_of_frames():
 
 
 def test_a_patch_of_nothing():
-    with pytest.raises(UsageError, match="conv-lstm: patch is 0; expected a side of 1 pixel or more."):
+    with pytest.raises(UsageError, match="conv-lstm: patch is 0; expected a side of 1 pixel or more"):
         make(patch=0)
