@@ -121,7 +121,7 @@ class RecurrentDynamics(KerasDynamics):
         """See ``Dynamics.observe``."""
         z = as_items(latents.mean, self.latent_shape, "latents", axes=2)
         b, t = z.shape[:2]
-        streams = self._streams(conditions, b, t)
+        streams = self.checked_streams(conditions, b, t)
         if state is None:
             states = [np.array(ops.convert_to_numpy(s)) for s in self.network.start(b)]
             before = ops.convert_to_numpy(self.network.standardise(z[:, 0]))
@@ -165,7 +165,7 @@ class RecurrentDynamics(KerasDynamics):
             for step in range(first, first + steps)
         ]
         like = np.empty((b, steps, *spatial, 0), np.float32)
-        streams = [ops.convert_to_numpy(join_condition(c, like)) for c in self._streams(conditions, b, steps)]
+        streams = [ops.convert_to_numpy(join_condition(c, like)) for c in self.checked_streams(conditions, b, steps)]
         names = self._state_names()
         z, *after = self._imagine.predict_on_batch(
             {
@@ -179,7 +179,12 @@ class RecurrentDynamics(KerasDynamics):
     def _state_names(self) -> list[str]:
         return ["outputs", "last", *(f"layer_{i}" for i in range(len(self.network.first_state)))]
 
-    def _streams(self, conditions: Mapping[str, np.ndarray] | None, b: int, t: int) -> list[np.ndarray]:
+    def checked_streams(self, conditions: Mapping[str, np.ndarray] | None, b: int, t: int) -> list[np.ndarray]:
+        """The streams that drive it, in the order of their names: (b, t, f) float32 each.
+
+        Raises:
+            UsageError: one is missing, unknown or of another shape.
+        """
         given = {name: np.shape(a) for name, a in (conditions or {}).items()}
         expected = {name: (b, t, f) for name, f in self.conditions.items()}
         if given != expected:

@@ -158,7 +158,9 @@ class RecurrentNetwork(keras.Model):
         both, *states = self.rollout(drive, initial_state=states)
         return both[..., : self.head.d], both[..., self.head.d :], states
 
-    def unroll(self, z: Any, conditions: Any, known: int, training: bool = False) -> tuple[Any, Any]:
+    def unroll(
+        self, z: Any, conditions: Any, known: int, training: bool = False, states: list[Any] | None = None
+    ) -> tuple[Any, Any]:
         """Forecasts of items 1.. of standardised windows: the first ones from true items, the rest in a closed loop.
 
         Args:
@@ -167,6 +169,7 @@ class RecurrentNetwork(keras.Model):
             known: true items that it is shown; the ones after it reaches on its own, with the gradient through the
                 rollout.
             training: add noise, leave out, and sample items.
+            states: of the layers before the first item; what was learned where None.
 
         Returns:
             Outputs (b, t - 1, ..., width), and what they are added to (b, t - 1, *latent_shape).
@@ -177,7 +180,7 @@ class RecurrentNetwork(keras.Model):
         sampled = self.scheduled_sampling if training else 0.0
         first = 1 if sampled else min(known, z.shape[1] - 1)
         x = self.inputs(z[:, :first], z[:, 0], conditions[:, :first])
-        outputs, states = self.advance(x, self.start(ops.shape(z)[0]), training)
+        outputs, states = self.advance(x, self.start(ops.shape(z)[0]) if states is None else states, training)
         base, rest = self.base(z[:, :first]), z.shape[1] - 1 - first
         if rest:
             state = [outputs[:, -1], z[:, first - 1], *states]

@@ -89,14 +89,14 @@ class FrameConvLSTM(KerasPlugin, Predictor):
 
         A patch is not standardised, so that a dark corner weighs no more than it shines.
         """
-        parts = Source(_Patches(source.train, self), _Patches(source.validation, self))
+        parts = Source(Patches(source.train, self), Patches(source.validation, self))
         return trainer.fit(self.dynamics.network, parts, batch_size=8, learning_rate=2e-3, clip_norm=1.0)
 
     def observe(
         self, frames: np.ndarray, state: State | None = None, *, conditions: Mapping[str, np.ndarray] | None = None
     ) -> tuple[np.ndarray, State]:
         """See ``Predictor.observe``."""
-        patches = self.to_patches(as_items(frames, self.input_shape, "frames", axes=2))
+        patches = self.checked_patches(frames)
         forecast, state = self.dynamics.observe(Latents(patches), state, conditions=conditions)
         return self.to_frames(forecast.mean), state
 
@@ -112,6 +112,14 @@ class FrameConvLSTM(KerasPlugin, Predictor):
         """See ``Predictor.imagine``; nothing is drawn."""
         patches, state = self.dynamics.imagine(state, steps, seed=seed, temperature=0.0, conditions=conditions)
         return self.to_frames(patches), state
+
+    def checked_patches(self, frames: np.ndarray) -> np.ndarray:
+        """``to_patches`` of frames that come from outside.
+
+        Raises:
+            DataError: they are of another shape or dtype.
+        """
+        return self.to_patches(as_items(frames, self.input_shape, "frames", axes=2))
 
     def to_patches(self, frames: np.ndarray) -> np.ndarray:
         """Frames (b, t, h, w, c) to a map of patches (b, t, h', w', patch * patch * c)."""
@@ -129,15 +137,18 @@ class FrameConvLSTM(KerasPlugin, Predictor):
         return np.clip(put.reshape(b, t, rows * p, columns * p, c)[:, :, :h, :w], 0, 1)
 
 
-class _Patches(Windows):
+class Patches(Windows):
     """Windows of frames as windows of patches."""
 
     def __init__(self, windows: Windows, model: FrameConvLSTM):
+        """Take the windows, and who cuts their frames."""
         self._windows, self._model = windows, model
 
     def __len__(self) -> int:
+        """How many there are."""
         return len(self._windows)
 
     def take(self, indices: np.ndarray) -> Batch:
+        """See ``Windows.take``: ``mean`` in place of ``frames``."""
         batch: dict[str, Any] = dict(self._windows.take(indices))
         return {"mean": self._model.to_patches(batch.pop("frames")), **batch}
