@@ -20,10 +20,10 @@ BANDS = 16
 
 
 class AudioVisual(KerasPlugin, Predictor):
-    """Patches of ``context`` frames and of their sound, in one transformer; a convolutional LSTM goes on from its code.
+    """Patches of ``context`` frames and their sound in one transformer; a convolutional LSTM goes on from its code.
 
-    Until it has seen the context, it only looks; then the code of it is the state of the LSTM, which takes every further
-    frame with its sound, whether seen or imagined.
+    Until it has seen the context, it only looks; then the code of it is the state of the LSTM, which takes every
+    further frame with its sound, whether seen or imagined.
 
     References:
         Akbari et al., VATT: Transformers for Multimodal Self-Supervised Learning, arXiv 2104.11178.
@@ -72,8 +72,8 @@ class AudioVisual(KerasPlugin, Predictor):
         """
         if "audio" not in conditions:
             raise UsageError(
-                f"audio-visual is driven by the stream audio; there is {listed(conditions) or 'no stream'}. Give clips "
-                "with sound, such as ingest makes of films that have it, or the dataset sounding-shapes."
+                f"audio-visual is driven by the stream audio; there is {listed(conditions) or 'no stream'}. Give "
+                "clips with sound, such as ingest makes of films that have it, or the dataset sounding-shapes."
             )
         for key, value in {"context": context, "width": width, "blocks": blocks, "heads": attention_heads}.items():
             if value < 1:
