@@ -102,8 +102,13 @@ def frame_shape(artifact: Artifact) -> tuple[int, ...]:
     """(h, w, c) of the frames that a model was trained on.
 
     Raises:
-        DataError: it does not say.
+        DataError: it does not say, or it takes no frames.
     """
+    if artifact.group == "decoders":
+        raise DataError(
+            f"{artifact.path} holds the {artifact.plugin!r} of decoders; expected one of encoders, dynamics or "
+            "predictors."
+        )
     if artifact.group == "dynamics":
         artifact = read_artifact(artifact.path / "encoder", "encoders")
     return artifact.shape("input_shape")

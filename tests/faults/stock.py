@@ -130,7 +130,8 @@ class Stock:
         expect(not leftovers(out), f"{name} left {leftovers(out)}")
         found = tree(out)
         if self.recipe(name).trains:
-            found = {k: v for k, v in found.items() if not k.startswith(("previews", "cache")) and k != "run.json"}
+            # A cost is in seconds of this very run.
+            found = {k: v for k, v in found.items() if not k.startswith(("previews", "cache", "run.json", "cost.json"))}
             if "history.csv" in found:
                 found["history.csv"] = _without_seconds(found["history.csv"] or b"")
         return found
