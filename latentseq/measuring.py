@@ -22,6 +22,9 @@ BATCH_VALUES = 1 << 22
 TRAINING_PAIRS = 500
 """Pairs of training frames, evenly spread, that the train mean and the usual step are taken of."""
 
+MASK = "_mask"
+"""What the name of a stream ends on that says where another one is there, as ``audio_mask`` does of ``audio``."""
+
 Tree: TypeAlias = dict[str, Any]
 """Scores by name, in groups by name, each (b, t)."""
 
@@ -69,12 +72,15 @@ def measure(models: Mapping[str, Predictor], dataset: Dataset, protocol: Protoco
                 f"The model {name} is driven by {listed(predictor.conditions)}, and {dataset.name} has no stream "
                 f"{listed(missing)}. Give data with the streams that it was trained with."
             )
-    parts = []
+    parts, driven = [], any(predictor.conditions for predictor in models.values())
     with contextlib.closing(progress):
         progress.update(0.0, "training frames, for the floors")
         training = _training(models, dataset)
         for indices in _slices(len(windows), windows.length * windows.frame_size):
-            parts.append(_batch(models, windows.take(indices), protocol, training, int(indices[0])))
+            batch, other = windows.take(indices), None
+            if driven and len(windows) > 1:
+                other = windows.take((indices + len(windows) // 2) % len(windows))
+            parts.append(_batch(models, batch, other, protocol, training, int(indices[0])))
             progress.update((indices[-1] + 1) / len(windows), f"{indices[-1] + 1} of {len(windows)} windows")
     scores = _join(parts)
     scores = _as_shares(scores, scores.pop("truth")["sharpness"])
@@ -150,16 +156,24 @@ def _training(models: Mapping[str, Predictor], dataset: Dataset) -> _Training:
 
 
 def _batch(
-    models: Mapping[str, Predictor], batch: Batch, protocol: Protocol, training: _Training, first: int
+    models: Mapping[str, Predictor],
+    batch: Batch,
+    other: Batch | None,
+    protocol: Protocol,
+    training: _Training,
+    first: int,
 ) -> Tree:
-    """Scores of a few windows, the first of them number ``first``."""
+    """Scores of a few windows, the first of them number ``first``; ``other`` windows lend their streams."""
     known, truth = np.split(batch["frames"], [protocol.context], axis=1)
     made = floors(known, protocol.horizon, training.mean)
     return {
         "truth": {"sharpness": _sharpness(truth)},
         "floors": {name: _scores(prediction, truth) for name, prediction in made.items()},
         "models": {
-            name: _model(name, predictor, batch, protocol, training.steps.get(name), first)
+            name: {
+                **_model(name, predictor, batch, protocol, training.steps.get(name), first),
+                **_streams(predictor, batch, other, protocol.context),
+            }
             for name, predictor in models.items()
         },
     }
@@ -195,6 +209,25 @@ def _model(
     if protocol.samples > 1:
         scores["ensemble"] = _ensemble(predictor, state, truth, later, protocol, first)
     return scores
+
+
+def _streams(predictor: Predictor, batch: Batch, other: Batch | None, context: int) -> Tree:
+    """The rollout where a stream is muted, which is 0 throughout, and where it is that of another window."""
+    known, truth = np.split(batch["frames"], [context], axis=1)
+    scores: Tree = {}
+    for name in sorted(predictor.conditions):
+        own = [key for key in (name, f"{name}{MASK}") if key in predictor.conditions]
+        if name.endswith(MASK) and name.removesuffix(MASK) in predictor.conditions:
+            continue  # Says where another stream is there, and goes with it.
+        given = {"muted": {key: np.zeros_like(batch[key]) for key in own}}
+        if other is not None:
+            given["shuffled"] = {key: other[key] for key in own}
+        scores[name] = {}
+        for way, changed in given.items():
+            streams = {key: changed.get(key, batch[key]) for key in predictor.conditions}
+            made = predictor.predict(known, truth.shape[1], temperature=0.0, conditions=streams)[:, 0]
+            scores[name][way] = _scores(made, truth)
+    return {"streams": scores} if scores else {}
 
 
 def _scores(prediction: np.ndarray, truth: np.ndarray) -> Tree:

@@ -73,6 +73,9 @@ def _errors(metrics: Mapping[str, Any]) -> str:
         add("  reconstruction, the ceiling", scores["reconstruction"])
         if "linear_in_z" in scores:
             add("  linear in Z", scores["linear_in_z"])
+        for stream, ways in scores.get("streams", {}).items():
+            for way, found in ways.items():
+                add(f"  {stream} {way}", found)
     for name, scores in metrics["floors"].items():
         add(name.replace("_", " "), scores)
     return _grid("", [*_COLUMNS.values(), "sharpness", *(f"MSE at {i + 1}" for i in steps)], rows)

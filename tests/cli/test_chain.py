@@ -83,7 +83,14 @@ def test_a_run_holds_all_that_is_promised(name, runs):
     files = {str(p.relative_to(run)) for p in run.rglob("*") if p.is_file()}
     previews = {f for f in files if f.startswith("previews/")}
     inner = {f"encoder/{f}" for f in ("artifact.json", "weights.safetensors")} if name in HEADS else set()
-    assert files - previews == {"artifact.json", "weights.safetensors", "history.csv", "run.json", "cost.json", *inner}
+    assert files - previews == {
+        "artifact.json",
+        "weights.safetensors",
+        "history.csv",
+        "run.json",
+        "cost.json",
+        *inner,
+    }
     assert previews
     for preview in previews:
         with Image.open(run / preview) as picture:

@@ -93,3 +93,22 @@ def test_a_size_for_a_model_of_one_size(cli, tmp_path):
         f"error: The model in {tmp_path / 'run'} takes frames of the size that it was trained on, and --size is 32. "
         "Leave --size out.\n"
     )
+
+
+def test_what_a_stream_contributes_stands_in_the_table(cli, tmp_path):
+    data = ["sounding-shapes", "--data-set", "count=40", "--data-set", "size=16"]
+    line = ["train", *data, tmp_path / "av", "--predictor", "audio-visual", "--preset", "tiny", *BUDGET]
+    assert cli(*line).code == 0
+    answer = cli("evaluate", tmp_path / "av", "--data", *data, "--horizon", 3, "--out", tmp_path / "found")
+    assert answer.code == 0, answer.err
+    found = json.loads((tmp_path / "found" / "metrics.json").read_text())["models"]["av"]
+    for way in ("muted", "shuffled"):
+        mse = found["streams"]["audio"][way]["mse"]["mean"]
+        row = next(line.split() for line in answer.out.splitlines() if line.startswith(f"  audio {way}"))
+        assert row[2] == f"{mse:.1f}"
+    assert cli("sample", tmp_path / "av", *data, tmp_path / "out.npz", "--prime", 5, "--steps", 4).code == 0
+    answer = cli("train", *SQUARES, tmp_path / "deaf", "--predictor", "audio-visual", *BUDGET)
+    assert (answer.code, answer.err.split(".")[0]) == (
+        2,
+        "error: audio-visual is driven by the stream audio; there is none",
+    )

@@ -131,7 +131,9 @@ class Stock:
         found = tree(out)
         if self.recipe(name).trains:
             # A cost is in seconds of this very run.
-            found = {k: v for k, v in found.items() if not k.startswith(("previews", "cache", "run.json", "cost.json"))}
+            found = {
+                k: v for k, v in found.items() if not k.startswith(("previews", "cache", "run.json", "cost.json"))
+            }
             if "history.csv" in found:
                 found["history.csv"] = _without_seconds(found["history.csv"] or b"")
         return found

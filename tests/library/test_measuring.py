@@ -251,6 +251,50 @@ def test_streams_drive_a_model():
     )
 
 
+class Loud(Ramps):
+    """Ramps whose stream ``sound`` says the speed, and ``sound_mask`` that it is there."""
+
+    def read(self, i, start=0, stop=None):
+        clip = super().read(i, start, stop)
+        sound = np.full((len(clip.frames), 1), self.speeds[i], np.float32)
+        return Clip(clip.frames, {"sound": sound, "sound_mask": np.ones_like(sound)})
+
+
+class Listener(Off):
+    """Brighter by what it hears, by 10 more where it hears nothing, and by what it last heard of what it saw."""
+
+    def observe(self, frames, state=None, *, conditions=None):
+        forecast, state = super().observe(frames, state, conditions=conditions)
+        return forecast, state | {"heard": conditions["sound"][:, -1]}
+
+    def imagine(self, state, steps, *, seed, temperature=1.0, conditions=None):
+        step = conditions["sound"] + 10 * (1 - conditions["sound_mask"])
+        by = np.cumsum(step, axis=1) + state["heard"][:, None]
+        return (state["last"][:, None] + by[..., None, None] / 255).astype(np.float32), state
+
+
+def test_what_a_stream_contributes_by_hand():
+    data = Loud([6, 5, 5], [1, 2, 5], ["train", "test", "test"], ["sound", "sound_mask"])
+    listener = Listener(conditions={"sound": 1, "sound_mask": 1})
+    found = measured({"listener": listener}, data, context=2, horizon=3).metrics["models"]["listener"]
+    rms = lambda *levels: float(np.sqrt(np.mean(np.square(levels))))  # noqa: E731
+    # Two windows, of speed 2 and of speed 5: it is ahead by what it heard last.
+    assert found["prediction"]["mse"]["by_horizon"] == squared(*[rms(2, 5)] * 3)
+    assert list(found["streams"]) == ["sound"]  # The mask goes with it.
+    muted, shuffled = (found["streams"]["sound"][way]["mse"]["by_horizon"] for way in ("muted", "shuffled"))
+    assert muted == squared(rms(10 - 2, 10 - 5), rms(20 - 4, 20 - 10), rms(30 - 6, 30 - 15))
+    # The other window's sound, while it looks and after.
+    assert shuffled == squared(rms(5 + 5 - 2, 2 + 2 - 5), rms(5 + 10 - 4, 2 + 4 - 10), rms(5 + 15 - 6, 2 + 6 - 15))
+
+
+def test_a_single_window_has_no_other_to_take_a_stream_from():
+    data = Loud([6, 5], [1, 2], ["train", "test"], ["sound", "sound_mask"])
+    listener = Listener(conditions={"sound": 1, "sound_mask": 1})
+    models = measured({"off": Off(), "listener": listener}, data, context=2, horizon=3).metrics["models"]
+    assert list(models["listener"]["streams"]["sound"]) == ["muted"]
+    assert "streams" not in models["off"]
+
+
 @pytest.mark.parametrize(
     ("wrong", "does"),
     [((np.nan, 0, 0), "reconstructs"), ((0, np.inf, 0), "forecasts"), ((0, 0, np.nan), "imagines")],

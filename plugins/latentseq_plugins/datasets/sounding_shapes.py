@@ -31,7 +31,6 @@ class SoundingShapes(Dataset):
 
     name: ClassVar[str] = "sounding-shapes"
     description: ClassVar[str] = "Generated clips of a shape that goes where the sound says."
-    streams: ClassVar[dict[str, int]] = {"audio": BANDS}
 
     def __init__(self, count: int = 2000, length: int = 20, size: int = 32, seed: int = 0) -> None:
         """Nothing is drawn before it is read.
@@ -49,6 +48,7 @@ class SoundingShapes(Dataset):
             if value < least:
                 raise UsageError(f"{self.name}: option {key} is {value!r}; expected {least} or more.")
         self.count, self.length, self.size, self.seed = count, length, size, seed
+        self.streams = {"audio": BANDS}
         self._lengths = np.full(count, length, np.int64)
 
     @property

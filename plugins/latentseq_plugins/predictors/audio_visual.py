@@ -245,7 +245,7 @@ class Coder(keras.Model):
         """Learn where tokens stand in time and space, and which sense they are of."""
         context, rows, columns = shapes["patches"][1], *((side + 1) // 2 for side in self.shape)
         bands = -(-shapes["sound"][-1] // BANDS)
-        kept = {
+        kept: dict[str, list[tuple[int, ...]]] = {
             "frame": [(1, context, 1, 1), (1, 1, rows, columns), (1, 1, 1, 1)],
             "sound": [(1, context, 1), (1, 1, bands), (1, 1, 1)],
         }
