@@ -61,6 +61,7 @@ def stopped(cli, trained, tmp_path, monkeypatch):
     return options
 
 
+@pytest.mark.slow
 def test_it_goes_on_to_the_same_bytes(cli, stopped, trained, tmp_path):
     assert cli("train", *SQUARES, tmp_path / "tuned", *stopped, "--resume").code == 0
     assert cli("train", *SQUARES, tmp_path / "whole", *stopped).code == 0

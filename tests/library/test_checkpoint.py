@@ -79,6 +79,7 @@ def test_another_seed_has_other_weights_to_start_with():
         assert not set(first) & set(other)
 
 
+@pytest.mark.slow
 def test_one_seed_trains_a_vae_to_the_same_bytes():
     assert trained_weights(small_vae, pictures()) == trained_weights(small_vae, pictures())
 

@@ -8,13 +8,12 @@ from latentseq.testing import PredictorPromises
 from latentseq.testing.generated import blobs
 from latentseq_plugins.predictors.conv_lstm import FrameConvLSTM
 
-pytestmark = pytest.mark.jax
-
 
 def make(shape=(12, 12, 1), **options):
     return FrameConvLSTM(list(shape), **{"units": 4, "readout": [4], "free_steps": 3, **options})
 
 
+@pytest.mark.jax
 class TestFrameConvLSTM(PredictorPromises):
     steps = 60
 

@@ -9,8 +9,6 @@ from latentseq.testing.generated import blobs, generated
 from latentseq.training.trainer import Trainer
 from latentseq_plugins.predictors.unet import UNet
 
-pytestmark = pytest.mark.jax
-
 
 def make(shape=(16, 16, 1), **options):
     return UNet(list(shape), **{"context": 3, "widths": [4, 8], "free_steps": 2, **options})
@@ -22,6 +20,7 @@ def changed(model, change):
     return model
 
 
+@pytest.mark.jax
 class TestUNet(PredictorPromises):
     context = 3
     steps = 60
