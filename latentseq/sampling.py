@@ -36,13 +36,14 @@ class Continuation(NamedTuple):
     futures: np.ndarray
 
     def rows(self) -> list[Row]:
-        """The labelled rows of a picture."""
+        """The labelled rows of a picture; a model without an encoder has no reconstruction to show."""
         names = ["model"] if len(self.futures) == 1 else [f"future {i + 1}" for i in range(len(self.futures))]
         model = [
             Row(name, np.concatenate([self.one_step, future]), start=1, generated=True)
             for name, future in zip(names, self.futures, strict=True)
         ]
-        return [Row("truth", self.truth), Row("reconstruction", self.reconstruction), *model]
+        seen = [Row("truth", self.truth), Row("reconstruction", self.reconstruction)]
+        return [*(seen[:1] if np.array_equal(self.truth, self.reconstruction) else seen), *model]
 
 
 def continue_clip(

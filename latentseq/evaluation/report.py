@@ -70,7 +70,8 @@ def _errors(metrics: Mapping[str, Any]) -> str:
 
     for name, scores in metrics["models"].items():
         add(name, scores["prediction"])
-        add("  reconstruction, the ceiling", scores["reconstruction"])
+        if scores["reconstruction"]["mse"]["mean"] != 0:  # A model without an encoder loses nothing.
+            add("  reconstruction, the ceiling", scores["reconstruction"])
         if "linear_in_z" in scores:
             add("  linear in Z", scores["linear_in_z"])
         for stream, ways in scores.get("streams", {}).items():

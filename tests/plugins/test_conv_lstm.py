@@ -10,6 +10,7 @@ from latentseq.testing import DynamicsPromises
 from latentseq_plugins.dynamics.conv_lstm import ConvLSTM
 
 
+@pytest.mark.slow
 class TestSquaredError(DynamicsPromises):
     def make(self):
         return ConvLSTM([3, 2, 2], units=6, readout=[5, 5])
