@@ -31,28 +31,39 @@ import keras
 print(keras.backend.backend(), sorted({"jax", "tensorflow"} & set(sys.modules)))
 """
 TINY = ["--preset", "tiny", "--steps", 30, "--batch-size", 8]
+FAST = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+EVALUATION = ["--data", *SQUARES, "--context", 4, "--horizon", 3]
 SAMPLE = ["--prime", 4, "--steps", 8, "--samples", 1, "--temperature", 0]
 
 
 @pytest.fixture(scope="module")
 def on_jax(tmp_path_factory):
-    """From data to a sample on JAX, where TensorFlow cannot be imported; the folder, and what was printed."""
+    """From data to a table on JAX, where TensorFlow cannot be imported; the folder, and what was printed."""
     folder = tmp_path_factory.mktemp("jax")
     lines = [
         ["train-ae", *SQUARES, folder / "ae", *TINY, "--learning-rate", 0.01],
         ["encode", *SQUARES, folder / "ae", folder / "z"],
         ["train-lstm", folder / "z", folder / "ae", folder / "lstm", *TINY, "--set", "free_steps=0"],
         ["sample", folder / "lstm", *SQUARES, folder / "sample.npz", *SAMPLE],
+        ["train", *SQUARES, folder / "unet", "--predictor", "unet", *TINY],
+        ["evaluate", folder / "lstm", folder / "unet", *EVALUATION, "--out", folder / "found", "--quiet"],
     ]
     typed = json.dumps([[str(word) for word in [*line, "--backend", "jax"]] for line in lines])
-    run = subprocess.run([sys.executable, "-c", ON_JAX, typed], capture_output=True, text=True, check=False)
+    run = subprocess.run(
+        [sys.executable, "-c", ON_JAX, typed],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "XLA_FLAGS": FAST},
+    )
     assert run.returncode == 0, run.stderr
     return folder, run.stdout.splitlines()
 
 
 def test_jax_trains_encodes_and_samples_without_tensorflow(on_jax):
     folder, out = on_jax
-    assert out == [*(str(folder / name) for name in ("ae", "z", "lstm", "sample.npz")), "jax ['jax']"]
+    made = [str(folder / name) for name in ("ae", "z", "lstm", "sample.npz", "unet", "found")]
+    assert ([line for line in out if line in made], out[-1]) == (made, "jax ['jax']")
 
 
 def test_a_model_of_one_backend_rolls_on_in_the_same_way_on_the_other(on_jax, cli, tmp_path):
@@ -65,6 +76,16 @@ def test_a_model_of_one_backend_rolls_on_in_the_same_way_on_the_other(on_jax, cl
         assert np.ptp(wanted["futures"]) > 1e-3  # A hundred times what they may differ by.
         for name in ("futures", "reconstruction", "one_step"):
             np.testing.assert_allclose(found[name], wanted[name], rtol=0, atol=1e-5, err_msg=name)
+
+
+def test_what_one_backend_trained_is_worth_as_much_on_the_other(on_jax, cli, tmp_path):
+    models = [on_jax[0] / name for name in ("lstm", "unet")]
+    assert cli("evaluate", *models, *EVALUATION, "--out", tmp_path / "found").code == 0
+    wanted, found = (json.loads((f / "found" / "metrics.json").read_text())["models"] for f in (on_jax[0], tmp_path))
+    for name in ("lstm", "unet"):
+        for key in ("mse", "psnr", "ssim"):
+            here, there = (each[name]["prediction"][key]["by_horizon"] for each in (found, wanted))
+            assert here == pytest.approx(there, rel=1e-4), (name, key)
 
 
 def test_an_unknown_backend(refused):
