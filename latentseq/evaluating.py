@@ -168,9 +168,12 @@ def _names(paths: Sequence[Path]) -> list[str]:
     if not paths:
         raise UsageError("There is no model to evaluate; expected one run folder or more.")
     names, taken = [path.resolve().name for path in paths], (*FLOORS, "reconstruction")
-    return [
-        name if names.count(name) == 1 and name not in taken else f"{i}-{name}" for i, name in enumerate(names, 1)
+    numbered = [f"{i}-{name}" for i, name in enumerate(names, 1)]
+    made = [
+        name if names.count(name) == 1 and name not in taken else other
+        for name, other in zip(names, numbered, strict=True)
     ]
+    return made if len(set(made)) == len(made) else numbered
 
 
 def _dataset(
@@ -190,8 +193,9 @@ def _dataset(
             f"The models take frames of different sizes (h x w x c): {told}. Expected one size. Evaluate them apart."
         )
     first = (fixed or artifacts)[0]
-    for other in fixed[1:] if is_footage(data) else []:
-        if other.preprocessing != first.preprocessing:
+    for other in artifacts if is_footage(data) else []:
+        given = takes_any_size(other) and (fixed or size is not None)  # Its own size is not asked for.
+        if any(v != other.preprocessing.get(k) for k, v in first.preprocessing.items() if k != "size" or not given):
             raise UsageError(
                 f"{first.path} and {other.path} take files prepared in different ways: {first.preprocessing} and "
                 f"{other.preprocessing}. Evaluate them apart, or on a folder of clips."

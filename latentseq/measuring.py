@@ -7,7 +7,8 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from latentseq.arrays import Batch, Latents, State, to_float
-from latentseq.errors import DataError, UsageError, listed
+from latentseq.data import check_streams
+from latentseq.errors import DataError, UsageError
 from latentseq.evaluation.ensemble import ensemble_scores, spread_and_skill
 from latentseq.evaluation.floors import bits_per_dimension, extrapolate, floors, persistence_log_prob
 from latentseq.evaluation.metrics import frame_scores, squared_error, steps
@@ -61,16 +62,17 @@ def measure(models: Mapping[str, Predictor], dataset: Dataset, protocol: Protoco
         progress: told after every few windows.
 
     Raises:
-        UsageError: no window fits, or the data has not the streams that drive a model.
-        DataError: the data has nothing of the split, or a model predicts what is not finite.
+        UsageError: no window fits, or the context is shorter than a model's.
+        DataError: the data has nothing of the split, or not the streams that drive a model; or a model predicts what
+            is not finite.
     """
     windows = _Chosen(dataset, protocol)
     for name, predictor in models.items():
-        missing = set(predictor.conditions) - set(dataset.streams)
-        if missing:
+        check_streams(dataset, predictor.conditions, f"The model {name}")
+        if protocol.context < predictor.context:
             raise UsageError(
-                f"The model {name} is driven by {listed(predictor.conditions)}, and {dataset.name} has no stream "
-                f"{listed(missing)}. Give data with the streams that it was trained with."
+                f"The model {name} predicts from {predictor.context} frames, and the context is {protocol.context}. "
+                f"Give --context {predictor.context} or more."
             )
     parts, driven = [], any(predictor.conditions for predictor in models.values())
     with contextlib.closing(progress):

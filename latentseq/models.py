@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from latentseq import registry
-from latentseq.data import check_frame_shape, open_data, parse_size
+from latentseq.data import check_frame_shape, is_footage, open_data, parse_size
 from latentseq.errors import DataError, UsageError
 from latentseq.latent_predictor import LatentPredictor
 from latentseq.media.preprocessing import Preprocessing
@@ -65,20 +65,33 @@ def data_for(
         size: of the frames that are decoded from files, for a model that takes any; as it was trained where None.
 
     Raises:
-        UsageError: a size, and a model that takes only its own.
+        UsageError: a size, and a model that takes only its own, or data that is not decoded.
         DataError: the data's frames are not what the model takes.
     """
-    prepared = dict(artifact.preprocessing)
+    prepared, decoded = dict(artifact.preprocessing), is_footage(data)
     if size is not None and not takes_any_size(artifact):
         raise UsageError(
             f"The model in {artifact.path} takes frames of the size that it was trained on, and --size is {size}. "
             "Leave --size out."
         )
+    if size is not None and not decoded:
+        raise UsageError(
+            f"--size is about decoding files, and {data} is not decoded: its frames have a size. Leave it out."
+        )
     if size is not None:
         prepared["size"] = list(parse_size(size))
-    dataset = open_data(data, options=options, preprocessing=Preprocessing.from_json(prepared))
+    heard = _sound(artifact) if decoded else {}
+    dataset = open_data(data, options={**heard, **(options or {})}, preprocessing=Preprocessing.from_json(prepared))
     check_takes(artifact, dataset)
     return dataset
+
+
+def _sound(artifact: Artifact) -> dict[str, str]:
+    """The option of files that gives a model the sound it was trained with."""
+    from latentseq.media.audio import BANDS  # Which imports a decoder.
+
+    width = (artifact.config.get("conditions") or {}).get("audio")
+    return {} if width is None else {"audio": "mel" if width == BANDS else "wave"}
 
 
 def check_takes(artifact: Artifact, dataset: Dataset) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from latentseq import registry
+from latentseq.crops import Crops
 from latentseq.data import check_seed, check_streams
 from latentseq.decoding import DEFAULTS, TrainingData, preprocessing_of
 from latentseq.errors import UsageError, listed
@@ -146,8 +147,10 @@ class _Fresh:
         return dataset
 
     def save(self, folder: Path, dataset: Dataset, training: Mapping[str, Any]) -> None:
+        # Trained on crops, a model of any size goes on to whole frames.
+        seen = dataset.dataset if self.model.any_size and isinstance(dataset, Crops) else dataset
         save_artifact(
-            self.model, "predictors", folder, preprocessing=preprocessing_of(dataset).to_json(), training=training
+            self.model, "predictors", folder, preprocessing=preprocessing_of(seen).to_json(), training=training
         )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from latentseq.arrays import Clip, to_float
 from latentseq.data import check_seed, check_streams, parse_frames
-from latentseq.errors import UsageError
+from latentseq.errors import UsageError, listed
 from latentseq.media.picture import Row
 from latentseq.media.writers import check_suffix, write
 from latentseq.models import data_for, load_predictor
@@ -129,11 +129,18 @@ def sample(
     dataset = data_for(artifact, data, data_options, size=size)
     chosen = first_clip(dataset) if clip is None else clip
     first = parse_frames(start, dataset.fps, "start")
-    shown = parse_frames(_default_prime(dataset, chosen, first) if prime is None else prime, dataset.fps, "prime")
-    _check_priming(dataset, chosen, first, shown)
     predictor = load_predictor(model, allow_plugins=allow_plugins)
+    usual = _default_prime(dataset, chosen, first, predictor.context) if prime is None else prime
+    shown = parse_frames(usual, dataset.fps, "prime")
+    _check_priming(dataset, chosen, first, shown)
     check_streams(dataset, predictor.conditions, f"The model in {model}")
     end = min(first + shown + steps, int(dataset.lengths[chosen]))
+    if predictor.conditions and end < first + shown + steps:
+        raise UsageError(
+            f"The model in {model} is driven by {listed(predictor.conditions)}, which clip {chosen} has for "
+            f"{end - first - shown} frames after the {shown} that are shown; steps is {steps}. Ask for fewer "
+            "steps, or show fewer frames with --prime."
+        )
     shown_clip = dataset.read(chosen, first, end)
     made = continue_clip(predictor, shown_clip, shown, steps, samples=samples, temperature=temperature, seed=seed)
     write(out, made.rows(), border_at=shown, fps=dataset.fps, arrays=made._asdict())
@@ -145,9 +152,10 @@ def first_clip(dataset: Dataset) -> int:
     return 0 if dataset.split is None else int(np.argmax(dataset.split == "test"))
 
 
-def _default_prime(dataset: Dataset, clip: int, start: int) -> int:
+def _default_prime(dataset: Dataset, clip: int, start: int, context: int) -> int:
     dataset.check_range(clip, 0, None)
-    return max(1, min(PRIME, (int(dataset.lengths[clip]) - start) // 2))
+    there = int(dataset.lengths[clip]) - start
+    return max(1, min(PRIME, there // 2), min(context, there))
 
 
 def _check_priming(dataset: Dataset, clip: int, start: int, prime: int) -> None:

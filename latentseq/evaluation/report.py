@@ -34,7 +34,7 @@ def curves(metrics: Mapping[str, Any]) -> dict[str, list[float]]:
     models = metrics["models"]
     found = {name: scores["prediction"] for name, scores in models.items()}
     for name, scores in models.items():
-        if "linear_in_z" in scores:  # A model with an encoder; the others reconstruct without an error.
+        if _has_encoder(scores):
             found["reconstruction" if len(models) == 1 else f"{name} reconstruction"] = scores["reconstruction"]
     return {name: scores["mse"]["by_horizon"] for name, scores in {**found, **metrics["floors"]}.items()}
 
@@ -70,7 +70,7 @@ def _errors(metrics: Mapping[str, Any]) -> str:
 
     for name, scores in metrics["models"].items():
         add(name, scores["prediction"])
-        if scores["reconstruction"]["mse"]["mean"] != 0:  # A model without an encoder loses nothing.
+        if _has_encoder(scores):
             add("  reconstruction, the ceiling", scores["reconstruction"])
         if "linear_in_z" in scores:
             add("  linear in Z", scores["linear_in_z"])
@@ -128,6 +128,11 @@ def _samples(metrics: Mapping[str, Any]) -> str | None:
     protocol = metrics["protocol"]
     title = f"{protocol['samples']} samples at temperature {protocol['temperature']:g}"
     return _grid(title, list(_ENSEMBLE.values()), rows) if rows else None
+
+
+def _has_encoder(scores: Mapping[str, Any]) -> bool:
+    """A model that has none reconstructs without an error."""
+    return bool(scores["reconstruction"]["mse"]["mean"])
 
 
 def _steps(metrics: Mapping[str, Any]) -> list[int]:

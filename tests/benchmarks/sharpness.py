@@ -50,8 +50,11 @@ def main() -> None:
     metrics = json.loads((Path(found) / "metrics.json").read_text())
     rows = {name: metrics["models"][name]["prediction"] for name in given.models}
     for name, scores in {**rows, "copy last": metrics["floors"]["copy_last"]}.items():
-        cells = [f"{key} " + " ".join(f"{x:.3f}" for x in scores[key]["by_horizon"]) for key in COLUMNS]
-        print(f"{name:24}" + "   ".join(cells))
+        print(name)
+        for key in COLUMNS:
+            print(
+                f"  {key:10}" + "".join("       -" if x is None else f"{x:8.3f}" for x in scores[key]["by_horizon"])
+            )
     for name in given.models:
         run("sample", str(out / name), clips, str(out / f"{name}.gif"), "--prime", "8", "--steps", "8", "--overwrite")
 

@@ -106,9 +106,41 @@ def test_what_a_stream_contributes_stands_in_the_table(cli, tmp_path):
         mse = found["streams"]["audio"][way]["mse"]["mean"]
         row = next(line.split() for line in answer.out.splitlines() if line.startswith(f"  audio {way}"))
         assert row[2] == f"{mse:.1f}"
-    assert cli("sample", tmp_path / "av", *data, tmp_path / "out.npz", "--prime", 5, "--steps", 4).code == 0
+    assert cli("sample", tmp_path / "av", *data, tmp_path / "out.npz", "--prime", 5, "--steps", 15).code == 0
+    answer = cli("sample", tmp_path / "av", *data, tmp_path / "long.npz", "--prime", 5, "--steps", 16)
+    assert (answer.code, answer.err) == (
+        2,
+        f"error: The model in {tmp_path / 'av'} is driven by audio, which clip 0 has for 15 frames "
+        "after the 5 that are shown; steps is 16. Ask for fewer steps, or show fewer frames with --prime.\n",
+    )
     answer = cli("train", *SQUARES, tmp_path / "deaf", "--predictor", "audio-visual", *BUDGET)
     assert (answer.code, answer.err.split(".")[0]) == (
         2,
         "error: audio-visual is driven by the stream audio; there is none",
     )
+
+
+@pytest.mark.slow
+def test_a_film_is_heard_by_a_model_that_was_trained_on_its_sound(cli, shared, tmp_path):
+    film, few = shared / "data" / "bigbuckbunny.mp4", ["--predictor", "audio-visual", "--preset", "tiny", *BUDGET]
+    assert cli("train", film, tmp_path / "av", *few, "--size", 16).code == 0
+    assert cli("sample", tmp_path / "av", film, tmp_path / "out.npz", "--prime", 5, "--steps", 4).code == 0
+    line = ["evaluate", tmp_path / "av", "--data", film, "--split", "train", "--context", 4, "--horizon", 3]
+    assert cli(*line, "--out", tmp_path / "found").code == 0
+    found = json.loads((tmp_path / "found" / "metrics.json").read_text())["models"]["av"]
+    assert list(found["streams"]) == ["audio"]  # And not audio_mask, which goes with it.
+
+
+@pytest.mark.slow
+def test_films_are_decoded_as_all_models_want_them(cli, write_movie, tmp_path):
+    film = write_movie("film.mp4")
+    for name, size in (("a", 16), ("b", 24)):
+        assert cli("train", film, tmp_path / name, *UNET, *BUDGET, "--size", size, "--gray").code == 0
+    line = ["evaluate", tmp_path / "a", tmp_path / "b", "--data", film, "--split", "train", "--context", 3]
+    answer = cli(*line, "--horizon", 2, "--out", tmp_path / "found")
+    assert answer.code == 2 and "take files prepared in different ways" in answer.err
+    assert cli(*line, "--horizon", 2, "--out", tmp_path / "found", "--size", 20).code == 0
+    crops = ["--data-set", "crop=16", "--data-set", "clip_length=6"]
+    assert cli("ingest", film, tmp_path / "clips", "--size", 32, "--quiet").code == 0
+    assert cli("train", tmp_path / "clips", *crops, tmp_path / "c", *UNET, *BUDGET).code == 0
+    assert read_artifact(tmp_path / "c", "predictors").preprocessing["size"] == [32, 32]  # Of whole frames.

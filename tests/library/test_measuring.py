@@ -243,11 +243,20 @@ def test_streams_drive_a_model():
     driven = Ramps([6, 20], [2, 3], ["train", "test"], ["sound"])
     found = measured({"off": Off(conditions={"sound": 1})}, driven, context=2, horizon=3, samples=2)
     assert found.metrics["models"]["off"]["prediction"]["mse"]["by_horizon"] == squared(3, 6, 9)
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(DataError) as caught:
         measured({"off": Off(conditions={"sound": 1})}, RAMPS, context=2, horizon=3)
     assert str(caught.value) == (
-        "The model off is driven by sound, and ramps has no stream sound. Give data with the streams that it was "
-        "trained with."
+        "The model off is driven by the stream sound (width 1); ramps has no streams. Give data with those streams."
+    )
+
+
+def test_a_context_that_is_too_short_for_a_model():
+    late = Off()
+    late.context = 3
+    with pytest.raises(UsageError) as caught:
+        measured({"early": Off(), "late": late}, RAMPS, context=2, horizon=3)
+    assert str(caught.value) == (
+        "The model late predicts from 3 frames, and the context is 2. Give --context 3 or more."
     )
 
 

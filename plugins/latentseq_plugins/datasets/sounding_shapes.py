@@ -25,8 +25,8 @@ class SoundingShapes(Dataset):
     A row of ``audio`` is like the loudness of 64 bands: a peak, whose place says one of eight directions and whose
     height the speed (1 to 3 pixels a frame as a half to 1), a lower peak anywhere, which means nothing, and noise.
     Row i moves the shape from frame i to frame i + 1. A direction and a speed are held for 2 to 7 frames, then drawn
-    anew; at the border of the frame the shape stays inside. Frames are gray, 255 on 0. A clip depends on the seed and
-    its own number only.
+    anew; at the border of the frame the shape stays inside. Frames are gray, 255 on 0. A clip depends on the seed,
+    its own number and the length only.
     """
 
     name: ClassVar[str] = "sounding-shapes"

@@ -13,6 +13,7 @@ from latentseq.keras_plugin import KerasPlugin
 from latentseq.protocols import History, Predictor, Presets, Source
 from latentseq.training.trainer import Trainer
 from latentseq_plugins.dynamics.recurrent_network import RecurrentNetwork, join_condition
+from latentseq_plugins.predictors.context import check_length, check_seen
 from latentseq_plugins.predictors.conv_lstm import FrameConvLSTM, Patches
 
 BANDS = 16
@@ -75,7 +76,12 @@ class AudioVisual(KerasPlugin, Predictor):
                 f"audio-visual is driven by the stream audio; there is {listed(conditions) or 'no stream'}. Give "
                 "clips with sound, such as ingest makes of films that have it, or the dataset sounding-shapes."
             )
-        for key, value in {"context": context, "width": width, "blocks": blocks, "heads": attention_heads}.items():
+        for key, value in {
+            "context": context,
+            "width": width,
+            "blocks": blocks,
+            "attention_heads": attention_heads,
+        }.items():
             if value < 1:
                 raise UsageError(f"audio-visual: {key} is {value}; expected 1 or more.")
         self.input_shape, self.conditions, self.context = tuple(input_shape), dict(conditions), context
@@ -109,13 +115,7 @@ class AudioVisual(KerasPlugin, Predictor):
             UsageError: the windows are no longer than the context.
         """
         parts = Source(Patches(source.train, self.decoder), Patches(source.validation, self.decoder))
-        for windows in (parts.train, parts.validation):
-            t = windows.take(np.arange(1))["mean"].shape[1]
-            if t <= self.context:
-                raise UsageError(
-                    f"audio-visual predicts from {self.context} frames, and the windows have {t}; expected "
-                    f"{self.context + 1} or more. Give a longer --length or longer clips, or --set context={t - 1}."
-                )
+        check_length(self.name, self.context, parts, "mean")
         return trainer.fit(self.network, parts, batch_size=8, learning_rate=2e-3, clip_norm=1.0)
 
     def observe(
@@ -160,12 +160,7 @@ class AudioVisual(KerasPlugin, Predictor):
         Raises:
             UsageError: it has seen fewer frames than its context.
         """
-        seen = int(state["step"].min())
-        if seen < self.context:
-            raise UsageError(
-                f"audio-visual predicts from {self.context} frames, and was shown {seen}. Show it {self.context} or "
-                "more."
-            )
+        check_seen(self.name, self.context, int(state["step"].min()))
         frames, after = self.decoder.imagine(state, steps, seed=seed, temperature=temperature, conditions=conditions)
         return frames, {**state, **after}
 

@@ -85,7 +85,7 @@ class FrameConvLSTM(KerasPlugin, Predictor):
         return self.dynamics.networks
 
     def fit(self, source: Source, trainer: Trainer) -> History:
-        """See ``Predictor.fit``: squared error of frames, summed over a patch, mean over patches, windows and time.
+        """See ``Predictor.fit``: squared error summed over a frame, mean over windows and time.
 
         A patch is not standardised, so that a dark corner weighs no more than it shines.
         """

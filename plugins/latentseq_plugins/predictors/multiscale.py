@@ -137,6 +137,7 @@ class MultiScaleNetwork(keras.Model):
         """Windows ``frames`` (b, t, h, w, c) in [0, 1] -> ``seen``, ``target`` and ``made`` in [-1, 1].
 
         Each is a list of (n, h', w', …); of every scale; n is b times the frames of a window that are predicted.
+        Where sides are no multiple of ``MULTIPLE``, what is mirrored at the far end counts as well.
         """
         frames = 2 * batch["frames"] - 1
         far = [missing(side, MULTIPLE) for side in frames.shape[2:4]]

@@ -11,6 +11,7 @@ from latentseq.errors import UsageError
 from latentseq.optimizer import GuardedAdam
 from latentseq.protocols import History, Presets, Source
 from latentseq.training.trainer import Trainer, schedule
+from latentseq_plugins.predictors.context import check_length
 from latentseq_plugins.predictors.multiscale import MULTIPLE, Discriminators, MultiScaleNetwork, generators
 from latentseq_plugins.predictors.stacked import StackedPredictor
 
@@ -103,7 +104,7 @@ class MultiScaleGAN(StackedPredictor):
         Raises:
             UsageError: the windows are no longer than the context.
         """
-        self.check_length(source)
+        check_length(self.name, self.context, source, "frames")
         if self.discriminators is None:
             return trainer.fit(self.network, source, batch_size=BATCH, learning_rate=LEARNING_RATE)
         return self._contest(self.discriminators, source, trainer)

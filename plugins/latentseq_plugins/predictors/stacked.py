@@ -11,7 +11,8 @@ from keras import ops
 from latentseq.arrays import Batch, State, as_items
 from latentseq.errors import DataError, UsageError
 from latentseq.keras_plugin import KerasPlugin
-from latentseq.protocols import Predictor, Source
+from latentseq.protocols import Predictor
+from latentseq_plugins.predictors.context import check_seen
 
 VALUES = 1 << 22
 """Numbers that are stacked and run at once, about."""
@@ -85,29 +86,13 @@ class StackedPredictor(KerasPlugin, Predictor):
                 f"steps is {steps} and temperature {temperature}; expected steps of 1 or more and a temperature of 0 "
                 "or more."
             )
-        if known < self.context:
-            raise UsageError(
-                f"{self.name} predicts from {self.context} frames, and was shown {known}. Show it {self.context} "
-                "or more."
-            )
+        check_seen(self.name, self.context, known)
         self._refuse(conditions)
+        made = [seen[:, i] for i in range(self.context)]
         for _ in range(steps):
-            seen = np.concatenate([seen, self._next(seen[:, -self.context :])[:, None]], axis=1)
-        return seen[:, self.context :], {"frames": seen[:, -self.context :].copy(), "step": state["step"] + steps}
-
-    def check_length(self, source: Source) -> None:
-        """Refuse windows in which nothing can be predicted.
-
-        Raises:
-            UsageError: they are no longer than the context.
-        """
-        for windows in (source.train, source.validation):
-            t = windows.take(np.arange(1))["frames"].shape[1]
-            if t <= self.context:
-                raise UsageError(
-                    f"{self.name} predicts from {self.context} frames, and the windows have {t}; expected "
-                    f"{self.context + 1} or more. Give a longer --length or longer clips, or --set context={t - 1}."
-                )
+            made.append(self._next(np.stack(made[-self.context :], axis=1)))
+        last = np.stack(made[-self.context :], axis=1)
+        return np.stack(made[self.context :], axis=1), {"frames": last, "step": state["step"] + steps}
 
     def _next(self, seen: np.ndarray) -> np.ndarray:
         """The frame after (b, context, h, w, c); a few rows at a time."""

@@ -8,6 +8,7 @@ from keras import layers
 from latentseq.errors import UsageError
 from latentseq.protocols import History, Presets, Source
 from latentseq.training.trainer import Trainer
+from latentseq_plugins.predictors.context import check_length
 from latentseq_plugins.predictors.stacked import RecursiveNetwork, StackedPredictor
 
 
@@ -71,7 +72,7 @@ class UNet(StackedPredictor):
         Raises:
             UsageError: the windows are no longer than the context.
         """
-        self.check_length(source)
+        check_length(self.name, self.context, source, "frames")
         return trainer.fit(self.network, source, batch_size=8, learning_rate=2e-3, clip_norm=1.0)
 
 
