@@ -25,7 +25,7 @@ def pyramid(x: Any) -> list[Any]:
     """Pictures (b, h, w, c), sides a multiple of ``MULTIPLE``, at every scale, the coarsest first."""
     made = [x]
     for _ in range(SCALES - 1):
-        made.insert(0, ops.average_pool(made[0], 2))
+        made.insert(0, ops.average_pool(made[0], 2, strides=2))  # Keras 3.15 on JAX needs both.
     return made
 
 
