@@ -41,13 +41,14 @@ docs: $(VENV)/.installed-docs
 benchmarks: $(VENV)/.installed-test
 	for file in tests/benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
 
-# A stamp for each set of extras: nothing is installed again before pyproject.toml or constraints.txt changes.
+# A stamp for each set of extras: nothing is installed again before pyproject.toml or constraints.txt changes. Of thousands of
+# modules some are imported, and compiled then.
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/pip
-	$(BIN)/pip install -q -c constraints.txt -e .
+	$(BIN)/pip install -q --no-compile -c constraints.txt -e .
 	@touch $@
 
 $(VENV)/.installed-%: pyproject.toml constraints.txt | $(BIN)/pip
-	$(BIN)/pip install -q -c constraints.txt -e ".[$*]"
+	$(BIN)/pip install -q --no-compile -c constraints.txt -e ".[$*]"
 	@touch $@
 
 $(BIN)/pip:
