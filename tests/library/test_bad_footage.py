@@ -346,7 +346,7 @@ def test_alone_it_is_taken_or_one_error(name, tmp_path, monkeypatch):
 
 
 MEASURED = """
-import json, resource, sys, time
+import json, os, resource, sys
 from latentseq.ingestion.run import ingest
 
 def peak():
@@ -357,9 +357,9 @@ def peak():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 for folder in sys.argv[1:]:
-    start = time.monotonic()
+    start = sum(os.times()[:4])
     ingest([folder + "/in"], folder + "/out", size="24x48", array="frames", workers=2, quiet=True)
-    print(json.dumps([time.monotonic() - start, peak()]))
+    print(json.dumps([sum(os.times()[:4]) - start, peak()]))
 """
 
 
@@ -378,5 +378,5 @@ def test_what_would_fill_the_memory_does_not(bombs, tmp_path):
         manifest = json.loads((folder / "out" / "manifest.json").read_text())
         check(each, manifest["sources"], manifest["skipped"])
         assert {"in/good.mp4": GOOD}.items() <= {s["path"]: s["rows"] for s in manifest["sources"]}.items()
-        assert seconds < 10, folder.name
+        assert seconds < 10, folder.name  # Of all processes' CPU: whatever else the machine does.
         assert kilobytes < 512 * 1024, folder.name

@@ -111,8 +111,8 @@ def test_neither_a_path_nor_a_name():
     message = refused(lambda: open_data("moving-square"), UsageError)
     assert message.startswith(
         "There is no file or folder 'moving-square', and no dataset of that name. Did you mean 'moving-squares'? "
-        "Expected a video, a folder of movies, frames or clips, or one of files, moving-digits "
-        "and moving-squares."
+        "Expected a video, a folder of movies, frames or clips, or one of files, "
+        "moving-digits, moving-squares and sounding-shapes."
     )
     assert "Did you mean" not in refused(lambda: open_data("films/none.mp4"), UsageError)
 
