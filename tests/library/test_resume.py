@@ -181,7 +181,13 @@ class Stopping(Windows):
 
 
 @pytest.mark.jax
-@pytest.mark.parametrize(("make", "source"), [(small_lstm, waves), (small_vae, pictures)], ids=["lstm", "vae"])
+@pytest.mark.parametrize(
+    ("make", "source"),
+    [
+        pytest.param(small_lstm, waves, id="lstm"),
+        pytest.param(small_vae, pictures, id="vae", marks=pytest.mark.slow),
+    ],
+)
 def test_a_model_that_was_stopped_ends_in_the_same_weights(make, source, tmp_path):
     whole, data = make(), source()
     history = whole.fit(data, Trainer(steps=12, batch_size=8, seed=3))

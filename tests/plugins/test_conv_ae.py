@@ -25,6 +25,7 @@ class TestConvAEOfMaps(EncoderPromises):
         return ConvAE([16, 16, 1], latent="map", latent_dim=2, widths=[8, 16])
 
 
+@pytest.mark.slow
 class TestConvAEOfMapsOfAnOddSizeInColour(EncoderPromises):
     def make(self):
         return ConvAE([21, 27, 3], latent="map", latent_dim=3, widths=[4, 8, 8])

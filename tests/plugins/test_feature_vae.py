@@ -24,6 +24,7 @@ class TestFeatureVAEOfMaps(EncoderPromises):
         return FeatureVAE([3, 4, 5], latent_dim=4, widths=[32, 16], free_bits=0.05)
 
 
+@pytest.mark.slow
 class TestFeatureVAEOfFrames(EncoderPromises):
     def make(self):
         return FeatureVAE([12, 10, 1], latent_dim=4, widths=[64])

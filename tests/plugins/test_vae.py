@@ -27,6 +27,7 @@ class TestVAEOfMaps(EncoderPromises):
 
 
 @pytest.mark.jax
+@pytest.mark.slow
 class TestVAEOfMapsOfAnOddSizeInColour(EncoderPromises):
     def make(self):
         return VAE([21, 27, 3], latent="map", latent_dim=2, widths=[4, 8, 8], free_bits=0.1)
