@@ -20,16 +20,16 @@ test: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not slow"
-	$(ON_JAX) $(BIN)/pytest -n $(WORKERS) --dist loadfile $(JAX_TESTS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow"
+	$(ON_JAX) $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(JAX_TESTS)
 
 test-all: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
-	EXAMPLES=200 $(BIN)/pytest -n $(WORKERS) --dist loadfile
-	$(ON_JAX) $(BIN)/pytest -n $(WORKERS) --dist loadfile $(JAX_TESTS)
+	EXAMPLES=200 $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	$(ON_JAX) $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(JAX_TESTS)
 
 # Goes on where it was stopped; the results are in runs/faults.jsonl.
 faults: $(VENV)/.installed-test
