@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 CONTEXT = HORIZON = 10
-STARTS = 0.2
+STARTS = 0.28
 """Minutes that the start of a command takes, with compiling."""
 PARTS = ("reconstruction", "one_step", "drift")
 
