@@ -81,6 +81,7 @@ def test_an_option_of_a_part_that_there_is_not(cli, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_dynamics_on_a_stack_hold_a_copy_of_all_its_parts(cli, runs):
     small = ["--set", "units=8", "--set", "layers=1", *BUDGET]
     assert cli("train-lstm", runs / "stack-z", runs / "stack", runs / "lstm", *small).code == 0

@@ -85,6 +85,7 @@ def test_fewer_frames_than_the_context(cli, trained, tmp_path):
     assert not (tmp_path / "out.npz").exists()
 
 
+@pytest.mark.slow
 def test_a_size_for_a_model_of_one_size(cli, tmp_path):
     line = ["train", *SQUARES, tmp_path / "run", "--predictor", "conv-lstm", "--preset", "tiny", *BUDGET]
     assert cli(*line).code == 0

@@ -84,6 +84,7 @@ def test_it_lowers_the_error_of_imagined_frames():
     assert history.rows[-1]["stage"] == "tune"
 
 
+@pytest.mark.slow
 def test_statistics_stay_and_the_spread_is_measured_again():
     predictor = of_vectors(free_steps=3)
     network = predictor.dynamics.network

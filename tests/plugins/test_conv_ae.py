@@ -73,6 +73,7 @@ def test_in_training_frames_are_mirrored_and_shifted_and_rebuilt_as_such():
     assert np.array_equal(model.network({"x": x})["target"], x)
 
 
+@pytest.mark.slow
 def test_a_map_reconstructs_better_than_a_quarter_as_many_principal_components():
     """4x4x4 numbers against 16 linear ones, on little digits."""
     dataset = MovingDigits(number=1, size=16, digit_size=10, speed=2.0, count=200, held_out=20)

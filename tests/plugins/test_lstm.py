@@ -59,7 +59,8 @@ def rollout(model, z, known):
     return model.imagine(state, z.shape[1] - known, seed=0, temperature=0.0)[0]
 
 
-@pytest.mark.parametrize("free_steps", [pytest.param(0, marks=pytest.mark.slow), 10])
+@pytest.mark.parametrize("free_steps", [0, 10])
+@pytest.mark.slow
 def test_it_learns_sines(free_steps):
     model = LSTM([2], layers=1, units=16, head="mse", free_steps=free_steps)
     source = Source(Rows(mean=sines(0)), Rows(mean=sines(1, n=20)))

@@ -171,6 +171,7 @@ def run(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_trained_run_is_taken_in_and_not_trained_again(run, tmp_path):
     copy = shutil.copytree(run, tmp_path / "cae")
     options = {"features": str(copy), "latents.widths": [8], "latents.latent_dim": 2, "decoder.widths": [4, 8]}
