@@ -3,10 +3,13 @@
 import keras
 import numpy as np
 import pytest
+from rows import Rows
 
 from latentseq.arrays import Latents
 from latentseq.errors import UsageError
+from latentseq.protocols import Source
 from latentseq.testing import DynamicsPromises
+from latentseq.training.trainer import Trainer
 from latentseq_plugins.dynamics.conv_lstm import ConvLSTM
 
 
@@ -50,6 +53,16 @@ def test_its_layer_is_that_of_keras():
     wanted = z + made @ np.asarray(last.kernel) + np.asarray(last.bias)
     forecast, _ = model.observe(Latents(z))
     np.testing.assert_allclose(forecast.mean, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_its_statistics_are_those_of_the_channels():
+    rng = np.random.default_rng(0)
+    z = rng.normal([1, -5], [2, 0.5], (40, 8, 4, 3, 2)).astype(np.float32)
+    z[:, :, 0] *= 0.1  # A row where little moves.
+    model = ConvLSTM([4, 3, 2], units=4, readout=[])
+    model.fit(Source(Rows(mean=z), Rows(mean=z[:5])), Trainer(steps=1))
+    for name, wanted in {"offset": z.mean((0, 1, 2, 3)), "scale": z.std((0, 1, 2, 3))}.items():
+        np.testing.assert_allclose(getattr(model.network, name), np.broadcast_to(wanted, (4, 3, 2)), rtol=1e-4)
 
 
 def test_what_is_learned_in_one_place_holds_in_every_place():

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from rows import Rows
 from scipy.stats import norm
 
 from latentseq.errors import UsageError
-from latentseq.protocols import Source, Windows
+from latentseq.protocols import Source
 from latentseq.testing import EncoderPromises
 from latentseq.training.trainer import Trainer
 from latentseq_plugins.encoders.feature_vae import FeatureVAE
@@ -30,17 +31,6 @@ class TestFeatureVAEOfFrames(EncoderPromises):
         return FeatureVAE([12, 10, 1], latent_dim=4, widths=[64])
 
 
-class Rows(Windows):
-    def __init__(self, x):
-        self.x = x
-
-    def __len__(self):
-        return len(self.x)
-
-    def take(self, indices):
-        return {"x": self.x[indices]}
-
-
 def features(n, seed):
     """(n, 10) from three hidden numbers, in units that are a million apart; one of them never changes."""
     rng = np.random.default_rng(seed)
@@ -53,7 +43,7 @@ def features(n, seed):
 def test_features_of_any_unit_come_back():
     x, held = features(2000, 0), features(200, 1)
     model = FeatureVAE([10], latent_dim=6, widths=[64])
-    model.fit(Source(Rows(x), Rows(held)), Trainer(steps=600, learning_rate=3e-3))
+    model.fit(Source(Rows(x=x), Rows(x=held)), Trainer(steps=600, learning_rate=3e-3))
     made = model.decode(model.encode(held).mean)
     unexplained = np.square(made - held).mean(0)[[0, 1, 2, 3, 5, 6, 7, 8, 9]] / np.delete(held, 4, 1).var(0)
     assert (unexplained < 0.2).all(), unexplained
@@ -63,24 +53,24 @@ def test_features_of_any_unit_come_back():
 @pytest.mark.parametrize("shape", [(10,), (2, 3, 5)], ids=["vector", "map"])
 def test_statistics_are_those_of_the_channels(shape):
     x = (3 + 2 * np.random.default_rng(0).normal(size=(300, *shape)) * np.arange(1, shape[-1] + 1)).astype(np.float32)
-    found, rows = statistics(Rows(x), "x"), x.reshape(-1, shape[-1])
+    found, rows = statistics(Rows(x=x), "x"), x.reshape(-1, shape[-1])
     np.testing.assert_allclose(found.offset, rows.mean(0), rtol=1e-4)
     np.testing.assert_allclose(found.scale, rows.std(0), rtol=1e-4)
     assert found.bounds.tolist() == [-np.inf, np.inf]
 
 
 def test_a_channel_that_never_changes_is_not_divided_by_nothing():
-    found = statistics(Rows(np.tile(np.array([[1, 0.5]], np.float32), (9, 1))), "x")
+    found = statistics(Rows(x=np.tile(np.array([[1, 0.5]], np.float32), (9, 1))), "x")
     assert (found.scale.tolist(), found.bounds.tolist()) == ([1, 1], [0, 1])
 
 
 def test_the_loss_is_that_of_standardised_features():
     x = features(300, 0)
     model = FeatureVAE([10], latent_dim=4, widths=[16], beta=0.5)
-    model.fit(Source(Rows(x), Rows(x)), Trainer(steps=1))
+    model.fit(Source(Rows(x=x), Rows(x=x)), Trainer(steps=1))
     made = {key: np.asarray(a, np.float64) for key, a in model.network({"x": x}).items()}
     loss = float(model.network.compute_loss(x={"x": x}, y_pred={k: v.astype(np.float32) for k, v in made.items()}))
-    found = statistics(Rows(x), "x")
+    found = statistics(Rows(x=x), "x")
     error = (x.astype(np.float64) - made["x"]) / found.scale
     nll = -norm.logpdf(error, 0, np.sqrt(np.mean(error**2))).sum(1).mean()
     kl = 0.5 * (np.exp(made["log_var"]) + made["mean"] ** 2 - 1 - made["log_var"]).sum(1).mean()

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 from keras import ops
+from rows import Rows
 from scipy.stats import norm
 
 from latentseq.arrays import Latents
 from latentseq.errors import UsageError
 from latentseq.forecast import HeadForecast
-from latentseq.protocols import Source, Windows
+from latentseq.protocols import Source
 from latentseq.testing import DynamicsPromises
 from latentseq.training.trainer import Trainer
 from latentseq_plugins.dynamics.lstm import LSTM
@@ -32,19 +33,6 @@ class TestSquaredErrorWithoutResidual(DynamicsPromises):
 class TestKLInClosedLoopWithConditions(DynamicsPromises):
     def make(self):
         return LSTM([2], {"sound": 2, "action": 1}, layers=1, units=8, readout=[6], head="kl", free_steps=3)
-
-
-class Rows(Windows):
-    """Windows of arrays that are in memory."""
-
-    def __init__(self, **arrays):
-        self.arrays = arrays
-
-    def __len__(self):
-        return len(self.arrays["mean"])
-
-    def take(self, indices):
-        return {k: v[indices] for k, v in self.arrays.items()}
 
 
 def sines(seed, n=200, length=24):

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from rows import Rows
 from sklearn.decomposition import PCA as Whole
 
 from latentseq.errors import DataError, UsageError
-from latentseq.protocols import Source, Windows
+from latentseq.protocols import Source
 from latentseq.testing import EncoderPromises
 from latentseq.training.trainer import Trainer
 from latentseq_plugins.encoders.pca import PCA
@@ -26,17 +27,6 @@ class TestPCAOfAMap(EncoderPromises):
         return PCA([4, 5, 6], latent_dim=3)
 
 
-class Rows(Windows):
-    def __init__(self, x):
-        self.x = x
-
-    def __len__(self):
-        return len(self.x)
-
-    def take(self, indices):
-        return {"x": self.x[indices]}
-
-
 def correlated(n, seed=0):
     """(n, 4, 5) of a falling spectrum, around 2."""
     rng = np.random.default_rng(seed)
@@ -46,7 +36,7 @@ def correlated(n, seed=0):
 
 def fitted(x, held, d=5, **budget):
     model = PCA([4, 5, 1], latent_dim=d)
-    return model, model.fit(Source(Rows(x), Rows(held)), Trainer(**budget))
+    return model, model.fit(Source(Rows(x=x), Rows(x=held)), Trainer(**budget))
 
 
 def test_it_reconstructs_as_well_as_the_whole_decomposition():

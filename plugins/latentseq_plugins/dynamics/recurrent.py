@@ -223,22 +223,25 @@ class _Only(Windows):
 
 
 def _statistics(windows: Windows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean, standard deviation, and usual step in units of it, a dimension; (*latent_shape) each.
+    """Mean, standard deviation, and usual step in units of it; (*latent_shape) each.
 
-    Over at most ``STATISTICS_WINDOWS`` windows, evenly spread.
+    Of each dimension of a vector and of each channel of a map: one that moves across a map has the same numbers
+    everywhere, so that one kernel fits all positions. Over at most ``STATISTICS_WINDOWS`` windows, evenly spread.
     """
     chosen = np.linspace(0, len(windows) - 1, min(len(windows), STATISTICS_WINDOWS)).astype(np.int64)
     n, total, squares, steps = 0, np.zeros(()), np.zeros(()), np.zeros(())
     for start in range(0, len(chosen), 100):
         z = windows.take(chosen[start : start + 100])["mean"].astype(np.float64)
-        n += z.shape[0] * z.shape[1]
-        total, squares = total + z.sum((0, 1)), squares + np.square(z).sum((0, 1))
-        steps = steps + np.square(np.diff(z, axis=1)).mean((0, 1)) * z.shape[0] * z.shape[1]
+        shape, over = z.shape[2:], tuple(range(z.ndim - 1))
+        n += z[..., 0].size
+        total, squares = total + z.sum(over), squares + np.square(z).sum(over)
+        steps = steps + np.square(np.diff(z, axis=1)).mean(over) * z[..., 0].size
     offset = total / n
     deviation = np.sqrt(np.maximum(squares / n - np.square(offset), 0))
     floor = max(MIN_SHARE * float(np.sqrt(np.square(deviation).mean())), 1e-6)
     scale = np.maximum(deviation, floor)
-    return offset.astype(np.float32), scale.astype(np.float32), np.sqrt(steps / n) / scale
+    offset, scale, step = (np.broadcast_to(x, shape) for x in (offset, scale, np.sqrt(steps / n) / scale))
+    return offset.astype(np.float32), scale.astype(np.float32), step
 
 
 def _shapes(shapes: Mapping[str, tuple[int, ...]]) -> str:
