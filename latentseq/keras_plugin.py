@@ -45,9 +45,10 @@ class KerasPlugin(Plugin):
 class KerasDynamics(KerasPlugin, Dynamics):
     """Dynamics of one network, which can be trained together with the networks of an encoder.
 
-    The network is called with a batch as ``Dynamics.fit`` gets it. It answers a dict with ``z``
-    (b, t - 1, *latent_shape), its forecasts of items 1 and on in the encoder's units: of the first ``known(t)`` from
-    true items, of the others in a closed loop.
+    The network is called with a batch as ``Dynamics.fit`` gets it, and with ``skip``, how many forecasts at the start
+    are not asked for, 0 by default. It answers a dict with ``z`` (b, t - 1 - skip, *latent_shape), its forecasts of
+    items ``1 + skip`` and on in the encoder's units: of the first ``known(t)`` from true items, of the others in a
+    closed loop.
     """
 
     network: keras.Model

@@ -52,9 +52,10 @@ class TuningNetwork(keras.Model):
         # The items after the known ones are targets of the dynamics' own loss, which is not asked for.
         later = ops.zeros((ops.shape(z)[0], t - known, *z.shape[2:]))
         rest = {k: v for k, v in batch.items() if k != "frames"}
-        forecast = self.dynamics({"mean": ops.concatenate([z, later], axis=1), **rest}, training=training)["z"]
         first = known - 1 if known < t else 0
-        shown = ops.concatenate([forecast[:, first:], z[:, -RECONSTRUCTED:]], axis=1)
+        given = {"mean": ops.concatenate([z, later], axis=1), **rest}
+        forecast = self.dynamics(given, training=training, skip=first)["z"]
+        shown = ops.concatenate([forecast, z[:, -RECONSTRUCTED:]], axis=1)
         target = ops.concatenate([frames[:, first + 1 :], frames[:, max(0, known - RECONSTRUCTED) : known]], axis=1)
         pictures = self.decoder(ops.reshape(shown, (-1, *shown.shape[2:])), training=training)
         return {"frames": ops.reshape(pictures, (-1, *target.shape[1:])), "target": target}

@@ -100,14 +100,14 @@ class RecurrentNetwork(keras.Model):
         earlier = ops.concatenate([before[:, None], z[:, :-1]], axis=1)
         return ops.concatenate([z, z - earlier, conditions], axis=-1)
 
-    def advance(self, x: Any, states: list[Any], training: bool = False) -> tuple[Any, list[Any]]:
-        """Inputs (b, t, ..., 2 d + f) from ``states`` -> outputs (b, t, ..., width) and the states after."""
+    def advance(self, x: Any, states: list[Any], training: bool = False, skip: int = 0) -> tuple[Any, list[Any]]:
+        """Inputs (b, t, ..., 2 d + f) from ``states`` -> outputs (b, t - skip, ..., width) and the states after."""
         given = x
         after: list[Any] = []
         for i, (layer, dropout) in enumerate(zip(self.recurrent, self.dropouts, strict=True)):
             x, *state = layer(x, initial_state=states[2 * i : 2 * i + 2])
             x, after = dropout(x, training=training), after + state
-        return self.output_layer(ops.concatenate([x, given], axis=-1)), after
+        return self.output_layer(ops.concatenate([x, given], axis=-1)[:, skip:]), after
 
     def step(self, x: Any, states: list[Any]) -> tuple[Any, list[Any]]:
         """``advance`` by one item (b, ..., 2 d + f)."""
@@ -159,7 +159,13 @@ class RecurrentNetwork(keras.Model):
         return both[..., : self.head.d], both[..., self.head.d :], states
 
     def unroll(
-        self, z: Any, conditions: Any, known: int, training: bool = False, states: list[Any] | None = None
+        self,
+        z: Any,
+        conditions: Any,
+        known: int,
+        training: bool = False,
+        states: list[Any] | None = None,
+        skip: int = 0,
     ) -> tuple[Any, Any]:
         """Forecasts of items 1.. of standardised windows: the first ones from true items, the rest in a closed loop.
 
@@ -170,9 +176,10 @@ class RecurrentNetwork(keras.Model):
                 rollout.
             training: add noise, leave out, and sample items.
             states: of the layers before the first item; what was learned where None.
+            skip: forecasts at the start that are not asked for, less than ``known``.
 
         Returns:
-            Outputs (b, t - 1, ..., width), and what they are added to (b, t - 1, *latent_shape).
+            Outputs (b, t - 1 - skip, ..., width), and what they are added to (b, t - 1 - skip, *latent_shape).
         """
         if training and self.latent_noise:
             noise = keras.random.normal(ops.shape(z), stddev=self.latent_noise, seed=self.random)
@@ -180,8 +187,10 @@ class RecurrentNetwork(keras.Model):
         sampled = self.scheduled_sampling if training else 0.0
         first = 1 if sampled else min(known, z.shape[1] - 1)
         x = self.inputs(z[:, :first], z[:, 0], conditions[:, :first])
-        outputs, states = self.advance(x, self.start(ops.shape(z)[0]) if states is None else states, training)
-        base, rest = self.base(z[:, :first]), z.shape[1] - 1 - first
+        states = self.start(ops.shape(z)[0]) if states is None else states
+        unmade = 0 if sampled else skip
+        outputs, states = self.advance(x, states, training, unmade)
+        base, rest = self.base(z[:, unmade:first]), z.shape[1] - 1 - first
         if rest:
             state = [outputs[:, -1], z[:, first - 1], *states]
             quiet = ops.zeros((*ops.shape(z)[:1], rest, *z.shape[2:-1], self.head.noise_width))
@@ -195,10 +204,10 @@ class RecurrentNetwork(keras.Model):
             imagined, later, _ = self.roll(quiet, conditions[:, first:-1], state, truth, told)
             outputs = ops.concatenate([outputs, later], axis=1)
             base = ops.concatenate([base, self.base(imagined)], axis=1)
-        return outputs, base
+        return outputs[:, skip - unmade :], base[:, skip - unmade :]
 
-    def call(self, batch: Batch, training: bool = False) -> dict[str, Any]:
-        """Outputs for items 1.. of windows, with what the head's loss needs beside them.
+    def call(self, batch: Batch, training: bool = False, skip: int = 0) -> dict[str, Any]:
+        """Outputs for items ``1 + skip``.. of windows, with what the head's loss needs beside them.
 
         The last ``free_steps`` items are forecast from what it imagined itself; the ones before from the true items.
         ``z`` is what it makes of them at temperature 0, in the encoder's units.
@@ -206,12 +215,12 @@ class RecurrentNetwork(keras.Model):
         z = self.standardise(batch["mean"])
         streams = [join_condition(batch[name], z) for name in sorted(batch) if name not in ("mean", "log_var")]
         conditions = ops.concatenate([z[..., :0], *streams], axis=-1)
-        outputs, base = self.unroll(z, conditions, self.known(z.shape[1]), training)
+        outputs, base = self.unroll(z, conditions, self.known(z.shape[1]), training, skip=skip)
         quiet = ops.zeros((*ops.shape(base)[:-1], self.head.noise_width))
-        made = {"outputs": outputs, "base": base, "mean": z[:, 1:]}
+        made = {"outputs": outputs, "base": base, "mean": z[:, 1 + skip :]}
         made["z"] = self.head.draw(outputs, base, quiet) * self.scale + self.offset
         if "log_var" in batch:
-            made["log_var"] = batch["log_var"][:, 1:] - 2 * ops.log(self.scale)
+            made["log_var"] = batch["log_var"][:, 1 + skip :] - 2 * ops.log(self.scale)
         return made
 
     def compute_loss(
