@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 CONTEXT = HORIZON = 10
-STARTS = 0.28
-"""Minutes that the start of a command takes, with compiling."""
+START = 0.4
+"""Minutes that a command takes beside its training; later commands make up for what it was."""
 PARTS = ("reconstruction", "one_step", "drift")
 
 
@@ -25,7 +25,7 @@ class Recipe(NamedTuple):
     """How a chain spends its minutes.
 
     Attributes:
-        shares: of the minutes that are left: encoder, dynamics on latents, tuning on windows of 8, on whole ones.
+        shares: of the minutes of training: encoder, dynamics on latents, tuning on windows of 8, on whole ones.
         clips: that are encoded for the dynamics, and the minutes that it takes.
         encoder: options of conv-ae.
         dynamics: which, with its options.
@@ -62,23 +62,22 @@ RECIPES = {
 }
 
 
-def recipe(latent: str, minutes: float, seed: int, digits: str, out: Path) -> list[list[str]]:
-    """The commands of a chain; few held-out clips, since to validate on a thousand would take minutes."""
+def recipe(latent: str, seed: int, digits: str, out: Path) -> list[tuple[list[str], float]]:
+    """The commands of a chain and their shares; few held-out clips, since to validate on 1000 would take minutes."""
     with_ = RECIPES[latent]
     data = ["moving-digits", "--data-set", f"digits={digits}", "--data-set", "held_out=64"]
-    left = minutes - 4 * STARTS - with_.encoding
-    budgets = [["--max-minutes", f"{left * share:.2f}", "--seed", str(seed), "--quiet"] for share in with_.shares]
+    always = ["--seed", str(seed), "--quiet"]
     encoder = [word for option in ("augment=false", *with_.encoder) for word in ("--set", option)]
     few, dynamics = ["--data-set", f"count={with_.clips}"], ["--dynamics", *with_.dynamics, "--head", "mse"]
     on_latents, tuning = (["--batch-size", str(size)] for size in with_.batches)
     ae, lstm, short, tuned = (str(out / name) for name in ("ae", "lstm", "short", "tuned"))
     commands = [
-        ["train-ae", *data, ae, "--encoder", "conv-ae", *encoder, *budgets[0]],
-        ["train-lstm", *data, *few, ae, lstm, *dynamics, *on_latents, *budgets[1]],
-        ["train", *data, short, "--from", lstm, "--length", "8", *tuning, *budgets[2]],
-        ["train", *data, tuned, "--from", short if with_.shares[2] else lstm, *tuning, *budgets[3]],
+        ["train-ae", *data, ae, "--encoder", "conv-ae", *encoder, *always],
+        ["train-lstm", *data, *few, ae, lstm, *dynamics, *on_latents, *always],
+        ["train", *data, short, "--from", lstm, "--length", "8", *tuning, *always],
+        ["train", *data, tuned, "--from", short if with_.shares[2] else lstm, *tuning, *always],
     ]
-    return [command for command, share in zip(commands, with_.shares, strict=True) if share]
+    return [(command, share) for command, share in zip(commands, with_.shares, strict=True) if share]
 
 
 def run(arguments: list[str]) -> None:
@@ -91,8 +90,15 @@ def run(arguments: list[str]) -> None:
 def chain(latent: str, minutes: float, seed: int, digits: str, out: Path) -> tuple[float, dict]:
     """Wall minutes of a chain, and what ``evaluate`` says of it."""
     began = time.monotonic()
-    for command in recipe(latent, minutes, seed, digits, out):
-        run(command)
+    left = recipe(latent, seed, digits, out)
+    encoding = RECIPES[latent].encoding
+    while left:
+        command, share = left[0]
+        minutes_left = minutes - (time.monotonic() - began) / 60 - START * len(left)
+        if command[0] in ("train-ae", "train-lstm"):
+            minutes_left -= encoding
+        run([*command, "--max-minutes", f"{minutes_left * share / sum(each for _, each in left):.2f}"])
+        left = left[1:]
     wall = (time.monotonic() - began) / 60
     found = out / "evaluation"
     run(

@@ -177,6 +177,14 @@ def test_training_keeps_the_statistics_and_the_one_step_residual_of_validation(f
     np.testing.assert_allclose(forecast.log_prob(held[:, 1:]), density, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("sampled", [0, 1e-9])  # The second goes the way of sampling, and samples nothing.
+def test_what_is_not_asked_for_changes_nothing(sampled):
+    model, batch = wild(free_steps=4, scheduled_sampling=sampled), windows()
+    whole, end = (model.network(batch, training=True, skip=skip) for skip in (0, 3))
+    for name, array in whole.items():
+        np.testing.assert_allclose(end[name], np.asarray(array)[:, 3:], rtol=1e-4, atol=1e-5)
+
+
 def test_the_first_state_is_learned():
     model = LSTM([2], layers=1, units=8, head="mse")
     model.fit(Source(Rows(mean=sines(0)), Rows(mean=sines(1, n=20))), Trainer(steps=5))
