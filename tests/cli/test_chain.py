@@ -144,7 +144,7 @@ def test_a_sample_is_written_as_its_suffix_says(name, sample):
     assert all(np.ptp(picture) > 100 for picture in pictures)
 
 
-@pytest.mark.parametrize("suffix", ["npz", "gif"])
+@pytest.mark.parametrize("suffix", ["npz", pytest.param("gif", marks=pytest.mark.slow)])
 def test_one_seed_gives_the_same_bytes_and_another_others(suffix, sample):
     first = sample(f"one.{suffix}", "--seed", 3).read_bytes()
     assert sample(f"two.{suffix}", "--seed", 3).read_bytes() == first
@@ -252,6 +252,7 @@ def test_a_head_that_needs_a_posterior_says_so(honest, cli, tmp_path, tree):
     assert tree(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_no_log_line_of_a_native_library_reaches_the_terminal(tmp_path):
     script = Path(sys.executable).parent / "latentseq"
     arguments = ["train-ae", *SQUARES, tmp_path / "ae", *ENCODER, "--steps", 2]

@@ -32,6 +32,7 @@ def test_a_run_is_all_that_is_needed(cli, trained, tmp_path):
         assert (tmp_path / "again" / name).read_bytes() == (trained / "unet" / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_it_goes_on_to_the_same_bytes(cli, trained, tmp_path, monkeypatch):
     from latentseq.training.halt import Halt
 
@@ -96,6 +97,7 @@ def test_a_size_for_a_model_of_one_size(cli, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_what_a_stream_contributes_stands_in_the_table(cli, tmp_path):
     data = ["sounding-shapes", "--data-set", "count=40", "--data-set", "size=16"]
     line = ["train", *data, tmp_path / "av", "--predictor", "audio-visual", "--preset", "tiny", *BUDGET]

@@ -84,6 +84,7 @@ def test_one_seed_trains_a_vae_to_the_same_bytes():
     assert trained_weights(small_vae, pictures()) == trained_weights(small_vae, pictures())
 
 
+@pytest.mark.slow
 def test_one_seed_trains_to_the_same_bytes_in_another_process(lstm_weights):
     code = "from test_checkpoint import *; print(trained_weights(small_lstm, waves()))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=HERE)

@@ -40,6 +40,7 @@ def features(n, seed):
     return x.astype(np.float32)
 
 
+@pytest.mark.slow
 def test_features_of_any_unit_come_back():
     x, held = features(2000, 0), features(200, 1)
     model = FeatureVAE([10], latent_dim=6, widths=[64])

@@ -186,6 +186,7 @@ def test_a_run_that_was_stopped_ends_in_the_same_weights(tmp_path, monkeypatch):
     assert all(same(weights, later))
 
 
+@pytest.mark.slow
 def test_trained_on_crops_without_discriminators_it_predicts_whole_frames():
     clips = MovingSquares(count=6, length=8, size=32)
     crops = Crops(clips, crop=16, clip_length=4, count=40)
