@@ -47,7 +47,7 @@ RECIPES = {
         400,
         0.1,
         ["latent=map", "widths=[16,32,64]"],
-        ["conv-lstm", "--set", "units=48", "--set", "readout=[64,64,64,64]"],
+        ["conv-lstm"],
         (16, 8),
     ),
     # For vectors a step on latents is cheap beside one through the decoder, and large batches cost little more.
