@@ -42,14 +42,7 @@ class Recipe(NamedTuple):
 
 RECIPES = {
     # Maps are tuned on frames almost from the start, first on short windows: that teaches more in a minute.
-    "map": Recipe(
-        (0.07, 0.03, 0.35, 0.55),
-        400,
-        0.1,
-        ["latent=map", "widths=[16,32,64]"],
-        ["conv-lstm"],
-        (16, 8),
-    ),
+    "map": Recipe((0.07, 0.03, 0.35, 0.55), 400, 0.1, ["latent=map", "widths=[16,32,64]"], ["conv-lstm"], (16, 8)),
     # For vectors a step on latents is cheap beside one through the decoder, and large batches cost little more.
     "vector": Recipe(
         (0.28, 0.32, 0, 0.40),
