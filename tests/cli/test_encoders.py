@@ -32,7 +32,7 @@ def runs(tmp_path_factory):
             *("feature-vae", ["--set", "widths=[16]", "--set", "latent_dim=4"], (4,)), marks=pytest.mark.slow
         ),
         ("pca", ["--set", "latent_dim=4"], (4,)),
-        ("stack", STACK, (5,)),
+        pytest.param("stack", STACK, (5,), marks=pytest.mark.slow),  # In Python in tests/plugins/test_stack.py.
         pytest.param(
             *("vae", [*SMALL, "--set", "latent=map", "--set", "latent_dim=2", "--set", "free_bits=0.1"], (4, 4, 2)),
             marks=pytest.mark.slow,
