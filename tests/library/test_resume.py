@@ -191,7 +191,7 @@ class Stopping(Windows):
 def test_a_model_that_was_stopped_ends_in_the_same_weights(make, source, tmp_path):
     whole, data = make(), source()
     history = whole.fit(data, Trainer(steps=12, batch_size=8, seed=3))
-    for times in (5, 4):
+    for times in (3, 4, 4):
         model = make()
         stopping = Source(Stopping(data.train, times), data.validation)
         with pytest.raises(Crash):
