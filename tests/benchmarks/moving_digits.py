@@ -28,7 +28,8 @@ class Recipe(NamedTuple):
 
     Attributes:
         shares: of the minutes of training: encoder, dynamics on latents, tuning on windows of 8, on whole ones.
-        clips: that are encoded for the dynamics, and the minutes that it takes.
+        clips: that are encoded for the dynamics, for each minute of the budget.
+        encoding: share of the budget that this takes.
         encoder: options of conv-ae.
         dynamics: which, with its options.
         batches: of the dynamics, and of tuning.
@@ -44,12 +45,12 @@ class Recipe(NamedTuple):
 
 RECIPES = {
     # Maps are tuned on frames almost from the start, first on short windows: that teaches more in a minute.
-    "map": Recipe((0.07, 0.03, 0.35, 0.55), 400, 0.1, ["latent=map", "widths=[16,32,64]"], ["conv-lstm"], (16, 8)),
+    "map": Recipe((0.07, 0.03, 0.35, 0.55), 40, 0.01, ["latent=map", "widths=[16,32,64]"], ["conv-lstm"], (16, 8)),
     # For vectors a step on latents is cheap beside one through the decoder, and large batches cost little more.
     "vector": Recipe(
         (0.28, 0.32, 0, 0.40),
-        10000,
-        1.3,
+        1000,
+        0.13,
         ["latent_dim=128", "widths=[16,32,64]"],
         ["lstm", "--set", "layers=1"],
         (64, 32),
@@ -57,13 +58,13 @@ RECIPES = {
 }
 
 
-def recipe(latent: str, seed: int, digits: str, out: Path) -> list[tuple[list[str], float]]:
+def recipe(latent: str, minutes: float, seed: int, digits: str, out: Path) -> list[tuple[list[str], float]]:
     """The commands of a chain and their shares; few held-out clips, since to validate on 1000 would take minutes."""
     with_ = RECIPES[latent]
     data = ["moving-digits", "--data-set", f"digits={digits}", "--data-set", "held_out=64"]
     always = ["--seed", str(seed), "--quiet"]
     encoder = [word for option in ("augment=false", *with_.encoder) for word in ("--set", option)]
-    fresh, few = (["--data-set", f"count={clips}"] for clips in (FRESH, with_.clips))
+    fresh, few = (["--data-set", f"count={clips}"] for clips in (FRESH, int(with_.clips * minutes)))
     dynamics = ["--dynamics", *with_.dynamics, "--head", "mse"]
     on_latents, tuning = (["--batch-size", str(size)] for size in with_.batches)
     ae, lstm, short, tuned = (str(out / name) for name in ("ae", "lstm", "short", "tuned"))
@@ -86,8 +87,8 @@ def run(arguments: list[str]) -> None:
 def chain(latent: str, minutes: float, seed: int, digits: str, out: Path) -> tuple[float, dict]:
     """Wall minutes of a chain, and what ``evaluate`` says of it."""
     began = time.monotonic()
-    left = recipe(latent, seed, digits, out)
-    encoding = RECIPES[latent].encoding
+    left = recipe(latent, minutes, seed, digits, out)
+    encoding = RECIPES[latent].encoding * minutes
     while left:
         command, share = left[0]
         minutes_left = minutes - (time.monotonic() - began) / 60 - START * len(left)
