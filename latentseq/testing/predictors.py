@@ -5,7 +5,7 @@ import numpy as np
 from latentseq.arrays import Batch, State
 from latentseq.protocols import Predictor, Source
 from latentseq.testing.common import promise, require, require_array, require_close
-from latentseq.testing.generated import TRAIN, blobs, generated, streams
+from latentseq.testing.generated import TRAIN, VALIDATION, blobs, generated, streams
 from latentseq.testing.rolling import ROWS, STEPS, RollingPromises, Streams
 
 SAMPLES = 2
@@ -80,8 +80,9 @@ class PredictorPromises(RollingPromises[Predictor]):
         require(after <= before + slack, f"The mean squared error was {before:.4g} before and is {after:.4g} after.")
 
     def _error(self, model: Predictor) -> float:
-        forecast, _ = self.observed(model)
-        wanted = self.items(model, TRAIN + np.arange(ROWS), self.length + 1)[:, 1:]
+        rows = np.arange(VALIDATION)
+        forecast, _ = self.observed(model, rows=rows)
+        wanted = self.items(model, TRAIN + rows, self.length + 1)[:, 1:]
         return float(np.mean((forecast - wanted)[:, self.context - 1 :] ** 2))
 
     def _seen(self, model: Predictor) -> np.ndarray:

@@ -1,43 +1,32 @@
 """Training that repeats: one seed, one result; the state of training, and tensors on disk, as plain arrays."""
 
 import hashlib
+import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from rows import Rows
 from test_trainer import message
 
 from latentseq.errors import DataError
-from latentseq.protocols import Source, Windows
+from latentseq.protocols import Source
 from latentseq.training.checkpoint import load_tensors, restore_training_state, save_tensors, training_state
 from latentseq.training.trainer import Trainer
-
-HERE = Path(__file__).parent
 
 
 def waves(n=40):
     """Source of latents (2,) on circles, with a posterior."""
     turn = np.random.default_rng(0).uniform(0, 6, n)[:, None] + 0.5 * np.arange(8)
     mean = np.stack([np.sin(turn), 5 + 2 * np.cos(turn)], -1).astype(np.float32)
-    arrays = {"mean": mean, "log_var": np.full_like(mean, -4)}
-
-    class Rows(Windows):
-        __len__ = lambda self: n  # noqa: E731
-        take = lambda self, indices: {k: v[indices] for k, v in arrays.items()}  # noqa: E731
-
-    return Source(Rows(), Rows())
+    rows = Rows(mean=mean, log_var=np.full_like(mean, -4))
+    return Source(rows, rows)
 
 
 def pictures(n=40):
-    x = np.random.default_rng(0).uniform(size=(n, 16, 16, 1)).astype(np.float32)
-
-    class Rows(Windows):
-        __len__ = lambda self: n  # noqa: E731
-        take = lambda self, indices: {"x": x[indices]}  # noqa: E731
-
-    return Source(Rows(), Rows())
+    rows = Rows(x=np.random.default_rng(0).uniform(size=(n, 16, 16, 1)).astype(np.float32))
+    return Source(rows, rows)
 
 
 def small_lstm(seed=0):
@@ -87,7 +76,8 @@ def test_one_seed_trains_a_vae_to_the_same_bytes():
 @pytest.mark.slow
 def test_one_seed_trains_to_the_same_bytes_in_another_process(lstm_weights):
     code = "from test_checkpoint import *; print(trained_weights(small_lstm, waves()))"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=HERE)
+    where = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=where)
     assert run.stdout.strip() == str(lstm_weights), run.stderr[-2000:]
 
 

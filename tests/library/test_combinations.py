@@ -16,6 +16,8 @@ from latentseq.training.trainer import Trainer
 pytestmark = pytest.mark.slow
 
 SHAPE = [16, 16, 1]
+STEPS = 600
+"""Of encoders and dynamics: after 150 the forecasts of some are no nearer than the last frame."""
 SMALL = {"widths": [8, 16]}
 MAP = {**SMALL, "latent": "map", "latent_dim": 2}
 ENCODERS = {
@@ -46,7 +48,7 @@ def encoder(which):
     name, options = ENCODERS[which]
     plugin = registry.build("encoders", name, options, input_shape=SHAPE, seed=0)
     source = generated(lambda rows: {"x": blobs(rows, 8, tuple(SHAPE))[np.arange(len(rows)), rows % 8]})
-    plugin.fit(source, Trainer(steps=150, learning_rate=3e-3))
+    plugin.fit(source, Trainer(steps=STEPS, learning_rate=3e-3))
     return plugin
 
 
@@ -62,7 +64,7 @@ def predictor(which, head):
 
 def kit(which, head):
     """The promises of a predictor, for one combination."""
-    body = {"make": lambda self: predictor(which, head), "steps": 150}
+    body = {"make": lambda self: predictor(which, head), "steps": STEPS}
     return type(f"Test{which.title()}{head.title()}".replace("-", ""), (PredictorPromises,), body)
 
 
