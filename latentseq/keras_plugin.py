@@ -1,7 +1,7 @@
 """What a plugin whose learned state is Keras networks shares: plain weights on disk, and running in chunks."""
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,11 @@ class KerasPlugin(Plugin):
 
         Those of an encoder are ``encoder``, items to a mean or to mean and log variance, and ``decoder`` back.
         """
+
+    @property
+    def augmentation(self) -> Sequence[keras.layers.Layer]:
+        """Layers that change frames (n, h, w, c) at random in training; none where it has none."""
+        return ()
 
     def save_state(self, folder: Path) -> None:
         """See ``Plugin.save_state``."""

@@ -25,16 +25,25 @@ CLIP_NORM = 1.0
 class TuningNetwork(keras.Model):
     """Frames to latents, forecasts of the next latents, and back to frames; its loss is the error of those."""
 
-    def __init__(self, encoder: keras.Model, decoder: keras.Model, dynamics: keras.Model):
+    def __init__(
+        self,
+        encoder: keras.Model,
+        decoder: keras.Model,
+        dynamics: keras.Model,
+        augmentation: Sequence[keras.layers.Layer] = (),
+    ):
         """Put networks together; the weights are theirs.
 
         Args:
             encoder: frames (n, h, w, c) to latents, or to their mean and log variance.
             decoder: latents to frames.
             dynamics: as ``KerasDynamics`` says.
+            augmentation: layers that change frames at random in training, all of a window alike. Where there are
+                conditions they are left out: an action to the left is none to the right.
         """
         super().__init__(name="tuning")
         self.encoder, self.decoder, self.dynamics = encoder, decoder, dynamics
+        self.augmentation = list(augmentation)
 
     def build(self, *_: Any) -> None:
         """Its parts are built already."""
@@ -45,13 +54,14 @@ class TuningNetwork(keras.Model):
         They are the frames that it forecasts in a closed loop, or all that it forecasts where it has none; and
         ``RECONSTRUCTED`` of the true ones, so that the encoder goes on to be one.
         """
-        frames = batch["frames"]
+        frames, rest = batch["frames"], {k: v for k, v in batch.items() if k != "frames"}
+        if training and self.augmentation and not rest:
+            frames = self.augment(frames)
         t = frames.shape[1]
         known = self.dynamics.known(t)
         z = self.encode(frames[:, :known], training)
         # The items after the known ones are targets of the dynamics' own loss, which is not asked for.
         later = ops.zeros((ops.shape(z)[0], t - known, *z.shape[2:]))
-        rest = {k: v for k, v in batch.items() if k != "frames"}
         first = known - 1 if known < t else 0
         given = {"mean": ops.concatenate([z, later], axis=1), **rest}
         forecast = self.dynamics(given, training=training, skip=first)["z"]
@@ -59,6 +69,14 @@ class TuningNetwork(keras.Model):
         target = ops.concatenate([frames[:, first + 1 :], frames[:, max(0, known - RECONSTRUCTED) : known]], axis=1)
         pictures = self.decoder(ops.reshape(shown, (-1, *shown.shape[2:])), training=training)
         return {"frames": ops.reshape(pictures, (-1, *target.shape[1:])), "target": target}
+
+    def augment(self, frames: Any) -> Any:
+        """Windows (b, t, h, w, c), each changed in a way of its own: its frames are channels meanwhile."""
+        t, height, width, c = frames.shape[1:]
+        x = ops.reshape(ops.moveaxis(frames, 1, 3), (-1, height, width, t * c))
+        for layer in self.augmentation:
+            x = layer(x, training=True)
+        return ops.moveaxis(ops.reshape(x, (-1, height, width, t, c)), 3, 1)
 
     def encode(self, frames: Any, training: bool) -> Any:
         """Frames (b, t, h, w, c) to latents (b, t, *latent_shape), the mean where there is a posterior."""
@@ -91,7 +109,8 @@ def tune(
         UsageError: no such part, or one without networks.
     """
     frames, latent = tunable(encoder, dynamics, parts)
-    network = TuningNetwork(frames.networks["encoder"], frames.networks["decoder"], latent.network)
+    parts_of = frames.networks
+    network = TuningNetwork(parts_of["encoder"], parts_of["decoder"], latent.network, frames.augmentation)
     network({k: v[:1] for k, v in source.train.take(np.arange(1)).items()})
     networks = {name: getattr(network, name) for name in PARTS}
     try:

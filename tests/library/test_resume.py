@@ -11,10 +11,15 @@ from test_checkpoint import pictures, small_lstm, small_vae, waves
 from test_trainer import Dial, message, numbers
 
 from latentseq.errors import DataError
+from latentseq.latent_predictor import LatentPredictor
 from latentseq.protocols import Source, Windows
+from latentseq.testing.generated import blobs, generated
 from latentseq.training import stage as stage_module
 from latentseq.training.checkpoint import Checkpoints
 from latentseq.training.trainer import Trainer
+from latentseq.tuning import PARTS
+from latentseq_plugins.dynamics.conv_lstm import ConvLSTM
+from latentseq_plugins.encoders.conv_ae import ConvAE
 
 
 @pytest.fixture(autouse=True)
@@ -180,12 +185,26 @@ class Stopping(Windows):
         return self.windows.take(indices)
 
 
+def small_tuned():
+    """All parts together, on frames that are mirrored and shifted."""
+    encoder = ConvAE([16, 16, 1], latent="map", latent_dim=2, widths=[4])
+    dynamics = ConvLSTM([8, 8, 2], layers=1, units=4, free_steps=2)
+    predictor = LatentPredictor(encoder, dynamics, PARTS)
+    predictor.networks = encoder.networks | dynamics.networks
+    return predictor
+
+
+def films():
+    return generated(lambda rows: {"frames": blobs(rows, 5, (16, 16, 1))})
+
+
 @pytest.mark.jax
 @pytest.mark.parametrize(
     ("make", "source"),
     [
         pytest.param(small_lstm, waves, id="lstm"),
         pytest.param(small_vae, pictures, id="vae", marks=pytest.mark.slow),
+        pytest.param(small_tuned, films, id="tuned", marks=pytest.mark.slow),
     ],
 )
 def test_a_model_that_was_stopped_ends_in_the_same_weights(make, source, tmp_path):

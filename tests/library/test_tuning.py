@@ -120,3 +120,23 @@ def test_parts_that_do_not_exist_are_refused():
         refusal(predictor)
         == "The parts to tune are decode and dynamics; expected some of decoder, dynamics and encoder."
     )
+
+
+def test_in_training_all_frames_of_a_window_are_mirrored_and_shifted_alike():
+    encoder, dynamics = ConvAE([16, 16, 1], latent="map", latent_dim=2, widths=[4]), ConvLSTM([8, 8, 2], units=4)
+    network = TuningNetwork(*encoder.networks.values(), dynamics.network, encoder.augmentation)
+    still = np.repeat(blobs(np.arange(12), 1, (16, 16, 1)), LENGTH, axis=1)
+    target = np.asarray(network({"frames": still}, training=True)["target"])
+    assert np.abs(target - target[:, :1]).max() == 0
+    assert all(np.abs(a - b).max() > 0.05 for a, b in zip(target[:, 0], still[:, 0], strict=True))
+    assert np.array_equal(network({"frames": still})["target"], still[:, : target.shape[1]])
+
+
+def test_actions_are_not_mirrored_so_neither_are_their_frames():
+    encoder = ConvAE([16, 16, 1], latent="map", latent_dim=2, widths=[4])
+    dynamics = ConvLSTM([8, 8, 2], units=4, conditions={"actions": 1})
+    network = TuningNetwork(*encoder.networks.values(), dynamics.network, encoder.augmentation)
+    still = np.repeat(blobs(np.arange(4), 1, (16, 16, 1)), LENGTH, axis=1)
+    batch = {"frames": still, "actions": np.zeros((4, LENGTH, 1), np.float32)}
+    target = np.asarray(network(batch, training=True)["target"])
+    assert np.array_equal(target, still[:, : target.shape[1]])

@@ -85,6 +85,11 @@ class ConvAE(KerasPlugin, Encoder):
         """Encoder and decoder."""
         return {"encoder": self.encoder, "decoder": self.decoder}
 
+    @property
+    def augmentation(self) -> list[keras.layers.Layer]:
+        """Mirroring and shifting, or nothing."""
+        return self.network.augment
+
     def fit(self, source: Source, trainer: Trainer) -> History:
         """See ``Encoder.fit``."""
         return trainer.fit(self.network, source, batch_size=32, learning_rate=3e-3, clip_norm=None)

@@ -1,6 +1,6 @@
 """An encoder of three parts: frames to features, features to latents, and features back to frames."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -129,6 +129,12 @@ class Stack(KerasPlugin, Encoder):
                 "decoder": Chain("decoder", latents["decoder"], decoder["decoder"]),
             }
         return self._composed
+
+    @property
+    def augmentation(self) -> Sequence[keras.layers.Layer]:
+        """Those of its features, which are what sees frames."""
+        features = self.parts["features"]
+        return features.augmentation if isinstance(features, KerasPlugin) else ()
 
     def fit(self, source: Source, trainer: Trainer) -> History:
         """Train each part that is not frozen, in turn, under its own name and a share of the budget.

@@ -94,6 +94,11 @@ class VAE(KerasPlugin, Encoder):
         """Encoder and decoder."""
         return {"encoder": self.network.encoder, "decoder": self.network.decoder}
 
+    @property
+    def augmentation(self) -> list[keras.layers.Layer]:
+        """Mirroring and shifting, or nothing."""
+        return self.network.augment
+
     def fit(self, source: Source, trainer: Trainer) -> History:
         """See ``Encoder.fit``."""
         return trainer.fit(self.network, source, batch_size=32, learning_rate=1e-3)
