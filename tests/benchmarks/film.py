@@ -13,8 +13,8 @@ from pathlib import Path
 import av
 import numpy as np
 
-SHARES = (0.55, 0.1, 0.35)
-"""Of the minutes: encoder, dynamics on latents, tuning on windows of 20."""
+SHARES = (0.3, 0.05, 0.3, 0.35)
+"""Of the minutes: encoder, dynamics on latents, tuning on short windows, tuning on longer ones."""
 
 
 def scenes(film: Path, borders: list[int], folder: Path) -> None:
@@ -37,16 +37,16 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/film"))
     given = parser.parse_args()
     program, out = str(Path(sys.executable).with_name("latentseq")), given.out
-    clips, ae, lstm, tuned = (str(out / name) for name in ("clips", "ae", "lstm", "tuned"))
+    clips, ae, lstm, short, tuned = (str(out / name) for name in ("clips", "ae", "lstm", "short", "tuned"))
     scenes(given.film, given.scenes, out / "scenes")
     # Maps of 16x16: of a scene that it never saw, an encoder of few layers and small fields keeps more.
     encoder = ["--encoder", "conv-ae", "--set", "latent=map", "--set", "widths=[32,64]"]
-    # Small, since 187 frames are soon learnt by heart.
-    dynamics = ["--dynamics", "conv-lstm", "--set", "units=16", "--set", "readout=[16]", "--set", "latent_noise=0.2"]
+    dynamics = ["--dynamics", "conv-lstm", "--set", "units=32", "--set", "readout=[32,32]"]
     commands = [
         ["train-ae", clips, ae, *encoder],
         ["train-lstm", clips, ae, lstm, *dynamics, "--length", "20"],
-        ["train", clips, tuned, "--from", lstm, "--length", "20"],
+        ["train", clips, short, "--from", lstm, "--length", "8"],
+        ["train", clips, tuned, "--from", short, "--length", "20"],
     ]
     subprocess.run(
         [program, "ingest", str(out / "scenes"), clips, "--size", "64", "--overwrite", "--quiet"], check=True
