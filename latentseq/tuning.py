@@ -109,8 +109,8 @@ def tune(
         UsageError: no such part, or one without networks.
     """
     frames, latent = tunable(encoder, dynamics, parts)
-    parts_of = frames.networks
-    network = TuningNetwork(parts_of["encoder"], parts_of["decoder"], latent.network, frames.augmentation)
+    made = frames.networks
+    network = TuningNetwork(made["encoder"], made["decoder"], latent.network, frames.augmentation)
     network({k: v[:1] for k, v in source.train.take(np.arange(1)).items()})
     networks = {name: getattr(network, name) for name in PARTS}
     try:
