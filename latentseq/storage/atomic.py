@@ -43,8 +43,8 @@ def write_bytes(path: Path, data: bytes | memoryview, *, temporary: Path | None 
         # With O_EXCL a link of that name is never followed, and a file of somebody else is never written to.
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         created = True
-        with open(descriptor, "wb") as file:
-            with contextlib.suppress(OSError):  # It tells ``sweep`` that somebody is writing; not all disks have locks.
+        with os.fdopen(descriptor, "wb") as file:
+            with contextlib.suppress(OSError):  # So that ``sweep`` sees a writer, where the disk has locks.
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             file.write(data)
             file.flush()

@@ -1,7 +1,7 @@
 """Folders that are there whole or not at all, and runs that can be gone on with; one process at a time.
 
-Beside an output lies its workspace (``storage.workspace``): ``part`` is an output that is being written, ``new`` a run
-that is about to begin, ``old`` an earlier result that was set aside, ``gone`` what is being removed.
+In the workspace of an output (``storage.workspace``), ``part`` is a folder that is being written, ``new`` a run that is
+about to begin, ``old`` an earlier result that was set aside, and ``gone`` what is being removed.
 """
 
 import contextlib
@@ -36,8 +36,8 @@ def output_folder(path: Path, marker: str, *, overwrite: bool = False, goes_on: 
         goes_on: the block can go on from what an interrupted one has left, and tells by itself whether that fits.
 
     Yields:
-        A folder in the workspace to write into. It is removed when the block fails, but kept where it was only interrupted
-        and can go on.
+        A folder in the workspace to write into. It is removed when the block fails, but kept where it was only
+        interrupted and can go on.
 
     Raises:
         UsageError: ``path`` exists.

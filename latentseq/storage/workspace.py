@@ -1,7 +1,7 @@
 """The hidden folder beside an output that is being written: a lock, and what is not finished yet.
 
-The workspace of ``OUT`` is ``.OUT.latentseq``. All that is not finished lies in it, so no other name beside an output is
-ever touched. A file in it, ``lock``, begins with a mark. A folder of that name without the mark was made by somebody
+The workspace of ``OUT`` is ``.OUT.latentseq``. All that is not finished lies in it, so no other name beside an output
+is ever touched. A file in it, ``lock``, begins with a mark. A folder of that name without the mark was made by somebody
 else: it is left alone, and the command ends with a sentence that says so.
 """
 
@@ -83,10 +83,10 @@ def write_output(path: Path, data: bytes) -> str:
 
 def delete(path: Path) -> None:
     """Remove a file, a folder or a link, if it is there; what a link leads to stays."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
+    if path.is_symlink() or path.is_file():
         path.unlink(missing_ok=True)
+    else:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _hold(work: Path) -> int:
@@ -126,7 +126,7 @@ def _open_lock(work: Path) -> int:
     owners = (os.geteuid(), work.parent.stat().st_uid)
     if not stat.S_ISDIR(about.st_mode) or about.st_uid not in owners:
         raise _in_the_way(work)
-    names = os.listdir(work)
+    names = _names(work)
     if names and LOCK not in names:
         raise _in_the_way(work)
     flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | (0 if names else os.O_CREAT)
@@ -154,7 +154,7 @@ def _sign(work: Path, file: int) -> None:
     if mark == MARK:
         with contextlib.suppress(OSError):  # The number is only told to others, and a full disk has no room for it.
             os.pwrite(file, number, len(MARK))
-    elif mark or os.listdir(work) != [LOCK]:
+    elif mark or _names(work) != {LOCK}:
         raise _in_the_way(work)
     else:  # An empty file alone is a new one, or that of a process that was killed before it could write the mark.
         try:
@@ -170,16 +170,20 @@ def _sign(work: Path, file: int) -> None:
 def _release(work: Path, file: int) -> None:
     """Let go of a workspace; with the mark it stays where something is left in it."""
     with contextlib.suppress(OSError):
-        if os.listdir(work) == [LOCK]:
+        if _names(work) == {LOCK}:
             (work / LOCK).unlink()  # Before it is let go of: whoever waits looks again.
             work.rmdir()
     os.close(file)
 
 
+def _names(work: Path) -> set[str]:
+    return {path.name for path in work.iterdir()}
+
+
 def _in_the_way(work: Path) -> UsageError:
     return UsageError(
-        f"{work} is in the way: latentseq keeps unfinished work under that name, but it was not made by latentseq, or "
-        "belongs to another user. It is not touched. Move it away, or choose another output."
+        f"{work} is in the way: latentseq keeps unfinished work under that name, but it was not made by latentseq, "
+        "or belongs to another user. It is not touched. Move it away, or choose another output."
     )
 
 

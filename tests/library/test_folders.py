@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from children import in_a_child
 
 from latentseq.errors import TryAgainError, UsageError
 from latentseq.storage.atomic import read_json
@@ -278,33 +279,32 @@ def test_an_output_that_cannot_go_on_begins_anew(tmp_path, tree):
 @pytest.mark.parametrize("there", [False, True])
 def test_a_process_may_be_killed_before_any_step(kind, there, tmp_path, tree):
     """Before each renaming and flush: there is the earlier result or the new one, and the next run brings order."""
-    code = """
-import os, signal, sys
-from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-from test_folders import finish, output, run
-path, last = Path(sys.argv[3]), int(sys.argv[4])
-def counted(call):
-    def step(*args, **keywords):
-        global last
-        last -= 1
-        if last == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return call(*args, **keywords)
-    return step
-os.fsync, Path.replace, Path.unlink = counted(os.fsync), counted(Path.replace), counted(Path.unlink)
-with {"output": output, "run": run}[sys.argv[2]](path, overwrite=True) as folder:
-    (folder / "run.json").write_text("{}")
-    finish(folder)
-"""
+    steps = [(os, "fsync"), (Path, "replace"), (Path, "unlink")]
+
+    def work(last):
+        def counted(call):
+            def step(*args, **keywords):
+                nonlocal last
+                last -= 1
+                if last == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return call(*args, **keywords)
+
+            return step
+
+        for owner, name in steps:
+            setattr(owner, name, counted(getattr(owner, name)))
+        with {"output": output, "run": run}[kind](path, overwrite=True) as folder:
+            (folder / "run.json").write_text("{}")
+            finish(folder)
+
     path, last, killed = tmp_path / "run", 1, True
     while killed:
         if there:
             path.mkdir(exist_ok=True)
             (path / "run.json").write_text("{}")
             (path / LAST).write_text("earlier")
-        command = [sys.executable, "-c", code, Path(__file__).parent, kind, path, last]
-        killed = subprocess.run(list(map(str, command)), check=False).returncode == -signal.SIGKILL
+        killed = in_a_child(lambda last=last: work(last)) == -signal.SIGKILL
         # What there was before is whole somewhere until the new one is.
         results = [p / LAST for p in (path, tmp_path / ".run.latentseq" / "old") if (p / LAST).exists()]
         assert not there or {file.read_text() for file in results} & {"earlier", "later"}

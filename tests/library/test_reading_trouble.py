@@ -12,9 +12,9 @@ from latentseq.errors import DataError, TryAgainError
 from latentseq.storage import reading
 from latentseq.storage.atomic import read_json, write_sealed
 from latentseq.storage.folders import output_folder
-from latentseq.storage.workspace import exclusive
 from latentseq.storage.reading import check_seal
 from latentseq.storage.shards import ShardReader, ShardWriter
+from latentseq.storage.workspace import exclusive
 from latentseq.training.checkpoint import Checkpoints
 
 
