@@ -1,7 +1,7 @@
 """Folders that are there whole or not at all, and runs that can be gone on with; one process at a time.
 
-In the workspace of an output (``storage.workspace``), ``part`` is a folder that is being written, ``new`` a run that is
-about to begin, ``old`` an earlier result that was set aside, and ``gone`` what is being removed.
+In the workspace of an output (``storage.workspace``), ``part`` is a folder that is being written, ``new`` a run that
+is about to begin, ``old`` an earlier result that was set aside, and ``gone`` what is being removed.
 """
 
 import contextlib

@@ -1,8 +1,8 @@
 """The hidden folder beside an output that is being written: a lock, and what is not finished yet.
 
 The workspace of ``OUT`` is ``.OUT.latentseq``. All that is not finished lies in it, so no other name beside an output
-is ever touched. A file in it, ``lock``, begins with a mark. A folder of that name without the mark was made by somebody
-else: it is left alone, and the command ends with a sentence that says so.
+is ever touched. A file in it, ``lock``, begins with a mark. A folder of that name without the mark was made by
+somebody else: it is left alone, and the command ends with a sentence that says so.
 """
 
 import contextlib

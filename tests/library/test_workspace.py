@@ -46,8 +46,8 @@ def die(*_, **__):
 
 def in_the_way(path):
     return (
-        f"{path} is in the way: latentseq keeps unfinished work under that name, but it was not made by latentseq, or "
-        "belongs to another user. It is not touched. Move it away, or choose another output."
+        f"{path} is in the way: latentseq keeps unfinished work under that name, but it was not made by latentseq, "
+        "or belongs to another user. It is not touched. Move it away, or choose another output."
     )
 
 
@@ -235,7 +235,7 @@ def test_a_killed_process_leaves_no_half_file_and_the_next_one_cleans_up(step, t
     assert tree(tmp_path) == {"out.png": b"later"}
 
 
-@pytest.mark.parametrize("step", ["open", "pwrite", "fsync", "listdir", "rmdir"])
+@pytest.mark.parametrize("step", ["open", "pwrite", "fsync", "unlink", "rmdir"])
 def test_a_process_killed_while_it_makes_or_leaves_its_workspace_is_in_nobodys_way(step, tmp_path, tree):
     path = tmp_path / "out"
 
