@@ -35,6 +35,8 @@ MINUTES = {"encoder": 0.35, "dynamics": 0.8}
 def demo(out: str | Path = "latentseq-demo", *, seed: int = 0, overwrite: bool = False, quiet: bool = False) -> Path:
     """Train on generated clips and write what the model imagines, how wrong it is and how it learnt.
 
+    The same command again goes on where an earlier one was killed.
+
     Args:
         out: a folder.
         seed: of data, weights and noise.
@@ -51,9 +53,11 @@ def demo(out: str | Path = "latentseq-demo", *, seed: int = 0, overwrite: bool =
 
     check_seed(seed)
     out = Path(out)
-    with run_folder(out, {"command": "demo", "seed": seed}, last=CONTINUATION, overwrite=overwrite) as work:
+    goes_on = not overwrite and not (out / CONTINUATION).exists()
+    asked = {"command": "demo", "seed": seed}
+    with run_folder(out, asked, last=CONTINUATION, overwrite=overwrite, resume=goes_on) as work:
         options = {**DIGITS, "seed": seed}
-        common: dict[str, Any] = {"seed": seed, "quiet": quiet}
+        common: dict[str, Any] = {"seed": seed, "resume": True, "quiet": quiet}
         train_ae(
             "moving-digits",
             work / "ae",
@@ -62,9 +66,10 @@ def demo(out: str | Path = "latentseq-demo", *, seed: int = 0, overwrite: bool =
             max_minutes=MINUTES["encoder"],
             **common,
         )
-        encode("moving-digits", work / "ae", work / "latents", data_options=options, quiet=quiet)
+        latents = work / "latents"
+        encode("moving-digits", work / "ae", latents, data_options=options, overwrite=True, quiet=quiet)
         train_lstm(
-            work / "latents",
+            latents,
             work / "ae",
             work / "lstm",
             options=DYNAMICS,

@@ -19,8 +19,9 @@ from latentseq.media.picture import Row, sheet
 from latentseq.media.records import MAX_RECORD, record_size, write_records
 from latentseq.media.writers import encode_png, write_frames
 from latentseq.protocols import Dataset, Progress
-from latentseq.storage.atomic import write_bytes, write_json
+from latentseq.storage.atomic import write_json
 from latentseq.storage.folders import check_free, output_folder
+from latentseq.storage.workspace import write_output
 from latentseq.training.watch import Watcher
 
 MARKER = "export.json"
@@ -135,7 +136,7 @@ def preview(
             label += f", one in {gap:.{1 if gap < 10 else 0}f}"
         rows.append(Row(label, np.concatenate([dataset.read(i, t, t + 1).frames for t in numbers])))
     title = f"{len(rows)} of {_counted(n, 'clip')}, each from its first frame to its last"
-    write_bytes(out, encode_png(sheet(rows, every=1, title=title)))
+    write_output(out, encode_png(sheet(rows, every=1, title=title)))
     return out
 
 

@@ -22,9 +22,10 @@ from latentseq.media import cuts as scene_cuts
 from latentseq.media.discovery import UNFINISHED, Found, discover, nothing_found
 from latentseq.media.preprocessing import Preprocessing
 from latentseq.storage.atomic import read_json, sweep, write_sealed
-from latentseq.storage.folders import check_free, exclusive
+from latentseq.storage.folders import check_free
 from latentseq.storage.ledger import Ledger, digest_of
 from latentseq.storage.manifest import MANIFEST, read_manifest
+from latentseq.storage.workspace import exclusive
 from latentseq.training.watch import Watcher
 
 CROP_LENGTH = 10
@@ -308,6 +309,7 @@ def _give_up(out: Path) -> None:
 
 def _sweep(out: Path, files: set[str]) -> None:
     """Remove what an earlier or an interrupted run left."""
-    for path in [*out.glob("shard-*.h5"), *out.glob(".*.tmp"), out / UNFINISHED]:
+    sweep(out)
+    for path in [*out.glob("shard-*.h5"), out / UNFINISHED]:
         if path.name not in files:
             path.unlink(missing_ok=True)

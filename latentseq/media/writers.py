@@ -25,7 +25,7 @@ from PIL import Image
 from latentseq.arrays import to_uint8
 from latentseq.errors import DataError, UsageError, did_you_mean, listed
 from latentseq.media.picture import COLOURS, Row, moments, sheet
-from latentseq.storage import atomic
+from latentseq.storage.workspace import write_output
 
 
 class _Content(NamedTuple):
@@ -82,7 +82,7 @@ def write(
     suffix = check_suffix(path)
     if not (math.isfinite(fps) and fps > 0):
         raise UsageError(f"fps is {fps}; expected a number of frames a second above 0.")
-    return atomic.write_bytes(path, _ENCODERS[suffix](_Content(rows, border_at, fps, arrays)))
+    return write_output(path, _ENCODERS[suffix](_Content(rows, border_at, fps, arrays)))
 
 
 def write_frames(path: Path, chunks: Callable[[], Iterable[np.ndarray]], *, count: int, fps: float) -> None:

@@ -1,16 +1,17 @@
-"""Folders that are there whole or not at all, and runs that can be gone on with; one process at a time."""
+"""Folders that are there whole or not at all, and runs that can be gone on with; one process at a time.
+
+In the workspace of an output (``storage.workspace``), ``part`` is a folder that is being written, ``new`` a run that
+is about to begin, ``old`` an earlier result that was set aside, and ``gone`` what is being removed.
+"""
 
 import contextlib
-import errno
-import fcntl
-import os
-import shutil
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from latentseq.errors import NOT_NOW, TryAgainError, UsageError
 from latentseq.storage.atomic import read_json, rename, sweep, try_again, write_json
+from latentseq.storage.workspace import FILE, delete, exclusive
 
 RUN = "run.json"
 """What a run was asked for: it marks a run folder from its first moment, as artifact.json does a finished one."""
@@ -20,37 +21,8 @@ CHECKPOINTS = "checkpoints"
 """What a run has from its first minute of training to its end."""
 CACHE = "cache"
 """What a run decodes or encodes for itself."""
-_NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS}
 _HALTED = (KeyboardInterrupt, SystemExit, MemoryError, OSError, TryAgainError)
 """What ends a command that would have gone on."""
-
-
-@contextlib.contextmanager
-def exclusive(path: Path) -> Iterator[None]:
-    """Hold an output for this process alone; the lock of a process that is gone does not count.
-
-    Args:
-        path: a file or folder that is to be written.
-
-    Raises:
-        TryAgainError: another process is writing it, or no lock can be made there.
-    """
-    lock = _beside(path, "lock")
-    try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        file = _locked(lock)
-    except BlockingIOError as cause:
-        raise TryAgainError(
-            f"{path} is being written by another process ({_holder(lock)}). Wait until that is done, or choose "
-            "another name."
-        ) from cause
-    except OSError as cause:
-        raise try_again(str(path), cause) from cause
-    try:
-        yield
-    finally:
-        lock.unlink(missing_ok=True)  # Before it is let go of: whoever waits looks again.
-        os.close(file)
 
 
 @contextlib.contextmanager
@@ -64,32 +36,32 @@ def output_folder(path: Path, marker: str, *, overwrite: bool = False, goes_on: 
         goes_on: the block can go on from what an interrupted one has left, and tells by itself whether that fits.
 
     Yields:
-        A hidden sibling to write into. It is removed when the block fails, but kept where it was only interrupted
-        and can go on.
+        A folder in the workspace to write into. It is removed when the block fails, but kept where it was only
+        interrupted and can go on.
 
     Raises:
         UsageError: ``path`` exists.
         TryAgainError: it cannot be written now.
     """
-    part = _beside(path, "part")
-    with exclusive(path):
+    with exclusive(path) as work:
+        part = work / "part"
         try:
-            _recover(path, finished=True)
+            _recover(path, work, finished=True)
             check_free(path, marker, overwrite=overwrite)
             if not goes_on:
-                _remove(part)
+                delete(part)
             part.mkdir(exist_ok=True)
             sweep(part)
             yield part
-            _set_aside(path)
+            _set_aside(path, work)
             rename(part, path)
-            _remove(_beside(path, "old"))
+            _remove(work / "old", work)
         except BaseException as cause:
             written = _size(part)
             with contextlib.suppress(OSError):  # The error that brought us here is the one worth telling.
-                _recover(path, finished=False)
+                _recover(path, work, finished=False)
                 if not (goes_on and isinstance(cause, _HALTED) and any(part.iterdir())):
-                    _remove(part)
+                    delete(part)
             _tell(path, cause, written)
             raise
 
@@ -122,18 +94,18 @@ def run_folder(
         UsageError: ``path`` exists, or is a run of other options.
         TryAgainError: it cannot be written now, or another process is writing it.
     """
-    with exclusive(path):
+    with exclusive(path) as work:
         try:
-            _recover(path, finished=(path / last).exists())
+            _recover(path, work, finished=(path / last).exists())
             if resume and (path / RUN).is_file():
                 check_same(path, asked, may_change)
                 sweep(path)
                 write_json(path / RUN, asked)
             else:
-                _begin(path, asked, last, overwrite)
+                _begin(path, work, asked, last, overwrite)
         except OSError as cause:
             with contextlib.suppress(OSError):
-                _recover(path, finished=False)
+                _recover(path, work, finished=False)
             raise try_again(str(path), cause) from cause
         try:
             yield path
@@ -141,11 +113,11 @@ def run_folder(
             written = _size(path)
             if not _is_kept(path, cause):
                 with contextlib.suppress(OSError):
-                    _remove(path)
-                    _recover(path, finished=False)
+                    _remove(path, work)
+                    _recover(path, work, finished=False)
             _tell(path, cause, written)
             raise
-        _remove(_beside(path, "old"))
+        _remove(work / "old", work)
 
 
 def settle(path: Path) -> None:
@@ -154,8 +126,8 @@ def settle(path: Path) -> None:
     Raises:
         TryAgainError: another process is writing it.
     """
-    with exclusive(path):
-        _recover(path, finished=True)
+    with exclusive(path) as work:
+        _recover(path, work, finished=True)
 
 
 def check_same(path: Path, asked: Mapping[str, Any], may_change: Collection[str] = ()) -> None:
@@ -220,13 +192,13 @@ def check_free(path: Path, marker: str | None, *, overwrite: bool = False, last:
         )
 
 
-def _begin(path: Path, asked: Mapping[str, Any], last: str, overwrite: bool) -> None:
+def _begin(path: Path, work: Path, asked: Mapping[str, Any], last: str, overwrite: bool) -> None:
     """Put a new run in the place of what was there, which is set aside."""
     check_free(path, RUN, overwrite=overwrite, last=last)
-    new = _beside(path, "new")
+    new = work / "new"
     new.mkdir()
     write_json(new / RUN, asked)
-    _set_aside(path)
+    _set_aside(path, work)
     rename(new, path)
 
 
@@ -236,38 +208,34 @@ def _is_kept(path: Path, cause: BaseException) -> bool:
     return halted or (path / CHECKPOINTS).exists() or (path / HISTORY).exists()
 
 
-def _set_aside(path: Path) -> None:
+def _set_aside(path: Path, work: Path) -> None:
     """Make room; of two earlier results the older one is kept, since only that was finished."""
     if not path.exists():
         return
-    if _beside(path, "old").exists() or not any(path.iterdir()):
-        _remove(path)
+    if (work / "old").exists() or not any(path.iterdir()):
+        _remove(path, work)
     else:
-        rename(path, _beside(path, "old"))
+        rename(path, work / "old")
 
 
-def _recover(path: Path, *, finished: bool) -> None:
+def _recover(path: Path, work: Path, *, finished: bool) -> None:
     """Bring order to what a process left that was killed: there is a result at ``path`` if there ever was one."""
-    for name in ("new", "gone"):
-        shutil.rmtree(_beside(path, name), ignore_errors=True)
-    old = _beside(path, "old")
-    if old.exists() and not path.exists():
+    for name in ("new", "gone", FILE):
+        delete(work / name)
+    old = work / "old"
+    there = old.exists() or old.is_symlink()  # A relative link leads nowhere from here, but does again in its place.
+    if there and not path.exists():
         rename(old, path)
-    elif old.exists() and finished:
-        _remove(old)
+    elif there and finished:
+        _remove(old, work)
 
 
-def _remove(path: Path) -> None:
+def _remove(path: Path, work: Path) -> None:
     """Remove a folder in such a way that no half of it is ever seen."""
-    if path.exists():
-        gone = _beside(path, "gone")
-        shutil.rmtree(gone, ignore_errors=True)
-        path.replace(gone)  # Not flushed, as a full disk may not let it be.
-        shutil.rmtree(gone, ignore_errors=True)
-
-
-def _beside(path: Path, what: str) -> Path:
-    return path.with_name(f".{path.name.removeprefix('.')}.{what}")
+    if path.exists() or path.is_symlink():
+        delete(work / "gone")
+        path.replace(work / "gone")  # Not flushed, as a full disk may not let it be.
+        delete(work / "gone")
 
 
 def _size(folder: Path) -> int:
@@ -283,37 +251,3 @@ def _tell(path: Path, cause: BaseException, written: int) -> None:
     """Put an error of the machine's into words; how much was written says how much room is needed at least."""
     if isinstance(cause, OSError) and cause.errno in NOT_NOW:
         raise try_again(f"{path} ({written} bytes so far)", cause) from cause
-
-
-def _locked(lock: Path) -> int:
-    """An open file that this process holds the lock of.
-
-    Raises:
-        BlockingIOError: another one holds it.
-    """
-    while True:
-        file = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as cause:
-            if cause.errno not in _NO_LOCKS:
-                os.close(file)
-                raise
-        try:
-            same = os.fstat(file).st_ino == lock.stat().st_ino
-        except FileNotFoundError:  # Its last holder has removed it meanwhile.
-            same = False
-        if same:
-            with contextlib.suppress(OSError):  # It is only told to others, and a full disk has no room for it.
-                os.truncate(file, 0)
-                os.write(file, str(os.getpid()).encode())
-            return file
-        os.close(file)
-
-
-def _holder(lock: Path) -> str:
-    """Who holds a lock, in words."""
-    try:
-        return f"number {int(lock.read_text())}"
-    except (OSError, ValueError):
-        return "just begun"

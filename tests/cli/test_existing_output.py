@@ -2,6 +2,9 @@
 
 import pytest
 
+from latentseq.errors import UsageError
+from latentseq.storage.atomic import write_json
+
 SQUARES = ["moving-squares", "--data-set", "count=12", "--data-set", "length=12", "--data-set", "size=16"]
 QUICK = ["--encoder", "honest-encoder", "--steps", 2]
 
@@ -39,6 +42,37 @@ def test_a_folder_of_somebody_else_is_never_replaced(command, commands, refused,
         f"{tmp_path / 'out'} exists and was not made by this command (it holds no {marker}), so it is not "
         "replaced. Choose another name, or remove it yourself."
     )
+
+
+def test_a_demo_that_was_killed_goes_on_and_one_that_is_finished_does_not(monkeypatch, tmp_path):
+    from latentseq import demo as chain
+
+    asked = []
+    for name in ("train_ae", "train_lstm"):
+        monkeypatch.setattr(chain, name, lambda *_, name=name, **keywords: asked.append((name, keywords["resume"])))
+
+    def stop(*_, **keywords):
+        asked.append(("encode", keywords["overwrite"]))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(chain, "encode", stop)
+    out = tmp_path / "out"
+    write_json(out / "run.json", {"command": "demo", "seed": 0})  # All that one has that was killed at its start.
+    (out / "ae").mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        chain.demo(out)
+    assert asked == [("train_ae", True), ("encode", True)]
+    write_json(out / "run.json", {"command": "demo", "seed": 1})
+    with pytest.raises(UsageError) as caught:
+        chain.demo(out)
+    assert str(caught.value) == (
+        f"{out} is a run of other options: seed was 1, and is 0 now. Repeat the command as it was, choose another "
+        "folder, or replace the run with --overwrite."
+    )
+    (out / chain.CONTINUATION).touch()
+    with pytest.raises(UsageError) as caught:
+        chain.demo(out, seed=1)
+    assert str(caught.value) == f"{out} exists already. Choose another name, or replace it with --overwrite."
 
 
 @pytest.mark.parametrize("command", ["train-ae", "train-lstm"])

@@ -6,6 +6,8 @@ import numpy as np
 from harness import CHANGES, Fault, expect
 from stock import Stock
 
+from latentseq.storage.workspace import exclusive
+
 KILLS = 5
 """Of a case."""
 SHORT = 100
@@ -46,7 +48,8 @@ def _chains(stock: Stock, name: str, where: Path, faults: list[Fault], most: int
             continue
         if killed and outcome.code == 2 and "exists already" in outcome.err:
             # It was killed when the result had its place; all that may be left is a lock that nobody holds.
-            (out.parent / f".{out.name}.lock").unlink(missing_ok=True)
+            with exclusive(out):
+                pass
         else:
             expect(outcome.code == 0, f"{name} after {kills} kills", outcome)
         stock.check(name, out)

@@ -60,7 +60,7 @@ def _run_interrupted(where: Path, seed: int) -> None:
     """A run that has begun to learn and was killed."""
     write_json(where / "out" / "run.json", {**ASKED, "seed": seed + 1})
     write_bytes(where / "out" / "history.csv", b"epoch\n1\n")
-    write_bytes(where / "out" / ".history.csv.1.tmp", b"half")
+    write_bytes(where / "out" / ".0123456789abcdef.latentseq.tmp", b"half")
 
 
 def _checkpoint(where: Path, seed: int) -> None:
@@ -206,7 +206,7 @@ def _check_state(name: str, here: Path, old: Path, new: Path, seed: int, told: s
             right = np.concatenate(_rows(seed, 3))
             expect(np.array_equal(reader.rows(0, 9)["frames"], right), f"{told}: other rows")
     elif name.startswith("a run"):
-        aside = here / ".out.old"
+        aside = here / ".out.latentseq" / "old"
         found = [_visible(each) for each in (out, aside) if each.exists()]
         finished = [each for each in found if "marker.json" in each]
         if name == "a run over another":
@@ -216,5 +216,5 @@ def _check_state(name: str, here: Path, old: Path, new: Path, seed: int, told: s
         expect(not out.exists() or (out / "run.json").is_file(), f"{told}: a run that does not say what it is")
     else:
         states = [_visible(old / "out"), _visible(new / "out")]
-        aside = _visible(here / ".out.old") if (here / ".out.old").exists() else {}
+        aside = _visible(here / ".out.latentseq" / "old") if (here / ".out.latentseq" / "old").exists() else {}
         expect(_visible(out) in states or (not out.exists() and aside == states[0]), f"{told}: neither old nor new")

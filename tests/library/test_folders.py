@@ -9,10 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from children import in_a_child
 
 from latentseq.errors import TryAgainError, UsageError
 from latentseq.storage.atomic import read_json
-from latentseq.storage.folders import HISTORY, check_free, exclusive, output_folder, run_folder
+from latentseq.storage.folders import HISTORY, check_free, output_folder, run_folder
+from latentseq.storage.workspace import exclusive
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 ASKED = {"command": "train", "epochs": 3, "seed": 0}
@@ -55,8 +57,7 @@ def test_a_folder_is_made_and_filled(open_folder, own, tmp_path, tree):
 
 def test_an_output_appears_at_the_end_and_a_run_from_the_start(tmp_path):
     with output(tmp_path / "out") as folder:
-        assert folder.parent == tmp_path
-        assert folder.name.startswith(".")
+        assert folder.parent == tmp_path / ".out.latentseq"
         assert not (tmp_path / "out").exists()
     with run(tmp_path / "run") as folder:
         assert folder == tmp_path / "run"
@@ -144,7 +145,7 @@ def test_what_cannot_take_its_place_leaves_the_earlier_one(open_folder, earlier,
     before, replace = tree(tmp_path), Path.replace
 
     def fail(self, target):
-        if target == earlier and not self.name.endswith(".old"):
+        if target == earlier and self.name != "old":
             raise FULL
         return replace(self, target)
 
@@ -188,7 +189,7 @@ def test_a_run_that_has_begun_to_learn_stays_and_goes_on(begun, error, tmp_path,
     with pytest.raises(type(error)), run(tmp_path / "run") as folder:
         (folder / begun).parent.mkdir(exist_ok=True)
         (folder / begun).write_text("epoch")
-        (folder / ".half.4711.tmp").write_text("half")
+        (folder / ".0123456789abcdef.latentseq.tmp").write_text("half")
         raise error
     with pytest.raises(UsageError) as caught, run(tmp_path / "run"):
         pytest.fail("It was entered.")
@@ -198,7 +199,7 @@ def test_a_run_that_has_begun_to_learn_stays_and_goes_on(begun, error, tmp_path,
     )
     with run(tmp_path / "run", resume=True) as folder:
         assert (folder / begun).read_text() == "epoch"
-        assert not (folder / ".half.4711.tmp").exists()
+        assert not (folder / ".0123456789abcdef.latentseq.tmp").exists()
     # It is one of ours, so it can be replaced.
     with run(tmp_path / "run", overwrite=True) as folder:
         assert [p.name for p in folder.iterdir()] == ["run.json"]
@@ -222,12 +223,12 @@ def test_the_earlier_result_is_kept_until_the_run_that_replaces_it_is_finished(e
     with pytest.raises(KeyboardInterrupt), run(earlier, overwrite=True) as folder:
         (folder / HISTORY).write_text("epoch")
         raise KeyboardInterrupt
-    assert (tmp_path / ".run.old" / LAST).read_text() == "earlier"
+    assert (tmp_path / ".run.latentseq" / "old" / LAST).read_text() == "earlier"
     # Replaced again, it is still the finished one that is kept.
     with pytest.raises(KeyboardInterrupt), run(earlier, overwrite=True) as folder:
         (folder / HISTORY).write_text("other")
         raise KeyboardInterrupt
-    assert (tmp_path / ".run.old" / LAST).read_text() == "earlier"
+    assert (tmp_path / ".run.latentseq" / "old" / LAST).read_text() == "earlier"
     with run(earlier, resume=True) as folder:
         assert (folder / HISTORY).read_text() == "other"
         finish(folder)
@@ -263,8 +264,9 @@ def test_an_output_that_was_interrupted_goes_on(tmp_path, tree):
 
 
 def test_an_output_that_cannot_go_on_begins_anew(tmp_path, tree):
-    (tmp_path / ".out.part").mkdir()
-    (tmp_path / ".out.part" / "half").touch()
+    with pytest.raises(KeyboardInterrupt), output(tmp_path / "out", goes_on=True) as folder:
+        (folder / "half").touch()
+        raise KeyboardInterrupt
     with output(tmp_path / "out"):
         pass
     assert tree(tmp_path) == {"out": None}
@@ -277,35 +279,34 @@ def test_an_output_that_cannot_go_on_begins_anew(tmp_path, tree):
 @pytest.mark.parametrize("there", [False, True])
 def test_a_process_may_be_killed_before_any_step(kind, there, tmp_path, tree):
     """Before each renaming and flush: there is the earlier result or the new one, and the next run brings order."""
-    code = """
-import os, signal, sys
-from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-from test_folders import finish, output, run
-path, last = Path(sys.argv[3]), int(sys.argv[4])
-def counted(call):
-    def step(*args):
-        global last
-        last -= 1
-        if last == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return call(*args)
-    return step
-os.fsync, Path.replace, Path.unlink = counted(os.fsync), counted(Path.replace), counted(Path.unlink)
-with {"output": output, "run": run}[sys.argv[2]](path, overwrite=True) as folder:
-    (folder / "run.json").write_text("{}")
-    finish(folder)
-"""
+    steps = [(os, "fsync"), (Path, "replace"), (Path, "unlink")]
+
+    def work(last):
+        def counted(call):
+            def step(*args, **keywords):
+                nonlocal last
+                last -= 1
+                if last == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return call(*args, **keywords)
+
+            return step
+
+        for owner, name in steps:
+            setattr(owner, name, counted(getattr(owner, name)))
+        with {"output": output, "run": run}[kind](path, overwrite=True) as folder:
+            (folder / "run.json").write_text("{}")
+            finish(folder)
+
     path, last, killed = tmp_path / "run", 1, True
     while killed:
         if there:
             path.mkdir(exist_ok=True)
             (path / "run.json").write_text("{}")
             (path / LAST).write_text("earlier")
-        command = [sys.executable, "-c", code, Path(__file__).parent, kind, path, last]
-        killed = subprocess.run(list(map(str, command)), check=False).returncode == -signal.SIGKILL
+        killed = in_a_child(lambda last=last: work(last)) == -signal.SIGKILL
         # What there was before is whole somewhere until the new one is.
-        results = [p / LAST for p in (path, tmp_path / ".run.old") if (p / LAST).exists()]
+        results = [p / LAST for p in (path, tmp_path / ".run.latentseq" / "old") if (p / LAST).exists()]
         assert not there or {file.read_text() for file in results} & {"earlier", "later"}
         with {"output": output, "run": run}[kind](path, overwrite=True) as folder:
             (folder / "run.json").write_text("{}")
@@ -322,7 +323,7 @@ def test_two_processes_do_not_write_one_folder(tmp_path):
     code = """
 import sys
 from pathlib import Path
-from latentseq.storage.folders import exclusive
+from latentseq.storage.workspace import exclusive
 with exclusive(Path(sys.argv[1])):
     print(flush=True)
     sys.stdin.read()
@@ -341,7 +342,7 @@ with exclusive(Path(sys.argv[1])):
         other.kill()
         other.wait()
     # It died with the lock in its hand.
-    assert [p.name for p in tmp_path.iterdir()] == [".run.lock"]
+    assert [p.name for p in tmp_path.iterdir()] == [".run.latentseq"]
     with run(path):
         pass
     assert [p.name for p in tmp_path.iterdir()] == ["run"]

@@ -206,7 +206,7 @@ def test_shards_that_are_equal_are_kept(arrays, tmp_path, decoded):
 
 def test_shards_that_are_not_equal_are_swept(arrays, tmp_path, tree):
     take(tmp_path / "out", arrays)
-    (tmp_path / "out" / ".shard-0.h5.99.tmp").write_text("left by another")
+    (tmp_path / "out" / ".0123456789abcdef.latentseq.tmp").write_text("left by another")
     taken = take(tmp_path / "out", arrays, skip=2, overwrite=True)
     assert tree(taken.out) == tree(take(tmp_path / "fresh", arrays, skip=2).out)
     assert len(taken.shards()) == 4
@@ -279,7 +279,7 @@ def test_what_was_interrupted_is_not_gone_on_with_otherwise(arrays, tmp_path, tr
 def test_one_that_was_stopped_in_its_first_moment_is_none(arrays, tmp_path, tree):
     whole = take(tmp_path / "whole", arrays)
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / ".ingest.json.4711.tmp").write_text("{")
+    (tmp_path / "out" / ".0123456789abcdef.latentseq.tmp").write_text("{")
     assert tree(take(tmp_path / "out", arrays).out) == tree(whole.out)
 
 

@@ -11,9 +11,10 @@ import pytest
 from latentseq.errors import DataError, TryAgainError
 from latentseq.storage import reading
 from latentseq.storage.atomic import read_json, write_sealed
-from latentseq.storage.folders import exclusive, output_folder
+from latentseq.storage.folders import output_folder
 from latentseq.storage.reading import check_seal
 from latentseq.storage.shards import ShardReader, ShardWriter
+from latentseq.storage.workspace import exclusive
 from latentseq.training.checkpoint import Checkpoints
 
 
@@ -90,11 +91,12 @@ def test_a_full_disk_is_told_with_what_was_written(tmp_path):
     )
 
 
-def test_a_lock_needs_no_room(monkeypatch, tmp_path):
+def test_a_lock_that_has_no_room_leaves_nothing(monkeypatch, tmp_path):
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(os, "write", full)
-    with exclusive(tmp_path / "out"):
-        assert (tmp_path / ".out.lock").exists()
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(TryAgainError) as caught, exclusive(tmp_path / "out"):
+        pytest.fail("It was entered.")
+    assert str(caught.value).startswith(f"{tmp_path / 'out'} could not be written: No space left on device.")
     assert not list(tmp_path.iterdir())
