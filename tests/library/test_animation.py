@@ -194,7 +194,7 @@ def test_a_picture_that_is_no_animation(tmp_path):
     Image.new("RGB", (4, 4)).save(path, "PNG")
     with pytest.raises(DataError) as caught:
         Animation(path)
-    assert str(caught.value) == f"{path} is a file of PNG; expected an animated WebP. Give it its own suffix."
+    assert str(caught.value) == f"{path} is a file of PNG; expected one of WEBP, as its suffix says. Rename it."
 
 
 def test_a_canvas_that_would_fill_the_memory(path):
