@@ -82,7 +82,9 @@ class Animation(Footage):
         self.seekable = not kind.overlaid  # Otherwise a frame is made from the one before.
         self.timed = frames.durations is not None
         if frames.durations is None:
-            self.remark = f"its {len(frames.shown)} pages do not say when they are shown; taken to be {DEFAULT_FPS:g} "
+            self.remark = (
+                f"its {len(frames.shown)} pages do not say when they are shown; taken to be {DEFAULT_FPS:g} "
+            )
             self.remark += "a second without --fps"
             self.detail += f", {self.remark}"
             ends = np.arange(1, len(frames.shown) + 1) / DEFAULT_FPS

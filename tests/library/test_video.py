@@ -107,7 +107,8 @@ def test_random_reads_of_real_videos_equal_a_decode_from_the_start(name, shared)
     matrix = "itu709" if high_definition else None
     with av.open(str(shared / "data" / name)) as file:
         expected = [
-            frame.reformat(48, 24, "gray", matrix, interpolation="AREA").to_ndarray() for frame in file.decode(video=0)
+            frame.reformat(48, 24, "gray", matrix, interpolation="AREA").to_ndarray()
+            for frame in file.decode(video=0)
         ]
     if name == "fire.mp4":  # It says of itself that it lies upside down.
         expected = [picture[::-1, ::-1] for picture in expected]
