@@ -1,5 +1,7 @@
 """Transparency: what is transparent lies on black, whatever kind of file it comes from."""
 
+from typing import cast
+
 import av
 import numpy as np
 
@@ -39,7 +41,7 @@ class AlphaPlane:
         Args:
             stream: of the film, for which ``has_alpha_plane`` says yes, and whose decoder gives each frame at once.
         """
-        self._decoder = av.CodecContext.create(stream.codec_context.name, "r")
+        self._decoder = cast(av.VideoCodecContext, av.CodecContext.create(stream.codec_context.name, "r"))
         self._decoder.thread_type = "SLICE"
         self._decoder.options = {"max_pixels": str(MAX_PIXELS), "err_detect": "explode"}
 
@@ -68,7 +70,7 @@ def has_alpha_plane(stream: av.VideoStream) -> bool:
 
 def rows(plane: av.video.plane.VideoPlane) -> np.ndarray:
     """The bytes of a plane, row by row, with what is behind the end of each row: (h, bytes) uint8, no copy."""
-    return np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
+    return np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
 
 
 def like(frame: av.VideoFrame, height: int, pixels: str) -> av.VideoFrame:

@@ -24,12 +24,12 @@ class Frames(NamedTuple):
     """What a file says of its pictures, before one is decoded.
 
     Attributes:
-        count: how many there are, those included that are not shown.
+        total: how many there are, those included that are not shown.
         shown: the numbers of those that are shown, rising.
         durations: seconds of each of them; None where the file does not say.
     """
 
-    count: int
+    total: int
     shown: list[int]
     durations: list[float] | None
 
@@ -70,12 +70,13 @@ class Animation(Footage):
         with open_image(path) as image:
             if image.format != kind.format:
                 raise DataError(
-                    f"{path} is a file of {image.format}; expected one of {kind.format}, as its suffix says. Rename it."
+                    f"{path} is a file of {image.format}; expected one of {kind.format}, as its suffix says. "
+                    "Rename it."
                 )
             frames = kind.frames(path, image)
-        if frames.durations is not None and len(frames.durations) != frames.count:
+        if frames.durations is not None and len(frames.durations) != frames.total:
             raise DataError(
-                f"{path} cannot be read as an animation: it lists {frames.count} frames and {len(frames.durations)} "
+                f"{path} cannot be read as an animation: it lists {frames.total} frames and {len(frames.durations)} "
                 "durations; expected one duration for each frame. Export it again."
             )
         self._shown, self.detail = frames.shown, kind.name
@@ -205,7 +206,8 @@ def _tiff(path: Path, image: Image.Image) -> Frames:
     Raises:
         DataError: a page cannot be read, or two differ in size.
     """
-    shown, first = [], (0, 0)
+    shown: list[int] = []
+    first = (0, 0)
     try:
         count = int(getattr(image, "n_frames", 1))
         for number in range(count):

@@ -1,8 +1,8 @@
 """High dynamic range brought down to what ordinary screens show.
 
-A film in HDR says how bright each pixel is, up to 10,000 candela per square metre, and in the wide colours of BT.2020.
-Shown as if it were an ordinary film, it is gray and pale. Here its light is computed, what is brighter than white is
-compressed below white, and the rest is left as bright as it was.
+A film in HDR says how bright each pixel is, up to 10,000 candela per square metre, in the wide colours of BT.2020.
+Shown as if it were an ordinary film, it is gray and pale. Here its light is computed, bright light is compressed
+below white, and the rest is left as bright as it was.
 
 References:
     ITU-R BT.2100: PQ and HLG. ITU-R BT.2390, section 5.4.1: the curve that compresses. ITU-R BT.2408: white of an

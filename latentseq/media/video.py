@@ -20,8 +20,11 @@ from latentseq.media.preprocessing import Preprocessing
 from latentseq.media.screen import remark, shown
 
 VIDEO_SUFFIXES = frozenset(
-    ".264 .265 .3g2 .3gp .asf .avc .avi .f4v .flv .gif .h264 .h265 .hevc .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv "
-    ".qt .ts .vob .webm .wmv .y4m".split()
+    {
+        *(".264", ".265", ".3g2", ".3gp", ".asf", ".avc", ".avi", ".f4v", ".flv", ".gif", ".h264", ".h265"),
+        *(".hevc", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".qt", ".ts"),
+        *(".vob", ".webm", ".wmv", ".y4m"),
+    }
 )
 
 

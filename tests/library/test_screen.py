@@ -117,8 +117,10 @@ def test_a_film_that_is_not_interlaced_keeps_all_its_rows(tmp_path):
 
 @pytest.mark.parametrize(
     ("size", "said", "matrix"),
-    [((720, 1280), 2, 1), ((720, 960), 2, 1), ((544, 1280), 2, 1), ((576, 720), 2, 5), ((48, 96), 2, 5)]
-    + [((48, 96), 1, 1), ((720, 1280), 5, 5)],
+    [
+        *(((720, 1280), 2, 1), ((720, 960), 2, 1), ((544, 1280), 2, 1), ((576, 720), 2, 5), ((48, 96), 2, 5)),
+        *(((48, 96), 1, 1), ((720, 1280), 5, 5)),
+    ],
 )
 def test_colours_are_bt709_in_hd_and_bt601_below_where_the_film_does_not_say(size, said, matrix, tmp_path):
     """Luma and chroma of each matrix by its definition: Kr, Kb."""

@@ -264,7 +264,7 @@ def test_pixels_that_are_not_square_are_made_so(matrix, tmp_path):
 
 def test_a_video_is_known_by_its_suffix():
     assert is_video(Path("a/B.MP4"))
-    for suffix in "264 3g2 3gp avi flv gif h264 hevc m2ts m4v mkv mov mp4 mpg mts ogv ts vob webm wmv y4m".split():
+    for suffix in ("264", "3gp", "h264", "hevc", "m2ts", "mts", "vob", "y4m"):
         assert is_video(Path(f"a.{suffix}")), suffix
     assert not is_video(Path("frame1.png"))
 
