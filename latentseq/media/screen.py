@@ -5,18 +5,17 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from latentseq.media import hdr
-from latentseq.media.alpha import has_alpha_plane, like, on_black, rows
+from latentseq.media.alpha import like, on_black, rows
 
 _UNSAID, _BT709, _BT601, _BT2020 = 2, 1, 5, 9
 """Matrices as ITU-T H.273 numbers them."""
 
 
-def remark(frame: av.VideoFrame, stream: av.VideoStream) -> str:
+def remark(frame: av.VideoFrame) -> str:
     """What is done to the frames of a film, in words; empty where nothing special is.
 
     Args:
         frame: the first one.
-        stream: of the film.
     """
     transfer = hdr.TRANSFERS.get(frame.color_trc)
     return "; ".join(
@@ -25,7 +24,7 @@ def remark(frame: av.VideoFrame, stream: av.VideoStream) -> str:
             [
                 "interlaced: of each frame the top field is taken" if frame.interlaced_frame else "",
                 f"HDR ({transfer}): tone-mapped to BT.709" if transfer else "",
-                "transparent parts are put on black" if has_alpha_plane(stream) or _shows_through(frame) else "",
+                "transparent parts are put on black" if _shows_through(frame) else "",
             ],
         )
     )

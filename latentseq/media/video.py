@@ -58,7 +58,7 @@ class VideoFile(Footage):
         self._pts, self._keys, self.times, self.end, note = read_index(path)
         with open_container(path) as container:
             stream = video_stream(container, path)
-            pixels = stream.codec_context.pix_fmt or ""
+            codec, pixels = stream.codec_context.name, stream.codec_context.pix_fmt or ""
             self.rate = stated_rate(container, stream)
             self._aspect = float(stream.sample_aspect_ratio or 1)
             self.gray = pixels.startswith(("gray", "mono"))
@@ -71,9 +71,8 @@ class VideoFile(Footage):
         # Asked once: a frame that is asked for it refers to itself, and would stay in memory for long.
         self._place = _place(first)
         self.size = self._shape(first)
-        assert self._stream is not None  # The first frame came from it.
-        self.remark = "; ".join(filter(None, [remark(first, self._stream), untimed]))
-        self.detail = ", ".join(filter(None, [f"{self._stream.codec_context.name} {pixels}", note, self.remark]))
+        self.remark = "; ".join(filter(None, [remark(first), untimed]))
+        self.detail = ", ".join(filter(None, [f"{codec} {pixels}", note, self.remark]))
         self.close()
 
     def walk(self, numbers: np.ndarray) -> Iterator[Picture]:
