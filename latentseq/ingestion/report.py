@@ -84,6 +84,7 @@ def plan_report(plan: Plan, workers: int) -> str:
 def summary(manifest: dict[str, Any], plan: Plan) -> Iterator[str]:
     """What came of it, line by line."""
     yield from _skipped([(each["path"], each["reason"]) for each in manifest["skipped"]])
+    yield from _remarks(plan)
     clips = sum(run["count"] for run in manifest["clips"])
     frames = sum(run["count"] * run["length"] for run in manifest["clips"])
     shape = " x ".join(map(str, manifest["frame_shape"]))
@@ -101,6 +102,13 @@ def _hints(plan: Plan) -> Iterator[str]:
     rates = sorted({round(source.rows.fps, 2) for source in plan.sources})
     if len(rates) > 1:
         yield f"Frame rates differ, from {rates[0]:g} to {rates[-1]:g} a second: --fps {rates[0]:g} makes them one."
+
+
+def _remarks(plan: Plan) -> Iterator[str]:
+    """What is done to pictures that people may not expect."""
+    remarks = [f"{each.found.name}: {each.footage.remark}." for each in plan.sources if each.footage.remark]
+    yield from remarks[:LISTED]
+    yield from _more(len(remarks))
 
 
 def _skipped(skipped: list[tuple[str, str]]) -> Iterator[str]:

@@ -15,12 +15,19 @@ from av.container import InputContainer
 from av.stream import Disposition
 
 from latentseq.errors import DataError
+from latentseq.media.alpha import AlphaPlane, has_alpha_plane
 from latentseq.media.footage import DEFAULT_FPS
 from latentseq.media.preprocessing import MAX_PIXELS, check_pixels
 from latentseq.media.structure import check_structure
 
 # By name, because a text file may be a playlist that opens other files, whatever its suffix says.
 _FORMATS = "mov,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,gif"
+# Pictures without a container. Any content may look like them, so that the suffix has to say it as well.
+_RAW = {
+    **dict.fromkeys((".264", ".avc", ".h264"), "h264"),
+    **dict.fromkeys((".265", ".h265", ".hevc"), "hevc"),
+    ".y4m": "yuv4mpegpipe",
+}
 _SLACK = 0.1  # Seconds: a duration may count what lies before the first sample of sound, and is not there.
 _EMPTY = 9  # Bytes: a packet of MPEG-4 that is smaller says that nothing has changed.
 _TRIED = 8  # Frames decoded to see whether their times are those that the packets say.
@@ -70,7 +77,8 @@ def open_container(path: Path, **options: str) -> InputContainer:
     """
     if not path.is_file():
         raise DataError(f"{path} cannot be read as a video: expected a regular file. Check the path.")
-    options |= {"format_whitelist": _FORMATS, "protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
+    formats = ",".join(filter(None, [_FORMATS, _RAW.get(path.suffix.lower())]))
+    options |= {"format_whitelist": formats, "protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
     try:
         # Titles are of no use here, and one in another encoding is no reason to refuse a file.
         return av.open(str(path.absolute()), options=options, metadata_errors="replace")
@@ -102,8 +110,21 @@ def video_stream(container: InputContainer, path: Path) -> av.VideoStream:
         )
     # Damage that a decoder would paint over, it paints over differently from run to run.
     stream.codec_context.options = {"max_pixels": str(MAX_PIXELS), "err_detect": "explode"}
-    stream.thread_type = "AUTO"
+    # Threads that work on several frames would give them later than the opacity that belongs to them.
+    stream.thread_type = "SLICE" if has_alpha_plane(stream) else "AUTO"
     return stream
+
+
+def stated_rate(container: InputContainer, stream: av.VideoStream) -> float | None:
+    """Frames a second as the file says, if it does."""
+    # The average of a stream without times is a default; what its own header says has become the guess.
+    rate = stream.guessed_rate if is_untimed(container) else stream.average_rate
+    return float(rate) if rate else None
+
+
+def is_untimed(container: InputContainer) -> bool:
+    """Whether a file is nothing but coded frames, without the times at which they are shown."""
+    return container.format.name in ("h264", "hevc")
 
 
 def frames_of(container: InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
@@ -123,7 +144,7 @@ def read_index(path: Path) -> Index:
         check_pixels(path, stream.height, stream.width)
     with open_container(path) as container:
         stream = video_stream(container, path)
-        frame, tick = 1 / float(stream.average_rate or DEFAULT_FPS), float(stream.time_base or 1)
+        frame, tick = 1 / (stated_rate(container, stream) or DEFAULT_FPS), float(stream.time_base or 1)
         packets = _packets(container, stream, path, frame)
         found = sum(packets.found[film.index] for film in _films(container))
         if structure.pictures is not None and found < structure.pictures:
@@ -264,12 +285,13 @@ def _counted(path: Path, frame: float, least: int, notes: list[str]) -> Index:
 def _decoded(container: InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame | None]:
     """Every frame that can be decoded, and None for what cannot."""
     packets = _demuxed(container, stream)
+    alpha = AlphaPlane(stream) if has_alpha_plane(stream) else None
     while True:
         try:
             packet = next(packets, None)
             if packet is None:
                 return
-            frames = packet.decode()
+            frames = alpha.decode(packet) if alpha else packet.decode()
         except av.EOFError:
             return
         except av.FFmpegError:

@@ -34,6 +34,7 @@ class Footage(ABC):
         path: the file, or the folder of images.
         kind: what it is, in a word: video, images, animation, array, records.
         detail: how it is stored, for people: the codec, the dtype.
+        remark: what is done to its pictures that people may not expect, in words; also part of ``detail``.
         times: (n,) float64, the second at which each picture comes on, rising within a clip.
         end: the second at which the last one goes.
         rate: pictures a second where the file says so; on average where None.
@@ -49,6 +50,7 @@ class Footage(ABC):
     path: Path
     kind: str
     detail: str = ""
+    remark: str = ""
     times: np.ndarray
     end: float
     rate: float | None = None

@@ -12,10 +12,11 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from latentseq.errors import DataError, listed
+from latentseq.media.alpha import on_black
 from latentseq.media.footage import DEFAULT_FPS, Footage, Picture, file_digest
 from latentseq.media.preprocessing import Preprocessing, check_pixels
 
-IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+IMAGE_SUFFIXES = frozenset({".apng", ".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 # By name, because Pillow goes by content: a .png that is PostScript would be handed to Ghostscript, which runs it.
 _FORMATS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 _ORIENTATION = 0x0112
@@ -105,9 +106,7 @@ def plain(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
         return Image.fromarray(_scaled_to_byte(np.asarray(image), image.mode))
     if image.has_transparency_data:
-        image = image.convert("RGBA")
-        black = Image.new("RGBA", image.size, (0, 0, 0, 255))
-        image = Image.alpha_composite(black, image)
+        image = Image.fromarray(on_black(np.asarray(image.convert("RGBA"))))
     return image.convert(mode)
 
 

@@ -7,6 +7,7 @@ packets that all have the same length are looked at.
 
 import math
 import os
+import re
 import struct
 from collections import Counter
 from collections.abc import Callable
@@ -332,6 +333,32 @@ def _packets(parts: _Parts) -> Structure:
     return Structure()
 
 
+_CHROMA = {b"mono": None, b"411": (4, 1), b"420": (2, 2), b"422": (2, 1), b"444": (1, 1)}
+_SAMPLING = re.compile(rb"(mono|411|420|422|444)(alpha|jpeg|mpeg2|paldv)?p?(\d*)")
+
+
+def _pictures(parts: _Parts) -> Structure:
+    """YUV4MPEG2: a line that says how large pictures are, and pictures, each behind a line of its own."""
+    head = parts.read(0, 400).partition(b"\n")[0]
+    facts = {word[:1]: word[1:] for word in head.split()[1:]}
+    sampling = _SAMPLING.fullmatch(facts.get(b"C", b"420"))
+    if sampling is None or not (facts.get(b"W", b"").isdigit() and facts.get(b"H", b"").isdigit()):
+        return Structure()  # Of a kind that is not known here: libavformat says whether it knows it.
+    (kind, more, depth), w, h = sampling.groups(), int(facts[b"W"]), int(facts[b"H"])
+    samples, chroma = w * h * (2 if more == b"alpha" else 1), _CHROMA[kind]
+    if chroma:
+        samples += 2 * -(-w // chroma[0]) * -(-h // chroma[1])
+    size = samples * (2 if int(depth or 8) > 8 else 1)
+    at, pictures = len(head) + 1, 0
+    while at < parts.size:
+        line = parts.read(at, 100).partition(b"\n")[0]
+        if not line.startswith(b"FRAME"):
+            raise parts.damaged(at)
+        at, pictures = at + len(line) + 1 + size, pictures + 1
+    parts.check_end(at)
+    return Structure(pictures, True)
+
+
 _KINDS: tuple[tuple[Callable[[bytes], bool], Callable[[_Parts], Structure]], ...] = (
     (lambda start: start[4:8] in (b"ftyp", b"styp", b"moov", b"mdat", b"wide", b"free", b"skip"), _boxes),
     (lambda start: start[:4] == b"\x1a\x45\xdf\xa3", _elements),
@@ -340,5 +367,6 @@ _KINDS: tuple[tuple[Callable[[bytes], bool], Callable[[_Parts], Structure]], ...
     (lambda start: start[:3] == b"FLV", _tags),
     (lambda start: start[:3] == b"GIF" and len(start) > 12, _blocks),
     (lambda start: start[:4] == b"\x30\x26\xb2\x75", _objects),
+    (lambda start: start[:10] == b"YUV4MPEG2 ", _pictures),
     (lambda start: b"GGG" in (start[:377:188], start[4:389:192]), _packets),
 )

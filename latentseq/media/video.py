@@ -14,12 +14,17 @@ from av.video.reformatter import VideoReformatter
 
 from latentseq.errors import DataError
 from latentseq.media.audio import has_sound
-from latentseq.media.container import frames_of, open_container, read_index, video_stream
+from latentseq.media.container import frames_of, is_untimed, open_container, read_index, stated_rate, video_stream
 from latentseq.media.footage import Footage, Picture
 from latentseq.media.preprocessing import Preprocessing
+from latentseq.media.screen import remark, shown
 
 VIDEO_SUFFIXES = frozenset(
-    {".avi", ".flv", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm", ".wmv"}
+    {
+        *(".264", ".265", ".3g2", ".3gp", ".asf", ".avc", ".avi", ".f4v", ".flv", ".gif", ".h264", ".h265"),
+        *(".hevc", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".qt", ".ts"),
+        *(".vob", ".webm", ".wmv", ".y4m"),
+    }
 )
 
 
@@ -53,12 +58,12 @@ class VideoFile(Footage):
         self._pts, self._keys, self.times, self.end, note = read_index(path)
         with open_container(path) as container:
             stream = video_stream(container, path)
-            pixels = stream.codec_context.pix_fmt or ""
-            self.rate = float(stream.average_rate) if stream.average_rate else None
+            codec, pixels = stream.codec_context.name, stream.codec_context.pix_fmt or ""
+            self.rate = stated_rate(container, stream)
             self._aspect = float(stream.sample_aspect_ratio or 1)
-            self.detail = ", ".join(filter(None, [f"{stream.codec_context.name} {pixels}", note]))
             self.gray = pixels.startswith(("gray", "mono"))
             self.sound = has_sound(container)
+            untimed = "no times of its own: taken to be evenly spaced" if is_untimed(container) else ""
         self.seekable = self._pts is not None
         if not len(self.times):
             raise DataError(f"{path} holds no frames; expected a video of at least one. Copy or export it again.")
@@ -66,6 +71,8 @@ class VideoFile(Footage):
         # Asked once: a frame that is asked for it refers to itself, and would stay in memory for long.
         self._place = _place(first)
         self.size = self._shape(first)
+        self.remark = "; ".join(filter(None, [remark(first), untimed]))
+        self.detail = ", ".join(filter(None, [f"{codec} {pixels}", note, self.remark]))
         self.close()
 
     def walk(self, numbers: np.ndarray) -> Iterator[Picture]:
@@ -95,14 +102,11 @@ class VideoFile(Footage):
         self._last: tuple[int, av.VideoFrame] | None = None  # A frame may be asked for again: one shown for long.
 
     def scale(self, frame: av.VideoFrame, preprocessing: Preprocessing) -> np.ndarray:
-        """One pass of swscale from the decoder's own colours to (h, w, c) uint8."""
+        """A decoded frame as (h, w, c) uint8."""
         h, w = preprocessing.scaled(*self._shape(frame))
-        pixels = "gray" if preprocessing.gray else "rgb24"
         scaler = self._scalers.setdefault(preprocessing, VideoReformatter())
         wide, high = (h, w) if self._place.lying else (w, h)
-        opaque = _on_black(frame) if any(part.is_alpha for part in frame.format.components) else frame
-        small = scaler.reformat(opaque, width=wide, height=high, format=pixels, interpolation="AREA")
-        return preprocessing.place(self._place.upright(small.to_ndarray().reshape(high, wide, -1)))
+        return preprocessing.place(self._place.upright(shown(frame, scaler, high, wide, gray=preprocessing.gray)))
 
     def _shape(self, frame: av.VideoFrame) -> tuple[int, int]:
         """(h, w) as a player shows it: upright, with square pixels."""
@@ -198,10 +202,3 @@ def _place(frame: av.VideoFrame) -> _Place:
     if abs(xy) + abs(yx) > abs(xx) + abs(yy):
         return _Place(True, xy < 0, yx < 0)
     return _Place(False, yy < 0, xx < 0)
-
-
-def _on_black(frame: av.VideoFrame) -> av.VideoFrame:
-    """A frame with what is transparent on black."""
-    pixels = frame.to_ndarray(format="rgba")
-    opaque = (pixels[..., :3].astype(np.uint16) * pixels[..., 3:] + 127) // 255
-    return av.VideoFrame.from_ndarray(opaque.astype(np.uint8), "rgb24")

@@ -47,6 +47,8 @@ ENDLESS = (
     "Its frames are 24 x 805306368 (h x w), and would have to be 24 x 805306368 to cover 24 x 48. Choose --fit pad "
     "or stretch."
 )
+OPAQUE = (*FAST, ("auto-alt-ref", "0"))
+"""Options of VP8 and VP9 for films that say how opaque they are."""
 NOT_REGULAR = "It is not a regular file."
 NO_TARGET = "It is a link to nothing."
 
@@ -68,6 +70,8 @@ def cut_off() -> dict[str, Case]:
         "a.gif": (film("a.gif", codec="gif", pixels="rgb8"), "its last part is missing after {} bytes"),
         "a.ts": (film("a.ts"), "its last part is missing after {} bytes"),
         "fragments.mp4": (film(container=FRAGMENTED), "it lists … bytes, and {} are there"),
+        "a.y4m": (film("a.y4m", codec="rawvideo"), "it lists … bytes, and {} are there"),
+        "a.m2ts": (film("a.m2ts"), "its last part is missing after {} bytes"),
     }
     for name, (data, why) in others.items():
         for share in (30, 70, 90):
@@ -172,6 +176,13 @@ def of_other_times() -> dict[str, Case]:
         "in fragments": case("a.mp4", film(container=FRAGMENTED), COUNT),
         "a flash film": case("a.flv", film("a.flv"), COUNT),
         "windows media": case("a.wmv", film("a.wmv", codec="wmv2"), COUNT),
+        **{
+            f"a {suffix}": case(f"a.{suffix}", film(f"a.{suffix}", codec=codec), COUNT)
+            for suffix, codec in (
+                *(("3gp", "libx264"), ("h264", "libx264"), ("m2ts", "libx264"), ("mts", "libx264")),
+                *(("vob", "mpeg2video"), ("y4m", "rawvideo")),
+            )
+        },
         "an mpeg program": case("a.mpg", film("a.mpg", codec="mpeg2video"), COUNT),
         "nothing new": case("a.avi", unchanged(film("a.avi", codec="mpeg4"), 12), COUNT - 1),
     }
@@ -200,9 +211,10 @@ def of_other_shapes() -> dict[str, Case]:
         "argb": case("a.mov", film("a.mov", codec="qtrle", pixels="argb"), COUNT),
         "vp9 with alpha": case(
             "a.webm",
-            film("a.webm", codec="libvpx-vp9", pixels="yuva420p", options=(*FAST, ("auto-alt-ref", "0"))),
+            film("a.webm", codec="libvpx-vp9", pixels="yuva420p", options=OPAQUE),
             COUNT,
         ),
+        "vp8 with alpha": case("a.webm", film("a.webm", codec="libvpx", pixels="yuva420p", options=OPAQUE), COUNT),
         "a palette": case("a.gif", film("a.gif", codec="gif", pixels="rgb8"), COUNT),
         "interlaced": case("a.mp4", film(size=(32, 48), options=(("x264-params", "tff=1"),)), COUNT),
         "another size": case("a.ts", film("a.ts") + film("a.ts", size=(48, 96)), 2 * COUNT),
@@ -321,6 +333,11 @@ def film_bombs() -> dict[str, Case]:
     count = struct.pack(">II", 1, 1 << 24)
     return {
         "vp8 that lies": case("a.webm", larger_vp8(film("a.webm", codec="libvpx", options=FAST), 16383), UNREADABLE),
+        "opacity that lies": case(
+            "a.webm",
+            larger_vp8(film("a.webm", codec="libvpx", pixels="yuva420p", options=OPAQUE), 16383),
+            UNREADABLE,
+        ),
         "jpegs that lie": case(
             "a.avi", larger_jpeg(film("a.avi", codec="mjpeg", pixels="yuvj420p"), 16000), UNREADABLE
         ),

@@ -1,15 +1,19 @@
-"""Animated WebP files are footage: their own times, frames as they are shown, decoded once."""
+"""Image files of many pictures are footage: their own times, frames as they are shown, decoded once."""
 
 import hashlib
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, WebPImagePlugin
+from PIL import Image, TiffImagePlugin, WebPImagePlugin
 
 from latentseq.errors import DataError
+from latentseq.ingestion.run import ingest
 from latentseq.media.animation import Animation, is_animation
+from latentseq.media.footage import rows_of
 from latentseq.media.preprocessing import Preprocessing
+from latentseq.storage.frames import ClipFolder
 
 COLOURS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)]
 DURATIONS = [40, 80, 20, 100]
@@ -194,7 +198,7 @@ def test_a_picture_that_is_no_animation(tmp_path):
     Image.new("RGB", (4, 4)).save(path, "PNG")
     with pytest.raises(DataError) as caught:
         Animation(path)
-    assert str(caught.value) == f"{path} is a file of PNG; expected an animated WebP. Give it its own suffix."
+    assert str(caught.value) == f"{path} is a file of PNG; expected one of WEBP, as its suffix says. Rename it."
 
 
 def test_a_canvas_that_would_fill_the_memory(path):
@@ -208,3 +212,103 @@ def test_a_canvas_that_would_fill_the_memory(path):
         f"{path} is 8000 x 8000 (h x w), 64000000 pixels; expected at most 50000000. "
         "Make it smaller with another program first."
     )
+
+
+def _pictures(mode: str = "RGB") -> list[Image.Image]:
+    return [Image.new("RGB", (12, 8), c).convert(mode) for c in COLOURS]
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+@pytest.mark.parametrize("name", ["a.png", "a.apng", "A.PNG"])
+def test_every_frame_of_an_animated_png_is_shown_as_long_as_it_says(name, hidden, tmp_path):
+    """A picture for viewers that show one only, where there is one, is no frame."""
+    frames = [Image.new("RGB", (12, 8), (9, 9, 9))] * hidden + _pictures()
+    path = tmp_path / name
+    frames[0].save(path, "PNG", save_all=True, append_images=frames[1:], duration=DURATIONS, default_image=hidden)
+    assert is_animation(path)
+    animation = Animation(path)
+    assert (animation.detail, animation.timed, animation.size) == ("PNG", True, (8, 12))
+    np.testing.assert_allclose(animation.times, [0, 0.04, 0.12, 0.14])
+    assert animation.end == pytest.approx(0.24)
+    assert _shown(animation, [0, 1, 2, 3]) == COLOURS
+    assert _shown(animation, [1]) == [COLOURS[1]]
+
+
+def test_what_is_transparent_in_an_animated_png_is_black(tmp_path):
+    frames = [Image.new("RGBA", (12, 8), (255, 255, 255, alpha)) for alpha in (0, 51, 255)]
+    path = tmp_path / "a.png"
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=50, disposal=1)
+    assert _shown(Animation(path), [0, 1, 2]) == [(0, 0, 0), (51, 51, 51), (255, 255, 255)]
+
+
+def test_an_animated_png_that_lists_more_frames_than_it_has(tmp_path):
+    path = tmp_path / "a.png"
+    _pictures()[0].save(path, save_all=True, append_images=_pictures()[1:], duration=50)
+    content = path.read_bytes()
+    at = content.index(b"acTL") + 4
+    head = b"acTL" + (9).to_bytes(4, "big") + content[at + 4 : at + 8]
+    path.write_bytes(content[: at - 4] + head + zlib.crc32(head).to_bytes(4, "big") + content[at + 12 :])
+    with pytest.raises(DataError) as caught:
+        Animation(path)
+    assert str(caught.value) == (
+        f"{path} cannot be read as an animation: it lists 9 frames and 4 durations; expected one duration for each "
+        "frame. Export it again."
+    )
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_every_page_of_a_tiff_is_a_frame(mode, tmp_path):
+    path = tmp_path / "a.tif"
+    _pictures(mode)[0].save(path, save_all=True, append_images=_pictures(mode)[1:])
+    assert is_animation(path)
+    stack = Animation(path)
+    remark = "its 4 pages do not say when they are shown; taken to be 25 a second without --fps"
+    assert (stack.remark, stack.detail) == (remark, f"TIFF, {remark}")
+    assert (stack.timed, stack.seekable) == (False, True)
+    np.testing.assert_allclose(stack.times, [0, 0.04, 0.08, 0.12])
+    expected = [tuple(np.asarray(picture.convert("RGB"))[0, 0].tolist()) for picture in _pictures(mode)]
+    assert _shown(stack, [0, 1, 2, 3]) == expected
+    assert _shown(stack, [2]) == [expected[2]]
+    assert rows_of(stack, Preprocessing((8, 12), fps=10)).numbers.tolist() == [0, 1, 2, 3]
+
+
+def _tiff_with_preview(path: Path) -> None:
+    preview = TiffImagePlugin.ImageFileDirectory_v2()
+    preview[254] = 1
+    with TiffImagePlugin.AppendingTiffWriter(path, True) as file:
+        _pictures()[0].save(file, "TIFF")
+        file.newFrame()
+        Image.new("RGB", (6, 4)).save(file, "TIFF", tiffinfo=preview)
+
+
+def test_a_tiff_of_one_picture_and_its_preview_is_an_image(tmp_path):
+    _tiff_with_preview(tmp_path / "a.tif")
+    with Image.open(tmp_path / "a.tif") as image:
+        assert image.n_frames == 2
+    assert not is_animation(tmp_path / "a.tif")
+    _pictures()[0].save(tmp_path / "b.tif")
+    assert not is_animation(tmp_path / "b.tif")
+
+
+def test_pages_of_two_sizes(tmp_path):
+    path = tmp_path / "a.tif"
+    _pictures()[0].save(path, save_all=True, append_images=[Image.new("RGB", (6, 4))])
+    with pytest.raises(DataError) as caught:
+        Animation(path)
+    assert str(caught.value) == (
+        f"{path} has a page of 8 x 12 (h x w) and, as page 2, one of 4 x 6; expected one size in a clip. "
+        "Save them as files of their own."
+    )
+
+
+def test_ingestion_takes_all_pictures_of_a_file_and_says_what_it_does(tmp_path, capsys):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name, options in (("a.tif", {}), ("b.png", {"duration": 40})):
+        _pictures()[0].save(folder / name, save_all=True, append_images=_pictures()[1:], **options)
+    _pictures()[0].save(folder / "c.png")
+    assert ingest([folder], tmp_path / "out", size=8) == tmp_path / "out"
+    told = "in/a.tif: its 4 pages do not say when they are shown; taken to be 25 a second without --fps."
+    assert told in capsys.readouterr().err.splitlines()
+    clips = ClipFolder(str(tmp_path / "out"))
+    assert clips.lengths.tolist() == [4, 4, 1]

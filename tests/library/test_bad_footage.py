@@ -65,12 +65,17 @@ SHOWN = {
     "transparent": ALL,
     "rgba": ALL,
     "a palette": ALL,
+    "vp8 with alpha": ALL,
+    "vp9 with alpha": ALL,
+    **{f"a {suffix}": ALL for suffix in ("3gp", "h264", "m2ts", "mts", "vob", "y4m")},
     "good images": ALL[:6],
     "a good array": ALL[:6],
     "floats": ALL[:6],
     "good records": ALL[:6] * 2,
 }
 TOLD = {
+    "a h264": "h264 yuv420p, no times of its own: taken to be evenly spaced",
+    "interlaced": "h264 yuv420p, interlaced: of each frame the top field is taken",
     "an edit list": "h264 yuv420p, 8 of 24 frames edited away",
     "no keyframe first": "h264 yuv420p, without 4 before the first keyframe",
     "no keyframe first in a stream": "h264 yuv420p, without 4 before the first keyframe",

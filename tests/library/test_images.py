@@ -271,8 +271,8 @@ def test_a_folder_without_images(tmp_path):
     with pytest.raises(DataError) as caught:
         ImageFolder(tmp_path, [])
     assert str(caught.value) == (
-        f"{tmp_path} holds no images; expected files that end in .bmp, .jpeg, .jpg, .pgm, .png, .ppm, .tif, .tiff "
-        "and .webp. Choose another folder."
+        f"{tmp_path} holds no images; expected files that end in .apng, .bmp, .jpeg, .jpg, .pgm, .png, .ppm, .tif, "
+        ".tiff and .webp. Choose another folder."
     )
 
 
