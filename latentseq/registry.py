@@ -156,7 +156,7 @@ def check_allowed(said: Any, allowed: Sequence[str], where: Path, group: str = "
             row = strange[name]
             raise UsageError(
                 f"{where} needs the {_one(row.group)} {name!r}, which is not built in: it is {row.value} of the "
-                f"distribution {row.distribution} {row.version}. A model from a stranger shall not choose what code "
+                f"distribution {row.distribution} {row.version}. A file from a stranger shall not choose what code "
                 f"runs here. If you trust that distribution, add --allow-plugin {name} (in Python, "
                 f"allow_plugins=[{name!r}])."
             )

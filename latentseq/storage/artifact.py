@@ -92,7 +92,8 @@ class Artifact:
         """The class of the plugin, whose names have passed the gate.
 
         Raises:
-            UsageError: it is not installed, or it or one that its configuration names is neither built in nor allowed.
+            UsageError: it is not installed, or it or one that its configuration names is neither built in nor
+                allowed.
             DataError: its configuration has more nested parts than any model has.
         """
         self.allow(self.allowed)
@@ -116,20 +117,18 @@ class Artifact:
                 )
         check_memory(self.config, self.path)
         with self._listed() as folder:
-
-            def told(cause: object) -> str:
-                return str(cause).replace(str(folder), str(self.path))
-
             within = _LOADING.set(self.path)
             try:
                 plugin = plugin_class.from_config(self.config)
                 plugin.load_state(folder)
             except LatentseqError as error:
-                raise type(error)(told(error)) from error
+                raise type(error)(self._told(error, folder)) from error
             except Exception as cause:  # Whatever a plugin raises where its options are out of all range.
                 if later := unread(self.path, cause) or lacking(self.path, cause):
                     raise later from cause
-                reason = shorten(f"{type(cause).__name__}: {told(cause)}".rstrip("."), 300, placeholder=" …")
+                reason = shorten(
+                    f"{type(cause).__name__}: {self._told(cause, folder)}".rstrip("."), 300, placeholder=" …"
+                )
                 raise DataError(
                     f"{self.path} cannot be loaded as the {self.plugin!r} of {self.group}: {reason}. Its "
                     "configuration or its files do not fit the plugin that is installed. Copy the folder again, or "
@@ -156,6 +155,13 @@ class Artifact:
             if later := unread(self.path / name, cause):
                 raise later from cause
             return None
+
+    def _told(self, cause: object, folder: Path) -> str:
+        """What went wrong with files in ``_listed``, told of those that they stand for."""
+        text = str(cause).replace(str(folder), str(self.path))
+        others = {path.name for path in self.path.iterdir()} - {ARTIFACT, *self.about["files"]}
+        odd = sorted(name for name in others if name in text)
+        return text + f" {self.path / ARTIFACT} does not list {odd[0]}, so that is not read." * bool(odd)
 
     @contextlib.contextmanager
     def _listed(self) -> Iterator[Path]:
@@ -232,8 +238,8 @@ def read_artifact(folder: Path, group: str | None = None) -> Artifact:
     """
     if loaded := _LOADING.get():
         raise DataError(
-            f"{loaded / ARTIFACT} names the part {shown(str(folder))}; expected the name of an installed plugin. A model "
-            "from a stranger shall not choose what is read here."
+            f"{loaded / ARTIFACT} names the part {shown(str(folder))}; expected the name of an installed plugin. A "
+            "model from a stranger shall not choose what is read here."
         )
     if not inside(folder, ARTIFACT).is_file():
         raise DataError(

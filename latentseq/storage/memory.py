@@ -48,7 +48,8 @@ def lacking(where: Path, cause: Exception) -> TryAgainError | None:
     """
     if isinstance(cause, OSError) or not not_now(cause):
         return None
-    first = re.sub(r"{{.*?}} *", "", str(cause)).strip().splitlines() or ["an array did not fit"]
+    # TensorFlow names its function before the numbers, and the device after them.
+    first = re.sub(r"{{.*?}} *| on /job:.*", "", str(cause)).strip().splitlines() or ["an array did not fit"]
     return _refusal(where, shorten(first[0].rstrip("."), 200, placeholder=" …"))
 
 
@@ -59,8 +60,8 @@ def memory() -> int:
 
 def _refusal(where: Path, what: str) -> TryAgainError:
     return TryAgainError(
-        f"{where} does not fit into the memory of this machine, which has {_gib(memory())}: {what}. Use a machine with "
-        "more memory, close other programs, or use a smaller model."
+        f"{where} does not fit into the memory of this machine, which has {_gib(memory())}: {what}. Use a machine "
+        "with more memory, close other programs, or use a smaller model."
     )
 
 
