@@ -187,12 +187,12 @@ def _tensors(data: bytes, path: Path) -> dict[str, np.ndarray]:
         raise DataError(f"{path} cannot be read as the arrays of a checkpoint: {cause}. Do not use it.") from cause
 
 
-def check_tensors(found: Mapping[str, np.ndarray], expected: Mapping[str, Any], what: str) -> None:
+def check_tensors(found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray], what: str) -> None:
     """Refuse arrays that are not those of a model.
 
     Args:
         found: by name.
-        expected: by name, what has the shape and dtype that the array must have.
+        expected: by name, arrays of the shape and dtype that they must have.
         what: the arrays are, for the error.
 
     Raises:
@@ -201,14 +201,9 @@ def check_tensors(found: Mapping[str, np.ndarray], expected: Mapping[str, Any], 
     for key in sorted(found.keys() | expected.keys()):
         if key not in found or key not in expected:
             raise DataError(f"{what} is of another model: {key} is only in one of the two.")
-        mine, its = (f"{tuple(a.shape)} {_dtype(a)}" for a in (expected[key], found[key]))
+        mine, its = (f"{a.shape} {a.dtype}" for a in (expected[key], found[key]))
         if mine != its:
             raise DataError(f"{what} is of another model: {key} is {its}; expected {mine}.")
-
-
-def _dtype(array: Any) -> str:
-    """The name of the dtype of an array or a variable."""
-    return str(np.dtype(array.dtype)) if isinstance(array, np.ndarray) else str(array.dtype)
 
 
 def training_state(models: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -226,9 +221,8 @@ def restore_training_state(models: Mapping[str, Any], state: Mapping[str, np.nda
     Raises:
         DataError: it is of other models.
     """
-    variables = _variables(models)
-    check_tensors(state, variables, "The saved state of training")
-    for key, variable in variables.items():
+    check_tensors(state, training_state(models), "The saved state of training")
+    for key, variable in _variables(models).items():
         variable.assign(state[key])
 
 

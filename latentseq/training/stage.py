@@ -135,7 +135,7 @@ class Stage:
         at.logs = []
         if row["val_loss"] < at.best.get("val_loss", math.inf):
             at.best = row
-            self._best = {key: np.array(weight) for key, weight in self._weights().items()}
+            self._best = self._weights()
 
     def finish(self) -> None:
         """Say that the stage is over.
@@ -157,12 +157,12 @@ class Stage:
             keys = sorted(key for key in self._best if key.startswith(f"{name}/"))
             model.set_weights([self._best[key] for key in keys])
 
-    def _weights(self) -> dict[str, Any]:
+    def _weights(self) -> dict[str, np.ndarray]:
         """The weights of every model by its name and their order."""
         return {
             f"{name}/{i:04d}": weight
             for name, model in self._models.items()
-            for i, weight in enumerate(model.weights)
+            for i, weight in enumerate(model.get_weights())
         }
 
     def shown(self) -> str:
