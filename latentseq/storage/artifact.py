@@ -108,7 +108,7 @@ class Artifact:
             UsageError: the plugin is not installed, or is neither built in nor allowed.
             TryAgainError: it does not fit into memory, or cannot be read now.
         """
-        plugin_class = self.plugin_class()
+        self.allow(self.allowed)  # Before anything is imported.
         for name, digest in self.about["files"].items():
             if self._digest(name) != digest:
                 raise DataError(
@@ -116,6 +116,7 @@ class Artifact:
                     "train again."
                 )
         check_memory(self.config, self.path)
+        plugin_class = self.plugin_class()
         with self._listed() as folder:
             within = _LOADING.set(self.path)
             try:
