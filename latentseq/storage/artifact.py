@@ -162,7 +162,7 @@ class Artifact:
         text = str(cause).replace(str(folder), str(self.path))
         others = {path.name for path in self.path.iterdir()} - {ARTIFACT, *self.about["files"]}
         odd = sorted(name for name in others if name in text)
-        return text + f" {self.path / ARTIFACT} does not list {odd[0]}, so that is not read." * bool(odd)
+        return f"{text} {self.path / ARTIFACT} does not list {odd[0]}, so that is not read." if odd else text
 
     @contextlib.contextmanager
     def _listed(self) -> Iterator[Path]:
