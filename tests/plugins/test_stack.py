@@ -285,6 +285,6 @@ def test_an_artifact_names_no_folder_as_a_part(deep, tmp_path):
     with pytest.raises(DataError) as caught:
         theirs.load()
     assert str(caught.value) == (
-        f"stack: features: {theirs.path / 'artifact.json'} names the part {shown(str(mine.path))}; expected the name of an "
-        "installed plugin. A model from a stranger shall not choose what is read here."
+        f"stack: features: {theirs.path / 'artifact.json'} names the part {shown(str(mine.path))}; expected the name "
+        "of an installed plugin. A model from a stranger shall not choose what is read here."
     )
