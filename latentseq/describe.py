@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from latentseq.errors import DataError, listed
-from latentseq.storage.artifact import ARTIFACT, read_artifact
+from latentseq.storage.artifact import ARTIFACT, ENCODER, read_artifact, read_encoder
 from latentseq.storage.folders import RUN
+from latentseq.storage.inside import inside
 from latentseq.storage.manifest import MANIFEST, read_manifest
 from latentseq.storage.reading import Fields
 
@@ -57,8 +58,8 @@ def _artifact(folder: Path) -> dict[str, str]:
         "fingerprint": artifact.fingerprint,
         "made with": _pairs(about.inner("versions")),
     }
-    if (folder / "encoder" / ARTIFACT).is_file():
-        inner = read_artifact(folder / "encoder", "encoders")
+    if inside(folder, ENCODER).is_dir():
+        inner = read_encoder(folder)
         rows["encoder"] = f"{inner.plugin}, {inner.fingerprint[:12]}…"
     return rows
 

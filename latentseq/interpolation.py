@@ -23,7 +23,7 @@ from latentseq.media.writers import check_suffix, write
 from latentseq.models import data_for
 from latentseq.protocols import Dataset, Encoder
 from latentseq.sampling import first_clip
-from latentseq.storage.artifact import Artifact, read_artifact
+from latentseq.storage.artifact import Artifact, read_artifact, read_encoder
 from latentseq.storage.folders import check_free
 
 
@@ -172,7 +172,7 @@ def distances(z: np.ndarray) -> np.ndarray:
 def _encoder(folder: Path) -> Artifact:
     """The encoder in a run folder, or the one beside the dynamics in it."""
     artifact = read_artifact(folder)
-    return read_artifact(folder / "encoder" if artifact.group == "dynamics" else folder, "encoders")
+    return read_encoder(folder) if artifact.group == "dynamics" else read_artifact(folder, "encoders")
 
 
 def _random_places(dataset: Dataset, count: int, seed: int) -> list[tuple[int, int]]:

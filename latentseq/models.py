@@ -6,14 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from latentseq import registry
 from latentseq.data import check_frame_shape, is_footage, open_data, parse_size
 from latentseq.errors import DataError, UsageError
 from latentseq.latent_predictor import LatentPredictor
 from latentseq.media.preprocessing import Preprocessing
 from latentseq.protocols import Dataset, Predictor
-from latentseq.storage.artifact import Artifact, read_artifact
+from latentseq.storage.artifact import Artifact, read_artifact, read_encoder
 from latentseq.storage.atomic import read_json, write_json
+from latentseq.storage.inside import inside
+from latentseq.storage.reading import is_number
 
 COST = "cost.json"
 """Seconds of training and peak memory: in a file of its own, since they differ from run to run."""
@@ -28,7 +29,7 @@ def load_predictor(path: str | Path, *, allow_plugins: Sequence[str] = ()) -> Pr
 
     Raises:
         DataError: it holds no trained model that predicts.
-        UsageError: it or a part of it is neither built in nor allowed.
+        UsageError: it, its encoder, or a part that either names is neither built in nor allowed.
     """
     folder = Path(path)
     artifact = read_artifact(folder)
@@ -43,7 +44,7 @@ def load_predictor(path: str | Path, *, allow_plugins: Sequence[str] = ()) -> Pr
         raise DataError(
             f"{folder} holds the {artifact.plugin!r} of {artifact.group}; expected one of dynamics or predictors."
         )
-    parts = (read_artifact(folder / "encoder", "encoders"), artifact)
+    parts = (read_encoder(folder), artifact)
     encoder, dynamics = (each.load() for each in [part.allow(allow_plugins) for part in parts])
     if tuple(dynamics.latent_shape) != tuple(encoder.latent_shape):
         raise DataError(
@@ -108,7 +109,7 @@ def check_takes(artifact: Artifact, dataset: Dataset) -> None:
 
 def takes_any_size(artifact: Artifact) -> bool:
     """Whether a model takes frames of another height and width than those it was trained on."""
-    return artifact.group == "predictors" and registry.load("predictors", artifact.plugin).any_size
+    return artifact.group == "predictors" and artifact.plugin_class().any_size
 
 
 def frame_shape(artifact: Artifact) -> tuple[int, ...]:
@@ -123,7 +124,7 @@ def frame_shape(artifact: Artifact) -> tuple[int, ...]:
             "predictors."
         )
     if artifact.group == "dynamics":
-        artifact = read_artifact(artifact.path / "encoder", "encoders")
+        artifact = read_encoder(artifact.path)
     return artifact.shape("input_shape")
 
 
@@ -151,8 +152,8 @@ def read_cost(folder: str | Path) -> dict[str, float]:
     Returns:
         ``training_seconds`` of the training loops, and ``peak_memory_bytes`` of the processes that trained.
     """
-    path = Path(folder) / COST
+    path = inside(Path(folder), COST)
     if not path.is_file():
         return {}
     found = read_json(path, "what a training cost")
-    return {k: float(v) for k, v in found.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
+    return {k: float(v) for k, v in found.items() if is_number(v)}

@@ -14,7 +14,7 @@ from latentseq.models import data_for, load_predictor, write_cost
 from latentseq.previews import continuations
 from latentseq.protocols import Dataset, Predictor
 from latentseq.runs import asked_for, check_out, is_finished, training_folder
-from latentseq.storage.artifact import Artifact, read_artifact, save_artifact
+from latentseq.storage.artifact import ENCODER, Artifact, read_artifact, save_artifact
 from latentseq.storage.folders import CACHE, RUN
 from latentseq.storage.frames import ClipFolder, write_clips
 from latentseq.training.batches import check_windows, clip_source
@@ -191,8 +191,8 @@ class _Tuned:
             "preprocessing": self._artifact.preprocessing,
             "training": {**training, "from": self._artifact.fingerprint, "tuned": list(self.model.tune)},
         }
-        (folder / "encoder").mkdir(exist_ok=True)
-        save_artifact(self.model.encoder, "encoders", folder / "encoder", **about)
+        (folder / ENCODER).mkdir(exist_ok=True)
+        save_artifact(self.model.encoder, "encoders", folder / ENCODER, **about)
         save_artifact(self.model.dynamics, "dynamics", folder, **about)
 
 

@@ -4,14 +4,14 @@ Metadata is read at each use; a plugin is imported when it is asked for and not 
 import leaves all others alone.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from latentseq.backend import check_backend
 from latentseq.configurable import Configurable, as_json, check_names, check_types, with_parts
-from latentseq.errors import PluginError, UsageError, did_you_mean, listed
+from latentseq.errors import DataError, PluginError, UsageError, did_you_mean, listed
 from latentseq.protocols import Dataset, Decoder, Dynamics, Encoder, Plugin, Predictor
 
 KINDS: dict[str, type[Configurable]] = {
@@ -25,7 +25,10 @@ KINDS: dict[str, type[Configurable]] = {
 
 
 BUILT_IN = "latentseq"
-"""The distribution whose plugins any artifact may name."""
+"""The distribution whose plugins any file may name."""
+MAX_DEPTH = 16
+MAX_PARTS = 100
+"""Levels and objects of a configuration that a file holds: a model of parts has ten at most."""
 
 
 class Listing(NamedTuple):
@@ -130,26 +133,55 @@ def resolve(
     return {k: as_json(v) for k, v in plugin.complete(given).items() if k in given or k not in left}
 
 
-def check_allowed(group: str, name: str, allowed: Sequence[str], where: Path) -> None:
-    """Refuse a plugin that a file names, unless it is built in or its user allowed it; nothing is imported.
+def check_allowed(said: Any, allowed: Sequence[str], where: Path, group: str = "") -> None:
+    """The gate for every name of a plugin that comes out of a file; nothing is imported.
+
+    A name counts wherever it stands, as a value or as a key at any depth, since each plugin has its own way to name
+    its parts.
 
     Args:
-        group: of the registry.
-        name: of the plugin; one that is not installed is left to ``load``.
+        said: what the file says: a name, or a whole configuration. A name that is not installed is left to ``load``.
         allowed: names that the user allowed.
-        where: what names it, for the error.
+        where: the file or folder that names it, for the error.
+        group: of the registry, where it is known; it only says which of several plugins of one name is told of.
 
     Raises:
-        UsageError: it is of another distribution, and not allowed.
+        UsageError: a plugin of another distribution, which is not allowed.
+        DataError: more nested parts than any model has.
     """
-    others = [row for row in installed(group) if row.name == name and row.distribution.lower() != BUILT_IN]
-    if others and name not in allowed:
-        row = others[0]
-        raise UsageError(
-            f"{where} needs the {_one(group)} {name!r}, which is not built in: it is {row.value} of the distribution "
-            f"{row.distribution} {row.version}. A model from a stranger shall not choose what code runs here. If you "
-            f"trust that distribution, add --allow-plugin {name} (in Python, allow_plugins=[{name!r}])."
-        )
+    others = [row for row in installed() if row.distribution.lower() != BUILT_IN and row.name not in allowed]
+    strange = {row.name: row for row in sorted(others, key=lambda row: row.group == group)}
+    for name in _texts(said, where):
+        if name in strange:
+            row = strange[name]
+            raise UsageError(
+                f"{where} needs the {_one(row.group)} {name!r}, which is not built in: it is {row.value} of the "
+                f"distribution {row.distribution} {row.version}. A file from a stranger shall not choose what code "
+                f"runs here. If you trust that distribution, add --allow-plugin {name} (in Python, "
+                f"allow_plugins=[{name!r}])."
+            )
+
+
+def _texts(said: Any, where: Path) -> Iterator[str]:
+    """Every text in a JSON value, keys included.
+
+    Raises:
+        DataError: it has more objects, or deeper ones, than any model has.
+    """
+    waiting, parts = [(said, 0)], 0
+    while waiting:
+        value, depth = waiting.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, (Mapping, list, tuple)):
+            parts += isinstance(value, Mapping)
+            if depth > MAX_DEPTH or parts > MAX_PARTS:
+                raise DataError(
+                    f"{where} cannot be used: its configuration has more than {MAX_PARTS} nested parts, or more than "
+                    f"{MAX_DEPTH} levels of them. No model of latentseq has so many. Do not use it."
+                )
+            inside = [*value.keys(), *value.values()] if isinstance(value, Mapping) else value
+            waiting += [(each, depth + 1) for each in inside]
 
 
 def _of_preset(plugin: type[Configurable], preset: str | None) -> Mapping[str, Any]:

@@ -3,7 +3,7 @@
 import contextlib
 import inspect
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,9 @@ def asked_for(command: str, given: Mapping[str, Any], *, group: str = "", plugin
     return asked
 
 
-def read_config(path: str | Path, function: Callable[..., Any]) -> dict[str, Any]:
+def read_config(
+    path: str | Path, function: Callable[..., Any], *, allow_plugins: Sequence[str] = ()
+) -> dict[str, Any]:
     """The ``run.json`` of a run as keywords of the function that made it, to run it again.
 
     ``train_ae(data, out, **{**read_config("runs/ae/run.json", train_ae), "seed": 1})`` does so with another seed.
@@ -54,13 +56,15 @@ def read_config(path: str | Path, function: Callable[..., Any]) -> dict[str, Any
     Args:
         path: the file; one that is written by hand may leave out what stays at its default.
         function: such as ``train_ae``.
+        allow_plugins: names of plugins that the file may name, beside the built-in ones.
 
     Returns:
         Keywords; what the function takes by position is not among them.
 
     Raises:
-        UsageError: it is of another command, or has a value that the function does not take.
-        DataError: it cannot be read.
+        UsageError: it is of another command, has a value that the function does not take, or names a plugin that is
+            neither built in nor allowed.
+        DataError: it cannot be read, or has more nested parts than any model has.
     """
     command = function.__name__.replace("_", "-")
     about = read_json(Path(path), "the configuration of a run")
@@ -73,7 +77,9 @@ def read_config(path: str | Path, function: Callable[..., Any]) -> dict[str, Any
     given = {k: v for k, v in about.items() if k != "command"}
     check_names(str(path), [p.name for p in taken if p.name not in NOT_ASKED], given)
     check_types(str(path), function, given)
-    return {p.name: given[p.name] for p in taken if p.kind is p.KEYWORD_ONLY and p.name in given}
+    found = {p.name: given[p.name] for p in taken if p.kind is p.KEYWORD_ONLY and p.name in given}
+    registry.check_allowed(found, allow_plugins, Path(path))
+    return found
 
 
 @contextlib.contextmanager

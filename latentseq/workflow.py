@@ -13,7 +13,7 @@ from latentseq.models import data_for, write_cost
 from latentseq.previews import reconstructions, rollouts
 from latentseq.protocols import Dynamics, Encoder, History
 from latentseq.runs import asked_for, check_out, is_finished, training_folder
-from latentseq.storage.artifact import copy_artifact, read_artifact, save_artifact
+from latentseq.storage.artifact import ENCODER, allowing, copy_artifact, read_artifact, save_artifact
 from latentseq.storage.folders import CACHE, RUN, output_folder
 from latentseq.storage.latents import FORMAT as LATENTS
 from latentseq.storage.latents import LatentFolder, write_latents
@@ -36,6 +36,7 @@ def train_ae(
     gray: bool = False,
     fps: float | None = None,
     skip: int = 1,
+    allow_plugins: Sequence[str] = (),
     epochs: int | None = None,
     steps: int | None = None,
     max_minutes: float | None = None,
@@ -60,6 +61,7 @@ def train_ae(
         gray: one channel.
         fps: frames a second, by presentation time.
         skip: keep every n-th frame.
+        allow_plugins: names of plugins that run folders among the options may be of, beside the built-in ones.
         epochs: budget in epochs.
         steps: budget in batches.
         max_minutes: budget in wall time of the training loop; 10 where no budget is given.
@@ -87,7 +89,8 @@ def train_ae(
     decoding = {"size": size, "fit": fit, "gray": gray, "fps": fps, "skip": skip}
     given = TrainingData(data, out, data_options, decoding)
     shape = list(given.frame_shape)
-    plugin: Encoder = registry.build("encoders", encoder, asked["options"], input_shape=shape, seed=seed)
+    with allowing(allow_plugins):
+        plugin: Encoder = registry.build("encoders", encoder, asked["options"], input_shape=shape, seed=seed)
     trainer = Trainer(
         out,
         epochs=epochs,
@@ -258,7 +261,7 @@ def train_lstm(
         trainer.of = latents.fingerprint()
         trainer.preview = lambda: rollouts(plugin, model, latents)
         history = plugin.fit(latent_source(latents, length, stride), trainer)
-        copy_artifact(artifact, folder / "encoder")
+        copy_artifact(artifact, folder / ENCODER)
         save_artifact(
             plugin,
             "dynamics",

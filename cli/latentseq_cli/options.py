@@ -36,7 +36,8 @@ AllowPlugin = Annotated[
     typer.Option(
         "--allow-plugin",
         metavar="NAME",
-        help="Load this plugin where the model names it, though it is not built in. May be repeated.",
+        help="Load this plugin where a model or the file of --config names it, though it is not built in. May be "
+        "repeated.",
     ),
 ]
 EnvOption = Annotated[

@@ -26,7 +26,8 @@ class Repeatable(TyperCommand):
         """The file's options, as they would be typed."""
         from latentseq.runs import read_config
 
-        found = read_config(typed["config"], getattr(latentseq, str(self.name).replace("-", "_")))
+        function = getattr(latentseq, str(self.name).replace("-", "_"))
+        found = read_config(typed["config"], function, allow_plugins=typed.get("allow_plugins", ()))
         if "preset" in typed:
             raise UsageError(
                 "--preset chooses options of the plugin, and the file of --config holds all of them. Give one of the "

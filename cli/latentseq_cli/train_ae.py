@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from latentseq_cli.options import (
+    AllowPlugin,
     BatchSize,
     Config,
     DataSet,
@@ -42,6 +43,7 @@ def command(
     gray: Gray = False,
     fps: Fps = None,
     skip: Skip = 1,
+    allow_plugins: AllowPlugin = (),  # type: ignore[assignment]
     epochs: Epochs = None,
     steps: Steps = None,
     max_minutes: MaxMinutes = None,
@@ -69,6 +71,7 @@ def command(
             gray=gray,
             fps=fps,
             skip=skip,
+            allow_plugins=allow_plugins,
             epochs=epochs,
             steps=steps,
             max_minutes=max_minutes,

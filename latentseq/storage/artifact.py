@@ -4,11 +4,13 @@ The plugin is rebuilt by installed code from its configuration; nothing in the f
 is over plugin, configuration and state, so equal fingerprints mean equal models.
 """
 
+import contextlib
 import hashlib
 import json
 import platform
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,16 +18,16 @@ from textwrap import shorten
 from typing import Any, Self
 
 from latentseq import registry
-from latentseq.configurable import PART_OPTIONS
 from latentseq.errors import DataError, LatentseqError, listed, unread
 from latentseq.protocols import Plugin
-from latentseq.storage.atomic import write_bytes, write_sealed
+from latentseq.storage.atomic import try_again, write_bytes, write_sealed
+from latentseq.storage.inside import inside
+from latentseq.storage.memory import check_memory, lacking
 from latentseq.storage.reading import (
     Fields,
     check_seal,
     is_digest,
     is_plain,
-    leads_out,
     open_regular,
     read_object,
     shown,
@@ -39,6 +41,12 @@ MAX_ITEM = 1 << 26
 """Values of what an encoder takes or gives."""
 GROUPS = ("encoders", "decoders", "dynamics", "predictors")
 """Of plugins that have a state."""
+ENCODER = "encoder"
+"""The folder beside dynamics that holds their encoder."""
+_LOADING: ContextVar[Path | None] = ContextVar("loading", default=None)
+"""The artifact that is being loaded: what its configuration says opens no other folder."""
+_ALLOWED: ContextVar[tuple[str, ...]] = ContextVar("allowed", default=())
+"""Plugins that whatever is loaded now may be, beside those that it is allowed itself."""
 _VERSIONS = ("latentseq", "keras", "tensorflow", "jax", "numpy")
 
 
@@ -73,51 +81,62 @@ class Artifact:
             plugins: names of plugins that are not built in.
 
         Raises:
-            UsageError: its own plugin is neither built in nor among them.
+            UsageError: its own plugin, or one that its configuration names, is neither built in nor among them.
+            DataError: its configuration has more nested parts than any model has.
         """
-        self._check_allowed(plugins)
-        return replace(self, allowed=tuple(plugins))
+        allowed = (*plugins, *_ALLOWED.get())
+        registry.check_allowed([self.plugin, self.config], allowed, self.path, self.group)
+        return replace(self, allowed=allowed)
 
-    def _check_allowed(self, plugins: Sequence[str]) -> None:
-        """Refuse plugins that are neither built in nor allowed: its own, and those of its parts."""
-        registry.check_allowed(self.group, self.plugin, plugins, self.path)
-        known = {row.name for row in registry.installed()}
-        for part in _parts(self.config):
-            if part not in known:  # A folder, for one: a stranger shall not choose what is read here.
-                raise DataError(
-                    f"{self.path} names the part {shown(part)}; expected the name of an installed plugin."
-                )
-            for group in registry.KINDS:
-                registry.check_allowed(group, part, plugins, self.path)
-
-    def load(self) -> Any:
-        """Build the plugin and load its state.
+    def plugin_class(self) -> Any:
+        """The class of the plugin, whose names have passed the gate.
 
         Raises:
-            DataError: a state file is missing or not the one that was saved, or does not fit the plugin.
-            UsageError: the plugin is not installed, or is neither built in nor allowed.
+            UsageError: it is not installed, or it or one that its configuration names is neither built in nor
+                allowed.
+            DataError: its configuration has more nested parts than any model has.
         """
-        self._check_allowed(self.allowed)
+        self.allow(self.allowed)
+        return registry.load(self.group, self.plugin)
+
+    def load(self) -> Any:
+        """Build the plugin and load its state, from no files but those that the artifact lists.
+
+        Raises:
+            DataError: a state file is missing or not the one that was saved, or does not fit the plugin; or the
+                configuration names a folder, where a stranger would choose what is read here.
+            UsageError: the plugin is not installed, or is neither built in nor allowed.
+            TryAgainError: it does not fit into memory, or cannot be read now.
+        """
+        self.allow(self.allowed)  # Before anything is imported.
         for name, digest in self.about["files"].items():
             if self._digest(name) != digest:
                 raise DataError(
                     f"{self.path / name} is missing or is not the file that was saved. Copy the folder again, or "
                     "train again."
                 )
-        made = registry.load(self.group, self.plugin)
-        try:
-            plugin = made.from_config(self.config)
-            plugin.load_state(self.path)
-        except LatentseqError:
-            raise
-        except Exception as cause:  # Whatever a plugin raises where its options are out of all range.
-            if later := unread(self.path, cause):
-                raise later from cause
-            reason = shorten(f"{type(cause).__name__}: {cause}".rstrip("."), 300, placeholder=" …")
-            raise DataError(
-                f"{self.path} cannot be loaded as the {self.plugin!r} of {self.group}: {reason}. Its configuration "
-                "or its files do not fit the plugin that is installed. Copy the folder again, or train again."
-            ) from cause
+        check_memory(self.config, self.path)
+        plugin_class = self.plugin_class()
+        with self._listed() as folder:
+            within = _LOADING.set(self.path)
+            try:
+                plugin = plugin_class.from_config(self.config)
+                plugin.load_state(folder)
+            except LatentseqError as error:
+                raise type(error)(self._told(error, folder)) from error
+            except Exception as cause:  # Whatever a plugin raises where its options are out of all range.
+                if later := unread(self.path, cause) or lacking(self.path, cause):
+                    raise later from cause
+                reason = shorten(
+                    f"{type(cause).__name__}: {self._told(cause, folder)}".rstrip("."), 300, placeholder=" …"
+                )
+                raise DataError(
+                    f"{self.path} cannot be loaded as the {self.plugin!r} of {self.group}: {reason}. Its "
+                    "configuration or its files do not fit the plugin that is installed. Copy the folder again, or "
+                    "train again."
+                ) from cause
+            finally:
+                _LOADING.reset(within)
         return plugin
 
     def shape(self, key: str) -> tuple[int, ...]:
@@ -138,13 +157,38 @@ class Artifact:
                 raise later from cause
             return None
 
+    def _told(self, cause: object, folder: Path) -> str:
+        """What went wrong with files in ``_listed``, told of those that they stand for."""
+        text = str(cause).replace(str(folder), str(self.path))
+        others = {path.name for path in self.path.iterdir()} - {ARTIFACT, *self.about["files"]}
+        odd = sorted(name for name in others if name in text)
+        return f"{text} {self.path / ARTIFACT} does not list {odd[0]}, so that is not read." if odd else text
 
-def _parts(config: Mapping[str, Any]) -> Iterator[Any]:
-    """What the parts of a plugin are called in its configuration, and theirs in theirs."""
-    for key, options in config.items():
-        if key.endswith(PART_OPTIONS):
-            yield config.get(key.removesuffix(PART_OPTIONS))
-            yield from _parts(options if isinstance(options, Mapping) else {})
+    @contextlib.contextmanager
+    def _listed(self) -> Iterator[Path]:
+        """A folder in which the listed state files are, and nothing else that lies beside them."""
+        try:
+            with tempfile.TemporaryDirectory() as work:
+                for name in self.about["files"]:
+                    (Path(work) / name).parent.mkdir(parents=True, exist_ok=True)
+                    (Path(work) / name).symlink_to(inside(self.path, name).absolute())
+                yield Path(work)
+        except OSError as cause:  # What a plugin raises itself never comes as far as here.
+            raise try_again("A folder for temporary files", cause) from cause
+
+
+@contextlib.contextmanager
+def allowing(plugins: Sequence[str]) -> Iterator[None]:
+    """Let artifacts that a plugin loads in the block, as parts of itself, be these plugins too.
+
+    Args:
+        plugins: names of plugins that are not built in.
+    """
+    before = _ALLOWED.set(tuple(plugins))
+    try:
+        yield
+    finally:
+        _ALLOWED.reset(before)
 
 
 def save_artifact(
@@ -193,7 +237,12 @@ def read_artifact(folder: Path, group: str | None = None) -> Artifact:
     Raises:
         DataError: there is none, or it is not one, or of another group, or names files outside of its folder.
     """
-    if not (folder / ARTIFACT).is_file():
+    if loaded := _LOADING.get():
+        raise DataError(
+            f"{loaded / ARTIFACT} names the part {shown(str(folder))}; expected the name of an installed plugin. A "
+            "model from a stranger shall not choose what is read here."
+        )
+    if not inside(folder, ARTIFACT).is_file():
         raise DataError(
             f"{folder} holds no trained model: there is no {ARTIFACT} in it. Expected a folder that a training "
             "command finished, such as runs/ae."
@@ -207,11 +256,13 @@ def read_artifact(folder: Path, group: str | None = None) -> Artifact:
     artifact = Artifact(path=folder, about=about, **{key: about[key] for key in keys})
     if about.get("format") != FORMAT:
         raise DataError(f"{folder} is of format {about.get('format')!r}; expected {FORMAT!r}.")
-    outside = [name for name in about["files"] if not is_plain(name, folders=True) or leads_out(folder, name)]
+    outside = [name for name in about["files"] if not is_plain(name, folders=True)]
     if outside:
         raise DataError(
             f"{folder / ARTIFACT} names files outside of its folder: {listed(map(shown, outside))}. Do not use it."
         )
+    for name in about["files"]:
+        inside(folder, name)
     if _fingerprint(about) != artifact.fingerprint:
         raise DataError(
             f"{folder / ARTIFACT} is not the file that was saved: plugin, config or files do not fit its "
@@ -226,7 +277,26 @@ def read_artifact(folder: Path, group: str | None = None) -> Artifact:
 def copy_artifact(artifact: Artifact, folder: Path) -> None:
     """Copy an artifact without its history, previews and checkpoints."""
     for name in [*artifact.about["files"], ARTIFACT]:
-        write_bytes(folder / name, (artifact.path / name).read_bytes())
+        try:
+            with open_regular(inside(artifact.path, name)) as file:
+                data = file.read()
+        except OSError as cause:
+            if later := unread(artifact.path / name, cause):
+                raise later from cause
+            raise DataError(f"{artifact.path / name} cannot be read: {cause}. Copy the folder again.") from cause
+        write_bytes(folder / name, data)
+
+
+def read_encoder(folder: Path) -> Artifact:
+    """The encoder that lies beside dynamics, in a folder of its own.
+
+    Args:
+        folder: of the dynamics.
+
+    Raises:
+        DataError: as ``read_artifact``.
+    """
+    return read_artifact(inside(folder, ENCODER), "encoders")
 
 
 def _check_types(about: Mapping[str, Any], path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from latentseq.errors import NOT_NOW, TryAgainError, UsageError
 from latentseq.storage.atomic import read_json, rename, sweep, try_again, write_json
+from latentseq.storage.inside import check_inside
 from latentseq.storage.workspace import FILE, delete, exclusive
 
 RUN = "run.json"
@@ -135,8 +136,9 @@ def check_same(path: Path, asked: Mapping[str, Any], may_change: Collection[str]
 
     Raises:
         UsageError: it was.
-        DataError: what it was asked for cannot be read.
+        DataError: what it was asked for cannot be read, or a link in the folder leads somewhere else.
     """
+    check_inside(path)
     before = read_json(path / RUN, "what a run was asked for")
     for key in sorted({*before, *asked} - set(may_change)):
         if before.get(key) != asked.get(key):

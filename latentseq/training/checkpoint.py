@@ -12,7 +12,8 @@ from safetensors.numpy import load, save
 
 from latentseq.errors import DataError, unread
 from latentseq.storage.atomic import read_json, write_bytes, write_sealed
-from latentseq.storage.reading import SEAL, open_regular, seal
+from latentseq.storage.inside import inside
+from latentseq.storage.reading import SEAL, Fields, is_plain, open_regular, seal
 
 _HEADER, _HEADER_A_TENSOR = 1 << 16, 512
 """Bytes of a safetensors header: of all, and of one array beside its name."""
@@ -75,6 +76,8 @@ class Saved(NamedTuple):
     progress: dict[str, Any]
     damaged: bool
     """Whether a later one was there, and damaged."""
+    path: Path
+    """Of the file that says the progress."""
 
 
 class Checkpoints:
@@ -123,16 +126,17 @@ class Checkpoints:
         """The newest checkpoint that is as it was written; None where none ever was.
 
         Raises:
-            DataError: every one that there is is damaged.
+            DataError: every one that there is is damaged, or one says what no checkpoint says.
         """
         pointers = [path for path in (self._newest, self._before) if path.exists()]
         for path in pointers:
             pointer = _pointer(path)
-            data = _content(self._folder / pointer["file"], pointer["sha256"]) if pointer else None
+            file = inside(self._folder, pointer["file"]) if pointer else path
+            data = _content(file, pointer["sha256"]) if pointer else None
             if pointer and data is not None:
                 if path != self._newest:  # The damaged one must not be taken for the one to keep.
                     write_bytes(self._newest, path.read_bytes())
-                return Saved(load(data), pointer["progress"], damaged=path != self._newest)
+                return Saved(_tensors(data, file), pointer["progress"], damaged=path != self._newest, path=path)
         if pointers:
             raise DataError(
                 f"Every checkpoint of {self._stage!r} in {self._folder} is damaged: their SHA-256 are others than "
@@ -142,21 +146,64 @@ class Checkpoints:
 
 
 def _pointer(path: Path) -> dict[str, Any] | None:
-    """What a pointer says; None where it is missing or damaged."""
+    """What a pointer says; None where it is missing or damaged.
+
+    Raises:
+        DataError: it is as it was written, and says what no checkpoint says.
+    """
     try:
         pointer = read_json(path, "a checkpoint")
     except DataError:
         return None
-    return pointer if pointer.get(SEAL) == seal(pointer) else None
+    if pointer.get(SEAL) != seal(pointer):
+        return None
+    fields = Fields(pointer, path)  # Whoever made it can make its seal fit, so that says nothing of what it holds.
+    fields.digest("sha256")
+    fields.inner("progress")
+    if not is_plain(pointer.get("file")):
+        fields.refuse("file", pointer.get("file"), "the name of a file in the same folder")
+    return pointer
 
 
 def _content(path: Path, digest: str) -> bytes | None:
     """The bytes of a file; None where it is missing, or another than it was."""
     try:
-        data = path.read_bytes()
+        with open_regular(path) as file:
+            data = file.read()
     except FileNotFoundError:
         return None
     return data if hashlib.sha256(data).hexdigest() == digest else None
+
+
+def _tensors(data: bytes, path: Path) -> dict[str, np.ndarray]:
+    """The arrays in the bytes of a file.
+
+    Raises:
+        DataError: there are none.
+    """
+    try:
+        return load(data)
+    except (SafetensorError, KeyError, ValueError) as cause:
+        raise DataError(f"{path} cannot be read as the arrays of a checkpoint: {cause}. Do not use it.") from cause
+
+
+def check_tensors(found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray], what: str) -> None:
+    """Refuse arrays that are not those of a model.
+
+    Args:
+        found: by name.
+        expected: by name, arrays of the shape and dtype that they must have.
+        what: the arrays are, for the error.
+
+    Raises:
+        DataError: a name, shape or dtype is another.
+    """
+    for key in sorted(found.keys() | expected.keys()):
+        if key not in found or key not in expected:
+            raise DataError(f"{what} is of another model: {key} is only in one of the two.")
+        mine, its = (f"{a.shape} {a.dtype}" for a in (expected[key], found[key]))
+        if mine != its:
+            raise DataError(f"{what} is of another model: {key} is {its}; expected {mine}.")
 
 
 def training_state(models: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -174,11 +221,8 @@ def restore_training_state(models: Mapping[str, Any], state: Mapping[str, np.nda
     Raises:
         DataError: it is of other models.
     """
-    variables = _variables(models)
-    if variables.keys() != state.keys():
-        odd = sorted(variables.keys() ^ state.keys())[0]
-        raise DataError(f"The saved state of training is of another model: {odd} is only in one of the two.")
-    for key, variable in variables.items():
+    check_tensors(state, training_state(models), "The saved state of training")
+    for key, variable in _variables(models).items():
         variable.assign(state[key])
 
 

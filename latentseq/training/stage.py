@@ -4,58 +4,20 @@ import json
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from latentseq.arrays import Batch
 from latentseq.errors import DataError
-from latentseq.training.checkpoint import Checkpoints, restore_training_state, training_state
+from latentseq.training.checkpoint import Checkpoints, check_tensors, restore_training_state, training_state
+from latentseq.training.progress import Progress, read_progress
 
 CHECKPOINT_EVERY = 30.0
 """Seconds of training that at most are lost when a process is killed."""
 CHECKPOINT_SHARE = 0.02
 """What checkpoints may take of the time of training; they are further apart where they would take more."""
-
-
-@dataclass
-class Progress:
-    """How far a stage is: all that its next step depends on, beside the state of its models.
-
-    Attributes:
-        step: steps taken.
-        epoch: of the next step; ``batch`` is its number in it.
-        share: of the budget used, in [0, 1].
-        seconds: of wall time used.
-        logs: the numbers of every step of this epoch; empty once the epoch was validated.
-        rows: of the history.
-        best: the row of the lowest validation loss.
-        done: whether the stage is over.
-        of: fingerprint of the data.
-    """
-
-    step: int = 0
-    epoch: int = 0
-    batch: int = 0
-    share: float = 0.0
-    seconds: float = 0.0
-    logs: list[dict[str, float]] = field(default_factory=list)
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    best: dict[str, Any] = field(default_factory=dict)
-    done: bool = False
-    of: str = ""
-
-    def count(self, per_epoch: int) -> None:
-        """One more step was taken."""
-        self.step, self.batch = self.step + 1, self.batch + 1
-        if self.batch == per_epoch:
-            self.epoch, self.batch = self.epoch + 1, 0
-
-    @property
-    def epoch_is_over(self) -> bool:
-        """Whether all its steps are taken, or all that the budget allows, and it was not validated yet."""
-        return bool(self.logs) and (self.batch == 0 or self.share >= 1)
 
 
 class Stage:
@@ -75,29 +37,36 @@ class Stage:
         self._best: dict[str, np.ndarray] = {}
         self._saved, self._cost = time.monotonic(), 0.0
 
-    def restore(self) -> str | None:
+    def restore(self, per_epoch: int) -> str | None:
         """Go on from the newest checkpoint that is whole.
+
+        Args:
+            per_epoch: steps of an epoch.
 
         Returns:
             From where, in words; None where there is none.
 
         Raises:
-            DataError: it is of other data or of another model, or every checkpoint is damaged.
+            DataError: it is of other data or of another model, says what no training does, or every checkpoint is
+                damaged.
         """
         saved = self._checkpoints.load() if self._checkpoints else None
         if saved is None:
             return None
-        progress = Progress(**json.loads(saved.progress["json"]))
+        progress = read_progress(saved.progress, saved.path, self.name, per_epoch)
         if progress.of != self.progress.of:
             raise DataError(
                 f"The checkpoint of {self.name!r} is of other data (fingerprint {progress.of[:12]}…) than there is "
                 f"now ({self.progress.of[:12]}…). Put the data back as it was, or begin anew with --overwrite."
             )
-        self.progress = progress
-        self._best = {k.removeprefix("best/"): v for k, v in saved.tensors.items() if k.startswith("best/")}
+        best, state = (
+            {k.removeprefix(kind): v for k, v in saved.tensors.items() if k.startswith(kind)}
+            for kind in ("best/", "state/")
+        )
+        check_tensors(best, self._weights() if progress.best else {}, "What the checkpoint keeps of the best weights")
         if not progress.done:
-            state = {k.removeprefix("state/"): v for k, v in saved.tensors.items() if k.startswith("state/")}
             restore_training_state(self._models, state)
+        self.progress, self._best = progress, best
         told = f"{self.name} goes on from step {progress.step}"
         return told + "; a later checkpoint was damaged, and is not used" * saved.damaged
 
@@ -166,11 +135,7 @@ class Stage:
         at.logs = []
         if row["val_loss"] < at.best.get("val_loss", math.inf):
             at.best = row
-            self._best = {
-                f"{name}/{i:04d}": weight
-                for name, model in self._models.items()
-                for i, weight in enumerate(model.get_weights())
-            }
+            self._best = self._weights()
 
     def finish(self) -> None:
         """Say that the stage is over.
@@ -191,6 +156,14 @@ class Stage:
         for name, model in self._models.items():
             keys = sorted(key for key in self._best if key.startswith(f"{name}/"))
             model.set_weights([self._best[key] for key in keys])
+
+    def _weights(self) -> dict[str, np.ndarray]:
+        """The weights of every model by its name and their order."""
+        return {
+            f"{name}/{i:04d}": weight
+            for name, model in self._models.items()
+            for i, weight in enumerate(model.get_weights())
+        }
 
     def shown(self) -> str:
         """The progress, in a few words."""

@@ -18,7 +18,8 @@ from latentseq.storage.folders import CHECKPOINTS, HISTORY
 from latentseq.training.batches import ordered_batches, steps_per_epoch, validation_batches
 from latentseq.training.checkpoint import Checkpoints
 from latentseq.training.halt import Halt, halting
-from latentseq.training.stage import Progress, Stage
+from latentseq.training.progress import Progress
+from latentseq.training.stage import Stage
 from latentseq.training.watch import Watcher, write_history
 
 DEFAULT_MINUTES = 10.0
@@ -174,7 +175,7 @@ class Trainer:
         stage = self.prefix + stage
         checkpoints = Checkpoints(self.folder / CHECKPOINTS, stage) if self.folder else None
         run = Stage(models, stage, checkpoints, of=self.of)
-        if self.resume and (told := run.restore()):
+        if self.resume and (told := run.restore(self._per_epoch(source, batch_size))):
             self.watcher.say(f"{self.watcher.title} · {told}")
             self.history += run.progress.rows
         if not run.progress.done:

@@ -78,6 +78,7 @@ def test_what_is_typed_wins(honest, cli, tmp_path):
     first = ["train-ae", *SQUARES, tmp_path / "a", *QUICK, "--seed", 3, "--set", "latent_dim=5", "--batch-size", 4]
     assert cli(*first).code == 0
     line = ["train-ae", "moving-squares", tmp_path / "b", "--config", tmp_path / "a" / "run.json"]
+    line += ["--allow-plugin", "honest-encoder"]
     typed = ["--seed", 0, "--epochs", 1, "--set", "latent_dim=2", "--data-set", "length=9"]
     assert cli(*line, *typed).code == 0
     before, after = told(tmp_path / "a"), told(tmp_path / "b")
@@ -128,7 +129,9 @@ def test_a_file_in_python(honest, tmp_path):
     options = {"count": 12, "length": 12, "size": 16}
     common = {"encoder": "honest-encoder", "steps": 2, "quiet": True}
     latentseq.train_ae("moving-squares", tmp_path / "a", data_options=options, options={"latent_dim": 3}, **common)
-    config = read_config(tmp_path / "a" / "run.json", latentseq.train_ae)
+    with pytest.raises(UsageError, match="add --allow-plugin honest-encoder "):
+        read_config(tmp_path / "a" / "run.json", latentseq.train_ae)
+    config = read_config(tmp_path / "a" / "run.json", latentseq.train_ae, allow_plugins=["honest-encoder"])
     assert "data" not in config
     latentseq.train_ae("moving-squares", tmp_path / "b", **config, quiet=True)
     files = [(tmp_path / name / "artifact.json").read_bytes() for name in "ab"]

@@ -55,7 +55,7 @@ def _with(make: Callable[[Path], object], words: str, use: Callable[[Path], obje
 def of_artifacts() -> dict[str, Case]:
     """What artifact.json may say."""
     digest = "0" * 64
-    outside = "names files outside of its folder: "
+    outside, linked = "names files outside of its folder: ", "weights.safetensors is a link."
     return {
         "a group that is a list": _said(
             "group is []; expected decoders, dynamics, encoders and predictors", group=[]
@@ -81,8 +81,8 @@ def of_artifacts() -> dict[str, Case]:
         "a fingerprint that does not fit": _said("do not fit its fingerprint", fingerprint=digest),
         "a fingerprint that is none": _said("fingerprint is 'x'; expected a SHA-256", fingerprint="x"),
         "an artifact of five megabytes": _said("it has more than 4194304 bytes.", config={"a": "x" * (5 << 20)}),
-        "weights that are a link out": _with(lambda path: path.symlink_to("/etc/passwd"), outside, _read),
-        "weights that are a device": _with(lambda path: path.symlink_to("/dev/zero"), outside, _read),
+        "weights that are a link out": _with(lambda path: path.symlink_to("/etc/passwd"), linked, _read),
+        "weights that are a device": _with(lambda path: path.symlink_to("/dev/zero"), linked, _read),
         "weights that are a pipe": _with(
             os.mkfifo, "weights.safetensors is missing or is not the file that was saved."
         ),

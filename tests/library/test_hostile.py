@@ -7,11 +7,14 @@ from pathlib import Path
 import hostile_json
 import hostile_media
 import hostile_models
+import hostile_runs
 import hostile_shards
 import pytest
 from hostile import MEGABYTES, SECONDS, Child, child
 
-MODULES = {each.__name__: each for each in (hostile_json, hostile_shards, hostile_models, hostile_media)}
+MODULES = {
+    each.__name__: each for each in (hostile_json, hostile_shards, hostile_models, hostile_media, hostile_runs)
+}
 ALL = [(module, name) for module, each in MODULES.items() for name in each.CASES]
 
 

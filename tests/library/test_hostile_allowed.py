@@ -49,13 +49,12 @@ def stranger(install, tmp_path):
 
 
 @pytest.mark.parametrize("deep", [False, True])
-@pytest.mark.parametrize(("part", "kind"), [("strange", UsageError), ("/etc", DataError), ("../runs/ae", DataError)])
-def test_a_part_that_an_artifact_names_is_not_imported(part, kind, deep, stranger, tmp_path):
-    config = {"features": part, "features_options": {}}
+def test_a_part_that_an_artifact_names_is_not_imported(deep, stranger, tmp_path):
+    config = {"features": "strange", "features_options": {}}
     config = {"latents": "stack", "latents_options": config} if deep else config
     folder = artifact(tmp_path / "stack", plugin="stack", config=config)
     for load in (read_artifact(folder).load, lambda: read_artifact(folder).allow(["stack"])):
-        with pytest.raises(kind, match=r"needs the encoder 'strange'|names the part"):
+        with pytest.raises(UsageError, match="needs the encoder 'strange'"):
             load()
     assert "strange_module" not in sys.modules
 
@@ -66,7 +65,7 @@ def test_a_plugin_that_an_artifact_names_is_not_imported(stranger, tmp_path):
             load()
         assert str(caught.value) == (
             f"{stranger} needs the encoder 'strange', which is not built in: it is strange_module:Mine of the "
-            "distribution stranger 1.0. A model from a stranger shall not choose what code runs here. If you trust "
+            "distribution stranger 1.0. A file from a stranger shall not choose what code runs here. If you trust "
             "that distribution, add --allow-plugin strange (in Python, allow_plugins=['strange'])."
         )
     assert "strange_module" not in sys.modules

@@ -10,6 +10,7 @@ from latentseq import registry
 from latentseq.errors import DataError, UsageError
 from latentseq.protocols import History
 from latentseq.storage.artifact import read_artifact, save_artifact
+from latentseq.storage.reading import shown
 from latentseq.testing import EncoderPromises
 from latentseq.testing.generated import blobs, generated
 from latentseq.training.trainer import Trainer
@@ -261,3 +262,29 @@ def test_principal_components_may_be_the_features():
     model = Stack([16, 16, 1], features="pca", features_options={"latent_dim": 6}, decoder_options={"widths": [4]})
     assert isinstance(model.parts["features"], PCA)
     assert model.decode(model.encode(frames([0])).mean).shape == (1, 16, 16, 1)
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_an_artifact_names_no_folder_as_a_part(deep, tmp_path):
+    """A user may give a run folder as a part; a file that is somebody else's may not."""
+    mine = save_artifact(PCA([16, 16, 1], latent_dim=4), "encoders", tmp_path / "mine", preprocessing={}, training={})
+    config = {"input_shape": [16, 16, 1], "features": str(mine.path)}
+    if deep:
+        config = {"input_shape": [16, 16, 1], "features": "stack", "features_options": {"features": str(mine.path)}}
+
+    class Strange:
+        name = "stack"
+
+        def get_config(self):
+            return config
+
+        def save_state(self, folder):
+            pass
+
+    theirs = save_artifact(Strange(), "encoders", tmp_path / "theirs", preprocessing={}, training={})
+    with pytest.raises(DataError) as caught:
+        theirs.load()
+    assert str(caught.value) == (
+        f"stack: features: {theirs.path / 'artifact.json'} names the part {shown(str(mine.path))}; expected the name "
+        "of an installed plugin. A model from a stranger shall not choose what is read here."
+    )
