@@ -8,7 +8,7 @@ import numpy as np
 
 from latentseq.arrays import Batch, Latents, State, check_finite, to_float
 from latentseq.data import check_streams
-from latentseq.errors import DataError, UsageError
+from latentseq.errors import UsageError
 from latentseq.evaluation.ensemble import ensemble_scores, spread_and_skill
 from latentseq.evaluation.floors import bits_per_dimension, extrapolate, floors, persistence_log_prob
 from latentseq.evaluation.metrics import frame_scores, squared_error, steps

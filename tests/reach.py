@@ -4,7 +4,7 @@ import numpy as np
 
 
 def confined(network, item, last):
-    """An item (b, 1, *latent_shape) in the encoder's units, drawn to where it may be after the standardised ``last``."""
+    """An item (b, 1, *latent_shape) in the encoder's units, drawn to where it may be after standardised ``last``."""
     offset, scale, low, high, radius = (
         np.asarray(getattr(network, k)) for k in ("offset", "scale", "low", "high", "radius")
     )

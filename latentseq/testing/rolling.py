@@ -34,7 +34,7 @@ FIRST = 3
 PIECE = 500
 """Steps of one call of a long rollout."""
 DEVIATIONS = 10.0
-"""How far from the mean of its training data an item may lie after many steps: noise is wide, and growth has no end."""
+"""How far from the mean of the training data an item may lie after many steps: room for wide noise, none for growth."""
 
 
 class RollingPromises(PluginPromises[R]):
@@ -299,7 +299,7 @@ class RollingPromises(PluginPromises[R]):
 
     @promise
     def test_r15_long_rollouts(self) -> None:
-        """R15: After thousands of steps, at temperatures 0, 1 and 2, what is imagined is still finite and near the data."""
+        """R15: After thousands of steps, at temperatures 0, 1 and 2, what is imagined is finite and near the data."""
         model, rows = self.trained(), np.arange(1)
         data = self.items(model, np.arange(TRAIN), self.length).astype(np.float64)
         middle, width = data.mean((0, 1)), data.std((0, 1))

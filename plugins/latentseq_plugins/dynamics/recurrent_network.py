@@ -21,8 +21,8 @@ class RecurrentNetwork(keras.Model):
     is learned. What it hands to the outside is the state before the next item: the layers' states, the outputs
     that forecast the next item, and the last item.
 
-    Where it runs free, the items that it imagines stay where the training latents are (``confine``). The layers' outputs
-    have bounds of their own, so a rollout cannot grow without end.
+    Where it runs free, the items that it imagines stay where the training latents are (``confine``). The outputs of
+    the layers have bounds of their own, so a rollout cannot grow without end.
     """
 
     def __init__(
@@ -72,7 +72,11 @@ class RecurrentNetwork(keras.Model):
         self.offset = self.add_weight(shape=latent_shape, initializer="zeros", trainable=False, name="offset")
         self.scale = self.add_weight(shape=latent_shape, initializer="ones", trainable=False, name="scale")
         self.spread = self.add_weight(shape=latent_shape, initializer="ones", trainable=False, name="spread")
-        reach = {"low": (latent_shape, -FAR), "high": (latent_shape, FAR), "radius": ((), latent_shape[-1] ** 0.5 + FAR)}
+        reach = {
+            "low": (latent_shape, -FAR),
+            "high": (latent_shape, FAR),
+            "radius": ((), latent_shape[-1] ** 0.5 + FAR),
+        }
         self.low, self.high, self.radius = (
             self.add_weight(shape=shape, initializer=keras.initializers.Constant(x), trainable=False, name=name)
             for name, (shape, x) in reach.items()
@@ -157,9 +161,10 @@ class RecurrentNetwork(keras.Model):
     def confine(self, z: Any, last: Any) -> Any:
         """Keep an imagined item where the training latents are; one that is there already stays as it is, to the bit.
 
-        Each dimension is held between ``low`` and ``high``. Many of them at their bounds at once are still far from all data, so an item
-        (of a map: a position) is also drawn in to ``radius`` from the mean. Where the last item is farther out, as in
-        a video unlike the training data, the next one may be as far, and no farther.
+        Each dimension is held between ``low`` and ``high``. An item whose dimensions are all at their bounds is still
+        far from all data, so an item (of a map, each position) is also drawn in to at most ``radius`` from the mean.
+        Where the last item is farther out, as in a video unlike the training data, the next one may be as far, and
+        no farther.
 
         Args:
             z: (b, *latent_shape), standardised.
