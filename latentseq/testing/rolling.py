@@ -34,7 +34,7 @@ FIRST = 3
 PIECE = 500
 """Steps of one call of a long rollout."""
 DEVIATIONS = 10.0
-"""How far from the mean of the training data an item may lie after many steps: room for wide noise, none for growth."""
+"""How far from the mean of the training data an item may lie after many steps: room for noise, none for growth."""
 
 
 class RollingPromises(PluginPromises[R]):
