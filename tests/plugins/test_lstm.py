@@ -32,6 +32,8 @@ class TestSquaredErrorWithoutResidual(DynamicsPromises):
 
 @pytest.mark.jax
 class TestKLInClosedLoopWithConditions(DynamicsPromises):
+    far = 500
+
     def make(self):
         return LSTM([2], {"sound": 2, "action": 1}, layers=1, units=8, readout=[6], head="kl", free_steps=3)
 
