@@ -18,6 +18,8 @@ from latentseq_plugins.dynamics.lstm import LSTM
 
 @pytest.mark.jax
 class TestMixture(DynamicsPromises):
+    far = 1000
+
     def make(self):
         return LSTM([3], layers=2, units=8, readout=[8, 8], components=3)
 
