@@ -67,11 +67,30 @@ def to_float(frames: np.ndarray) -> np.ndarray:
 
 
 def to_uint8(frames: np.ndarray) -> np.ndarray:
-    """Frames as they are stored: floats in [0, 1] are clipped, scaled to 0..255 and rounded."""
+    """Frames as they are stored: floats in [0, 1] are clipped, scaled to 0..255 and rounded.
+
+    Raises:
+        DataError: a value is not finite, which no number from 0 to 255 stands for.
+    """
     frames = np.asarray(frames)
     if frames.dtype == np.uint8:
         return frames
+    check_finite(frames, "The model made")
     return np.rint(np.clip(frames, 0, 1) * 255).astype(np.uint8)
+
+
+def check_finite(frames: np.ndarray, what: str) -> None:
+    """Refuse frames that a model made and that are no pictures.
+
+    Args:
+        frames: any shape, floating point.
+        what: who made them, as a sentence that goes on with "frames".
+
+    Raises:
+        DataError: a value is NaN or infinite.
+    """
+    if not np.isfinite(frames).all():
+        raise DataError(f"{what} frames with values that are not finite. Train it again.")
 
 
 def as_items(x: Any, item_shape: tuple[int, ...], name: str, *, axes: int = 1) -> np.ndarray:

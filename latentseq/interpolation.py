@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from latentseq.arrays import Latents, to_float
+from latentseq.arrays import Latents, check_finite, to_float
 from latentseq.data import check_seed, parse_frames
 from latentseq.errors import UsageError
 from latentseq.media.picture import Row
@@ -100,6 +100,7 @@ def interpolate(
     if latents[0].log_var is not None:
         z = z * (way([distances(each) for each in points]) / distances(z))
     frames = encoder.decode(z)
+    check_finite(frames, f"The encoder {encoder.name} decodes")
     label = "walk" if walk is not None else " to ".join(f"{clip}:{frame}" for clip, frame in places)
     write(out, [Row(label, frames)], border_at=None, fps=dataset.fps, arrays={"frames": frames, "latents": z})
     return out

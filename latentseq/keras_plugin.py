@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from latentseq.protocols import Dynamics, Plugin, Windows
+from latentseq.protocols import Dynamics, Plugin, Source
 from latentseq.training.checkpoint import load_tensors, save_tensors
 
 WEIGHTS = "weights.safetensors"
@@ -37,10 +37,11 @@ class KerasPlugin(Plugin):
         save_tensors({k: keras.ops.convert_to_numpy(v) for k, v in self._weights().items()}, folder / WEIGHTS)
 
     def load_state(self, folder: Path) -> None:
-        """See ``Plugin.load_state``."""
+        """See ``Plugin.load_state``; a network names in ``added`` the weights that older files lack."""
         weights = self._weights()
         expected = {k: (tuple(v.shape), str(v.dtype)) for k, v in weights.items()}
-        for key, tensor in load_tensors(folder / WEIGHTS, expected).items():
+        added = {f"{n}/{w.path}" for n, network in self.networks.items() for w in getattr(network, "added", ())}
+        for key, tensor in load_tensors(folder / WEIGHTS, expected, added).items():
             weights[key].assign(tensor)
 
     def _weights(self) -> dict[str, Any]:
@@ -59,8 +60,8 @@ class KerasDynamics(KerasPlugin, Dynamics):
     network: keras.Model
 
     @abstractmethod
-    def calibrate(self, validation: Windows) -> None:
-        """Measure on validation windows what is not learned, once the network is: ``mean`` and the conditions."""
+    def calibrate(self, latents: Source) -> None:
+        """Measure what is not learned, once the network is, on windows of ``mean`` and the conditions."""
 
 
 def in_chunks(run: Callable[[np.ndarray], Any], x: np.ndarray) -> list[np.ndarray]:

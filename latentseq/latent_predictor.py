@@ -66,12 +66,12 @@ class LatentPredictor(Predictor):
         Raises:
             UsageError: a part to tune does not exist, or has no networks.
         """
-        train, validation = (_Encoded(windows, self.encoder) for windows in (source.train, source.validation))
+        latents = Source(_Encoded(source.train, self.encoder), _Encoded(source.validation, self.encoder))
         if not self.tune:
-            return self.dynamics.fit(Source(train, validation), trainer)
+            return self.dynamics.fit(latents, trainer)
         from latentseq.tuning import tune  # Imports Keras, which plugins may do without.
 
-        return tune(self.encoder, self.dynamics, self.tune, source, validation, trainer)
+        return tune(self.encoder, self.dynamics, self.tune, source, latents, trainer)
 
     def check_tune(self) -> None:
         """Refuse parts that cannot be tuned, before anything is done.

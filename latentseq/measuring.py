@@ -6,9 +6,9 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from latentseq.arrays import Batch, Latents, State, to_float
+from latentseq.arrays import Batch, Latents, State, check_finite, to_float
 from latentseq.data import check_streams
-from latentseq.errors import DataError, UsageError
+from latentseq.errors import UsageError
 from latentseq.evaluation.ensemble import ensemble_scores, spread_and_skill
 from latentseq.evaluation.floors import bits_per_dimension, extrapolate, floors, persistence_log_prob
 from latentseq.evaluation.metrics import frame_scores, squared_error, steps
@@ -195,9 +195,8 @@ def _model(
         one_step = np.concatenate([one_step, forecast], axis=1)
     imagined = predictor.futures(state, horizon, temperature=0.0, conditions=later)[:, 0]
     reconstruction = predictor.reconstruct(truth)
-    for what, made in (("imagines", imagined), ("forecasts", one_step), ("reconstructs", reconstruction)):
-        if not np.isfinite(made).all():
-            raise DataError(f"The model {name} {what} frames with values that are not finite. Train it again.")
+    for what, made in (("forecasts", one_step), ("reconstructs", reconstruction)):
+        check_finite(made, f"The model {name} {what}")
     scores = {"prediction": _scores(imagined, truth), "reconstruction": _scores(reconstruction, truth)}
     alone, given = scores["reconstruction"]["mse"], squared_error(one_step, truth)
     scores["attribution"] = {

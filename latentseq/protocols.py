@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from latentseq.arrays import Batch, Clip, Latents, State
+from latentseq.arrays import Batch, Clip, Latents, State, check_finite
 from latentseq.configurable import Configurable
 from latentseq.errors import UsageError
 
@@ -334,6 +334,7 @@ class Predictor(Plugin):
 
         Raises:
             UsageError: steps or samples below 1.
+            DataError: the model imagines values that are not finite.
         """
         conditions, t = conditions or {}, frames.shape[1]
         _, state = self.observe(frames, conditions={k: v[:, :t] for k, v in conditions.items()})
@@ -355,6 +356,7 @@ class Predictor(Plugin):
 
         Raises:
             UsageError: steps or samples below 1.
+            DataError: the model imagines values that are not finite.
         """
         if steps < 1 or samples < 1:
             raise UsageError(f"steps is {steps} and samples {samples}; expected 1 or more of each.")
@@ -366,6 +368,7 @@ class Predictor(Plugin):
             n = min(at_once, steps - done)
             part = {k: v[:, done : done + n] for k, v in future.items()}
             chunk, state = self.imagine(state, n, seed=seed, temperature=temperature, conditions=part)
+            check_finite(chunk, f"The model {self.name} imagines")
             chunks.append(chunk)
             done += n
         out = np.concatenate(chunks, axis=1)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from latentseq.arrays import Clip, to_float
+from latentseq.arrays import Clip, check_finite, to_float
 from latentseq.data import check_seed, check_streams, parse_frames
 from latentseq.errors import UsageError, listed
 from latentseq.media.picture import Row
@@ -66,13 +66,19 @@ def continue_clip(
         samples: futures.
         temperature: 0 for the most probable path.
         seed: of the noise.
+
+    Raises:
+        DataError: the model makes values that are not finite.
     """
     truth = to_float(clip.frames)
     streams = {name: clip.streams[name][None, : prime + steps] for name in predictor.conditions}
     known, later = ({k: v[:, part] for k, v in streams.items()} for part in (slice(prime), slice(prime, None)))
     one_step, state = predictor.observe(truth[None, :prime], conditions=known)
     futures = predictor.futures(state, steps, samples=samples, seed=seed, temperature=temperature, conditions=later)
-    return Continuation(truth, predictor.reconstruct(truth[None])[0], one_step[0, :-1], futures[0])
+    reconstruction = predictor.reconstruct(truth[None])
+    for what, frames in (("forecasts", one_step), ("reconstructs", reconstruction)):
+        check_finite(frames, f"The model {predictor.name} {what}")
+    return Continuation(truth, reconstruction[0], one_step[0, :-1], futures[0])
 
 
 def sample(

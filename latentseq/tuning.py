@@ -10,7 +10,7 @@ from keras import ops
 from latentseq.arrays import Batch
 from latentseq.errors import UsageError, listed
 from latentseq.keras_plugin import KerasDynamics, KerasPlugin
-from latentseq.protocols import Dynamics, Encoder, History, Source, Windows
+from latentseq.protocols import Dynamics, Encoder, History, Source
 from latentseq.training.trainer import Trainer
 
 PARTS = ("dynamics", "decoder", "encoder")
@@ -93,7 +93,7 @@ class TuningNetwork(keras.Model):
 
 
 def tune(
-    encoder: Encoder, dynamics: Dynamics, parts: Sequence[str], source: Source, latents: Windows, trainer: Trainer
+    encoder: Encoder, dynamics: Dynamics, parts: Sequence[str], source: Source, latents: Source, trainer: Trainer
 ) -> History:
     """Train parts of an encoder and its dynamics together; the standardisation of the latents stays as it is.
 
@@ -102,7 +102,7 @@ def tune(
         dynamics: of its latents, with a network.
         parts: which of ``PARTS`` are trained.
         source: windows ``frames`` (b, t, h, w, c), and the conditions.
-        latents: its validation windows as the encoder sees them when they are taken.
+        latents: the same windows as the encoder sees them when they are taken.
         trainer: of the run.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What a dynamics model promises: D1 to D6, besides C1 to C9 and R1 to R14."""
+"""What a dynamics model promises: D1 to D6, besides C1 to C9 and R1 to R15."""
 
 from unittest import SkipTest
 

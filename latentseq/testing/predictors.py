@@ -1,4 +1,4 @@
-"""What a predictor promises: P1 to P3, besides C1 to C9 and R1 to R14."""
+"""What a predictor promises: P1 to P3, besides C1 to C9 and R1 to R15."""
 
 import numpy as np
 

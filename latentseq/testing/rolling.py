@@ -1,4 +1,4 @@
-"""What everything that rolls forward promises, on latents or on frames: R1 to R14, besides C1 to C9."""
+"""What everything that rolls forward promises, on latents or on frames: R1 to R15, besides C1 to C9."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -31,6 +31,10 @@ ROWS = 3
 STEPS = 7
 FIRST = 3
 """Steps of the first of two calls that together make STEPS."""
+PIECE = 500
+"""Steps of one call of a long rollout."""
+DEVIATIONS = 10.0
+"""How far from the mean of the training data an item may lie after many steps: room for noise, none for growth."""
 
 
 class RollingPromises(PluginPromises[R]):
@@ -39,10 +43,12 @@ class RollingPromises(PluginPromises[R]):
     Attributes:
         context: items that the model needs before it forecasts; the first piece that it observes is that long.
         unit: whether items are in [0, 1].
+        far: steps of a long rollout; fewer where a step is slow.
     """
 
     context: ClassVar[int] = 1
     unit: ClassVar[bool] = False
+    far: ClassVar[int] = 5000
 
     @abstractmethod
     def item_shape(self, model: R) -> tuple[int, ...]:
@@ -290,6 +296,26 @@ class RollingPromises(PluginPromises[R]):
             }
             for verb, call in calls.items():
                 require_error((UsageError, DataError), call, f"{what} in {verb}")
+
+    @promise
+    def test_r15_long_rollouts(self) -> None:
+        """R15: After thousands of steps, at temperatures 0, 1 and 2, what is imagined is finite and near the data."""
+        model, rows = self.trained(), np.arange(1)
+        data = self.items(model, np.arange(TRAIN), self.length).astype(np.float64)
+        middle, width = data.mean((0, 1)), data.std((0, 1))
+        _, first = self.observed(model, rows=rows)
+        for temperature in (0.0, 1.0, 2.0) if self.stochastic(model) else (0.0,):
+            state = first
+            for start in range(0, self.far, PIECE):
+                steps = min(PIECE, self.far - start)
+                found, state = self.imagined(
+                    model, state, steps, seed=start, temperature=temperature, start=start, rows=rows
+                )
+                what = f"At temperature {temperature:.0f}, after {start + steps} steps,"
+                require(bool(np.isfinite(found).all()), f"{what} some values are not finite.")
+                apart = 0.0 if self.unit else float((np.abs(found - middle) / np.maximum(width, 1e-6)).max())
+                told = f"it is {apart:.3g} deviations away from the mean of the training data"
+                require(apart <= DEVIATIONS, f"{what} {told}; allowed {DEVIATIONS:.0f}.")
 
     def _require_state(self, found: State, wanted: State) -> None:
         require(found.keys() == wanted.keys(), f"The states hold {sorted(found)} and {sorted(wanted)}.")

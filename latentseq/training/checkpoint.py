@@ -1,7 +1,7 @@
 """The whole state of training, as plain arrays, and its place on disk."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -28,12 +28,15 @@ def save_tensors(tensors: Mapping[str, np.ndarray], path: Path) -> str:
     return write_bytes(path, save({k: np.array(tensors[k], order="C") for k in sorted(tensors)}))
 
 
-def load_tensors(path: Path, expected: Mapping[str, tuple[tuple[int, ...], str]]) -> dict[str, np.ndarray]:
+def load_tensors(
+    path: Path, expected: Mapping[str, tuple[tuple[int, ...], str]], added: Collection[str] = ()
+) -> dict[str, np.ndarray]:
     """Read arrays, each of the shape and dtype that the configuration calls for.
 
     Args:
         path: a safetensors file.
         expected: shape and dtype by name.
+        added: names of them that a file may lack, because it was written before there were such arrays.
 
     Raises:
         DataError: unreadable, or other names, shapes or dtypes.
@@ -42,7 +45,7 @@ def load_tensors(path: Path, expected: Mapping[str, tuple[tuple[int, ...], str]]
         _check_header(path, expected)
         with safe_open(path, framework="numpy") as file:
             found = {key: _told(file.get_slice(key)) for key in file.keys()}  # noqa: SIM118  # It is no dict.
-            for key in sorted({*found, *expected}):
+            for key in sorted({*found, *(expected.keys() - added)}):
                 if found.get(key) != expected.get(key):
                     raise DataError(
                         f"{path} does not fit the configuration beside it: {key} is {found.get(key, 'missing')}; "

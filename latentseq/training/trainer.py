@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from latentseq.arrays import Batch
-from latentseq.errors import UsageError
+from latentseq.errors import DataError, UsageError
 from latentseq.protocols import History, Source
 from latentseq.storage.atomic import write_bytes
 from latentseq.storage.folders import CHECKPOINTS, HISTORY
@@ -304,8 +304,13 @@ class Trainer:
             return
         write_history(self.history, self.folder / HISTORY)
         if self.preview is not None and draw:
-            name = f"{row['stage']}-{row['epoch']:04d}.png"
-            write_bytes(self.folder / "previews" / name, self.preview())
+            try:
+                picture = self.preview()
+            except DataError as broken:  # A model may be better after the next epoch.
+                self.watcher.say(f"{self.watcher.title} · no preview of epoch {row['epoch']}: {broken}")
+            else:
+                name = f"{row['stage']}-{row['epoch']:04d}.png"
+                write_bytes(self.folder / "previews" / name, picture)
 
 
 def schedule(share: float) -> float:

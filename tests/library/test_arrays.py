@@ -40,6 +40,15 @@ def test_what_is_out_of_range_is_clipped_and_the_rest_rounded():
     assert to_uint8(np.array([-1, 0.3 / 255, 0.7 / 255, 2])).tolist() == [0, 0, 1, 255]
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_no_picture(value):
+    frames = np.zeros((2, 4, 4, 1), np.float32)
+    frames[1, 2, 3] = value
+    with pytest.raises(DataError) as caught:
+        to_uint8(frames)
+    assert str(caught.value) == "The model made frames with values that are not finite. Train it again."
+
+
 @pytest.mark.parametrize(("shape", "axes"), [((5, 4, 6, 1), 1), ((2, 3, 4, 6, 1), 2), ((0, 4, 6, 1), 1)])
 def test_a_batch_of_the_right_shape_is_taken(shape, axes):
     x = as_items(np.full(shape, 255, np.uint8), (4, 6, 1), "x", axes=axes)

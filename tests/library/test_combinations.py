@@ -64,7 +64,7 @@ def predictor(which, head):
 
 def kit(which, head):
     """The promises of a predictor, for one combination."""
-    body = {"make": lambda self: predictor(which, head), "steps": STEPS}
+    body = {"make": lambda self: predictor(which, head), "steps": STEPS, "far": 200}
     return type(f"Test{which.title()}{head.title()}".replace("-", ""), (PredictorPromises,), body)
 
 

@@ -34,6 +34,8 @@ from latentseq.testing import (
 )
 from latentseq.testing.common import PromiseBroken
 
+FAR = 200
+"""Steps of a long rollout, where many plugins are asked for one."""
 WRONG = [
     plugin
     for module in (wrong_encoders, wrong_decoders, wrong_rolling, wrong_datasets)
@@ -52,8 +54,8 @@ def kit_for(plugin):
         kit = {"make": lambda self: plugin(latent_shape=(6,), output_shape=(12, 10, 1))}
         return type("Kit", (DecoderPromises,), kit)
     if issubclass(plugin, Dynamics):
-        return type("Kit", (DynamicsPromises,), {"make": lambda self: plugin(latent_shape=(3,))})
-    return type("Kit", (PredictorPromises,), {"make": lambda self: plugin(input_shape=(12, 10, 1))})
+        return type("Kit", (DynamicsPromises,), {"far": FAR, "make": lambda self: plugin(latent_shape=(3,))})
+    return type("Kit", (PredictorPromises,), {"far": FAR, "make": lambda self: plugin(input_shape=(12, 10, 1))})
 
 
 def check(plugin):
@@ -100,32 +102,42 @@ class TestDecoderOfMaps(DecoderPromises):
 
 
 class TestHonestDynamics(DynamicsPromises):
+    far = FAR
+
     def make(self):
         return HonestDynamics(latent_shape=(3,))
 
 
 class TestDynamicsOfMaps(DynamicsPromises):
+    far = FAR
+
     def make(self):
         return MapDynamics(latent_shape=(2, 2, 3))
 
 
 class TestDrivenDynamics(DynamicsPromises):
+    far = FAR
+
     def make(self):
         return HonestDynamics(latent_shape=(3,), conditions={"sound": 2, "action": 1})
 
 
 class TestDeterministicDynamics(DynamicsPromises):
+    far = FAR
+
     def make(self):
         return MeanDynamics(latent_shape=(5,))
 
 
 class TestHonestPredictor(PredictorPromises):
+    far = FAR
+
     def make(self):
         return HonestPredictor(input_shape=(12, 10, 3))
 
 
 class TestDrivenPredictor(PredictorPromises):
-    context = 3
+    context, far = 3, FAR
 
     def make(self):
         return HonestPredictor(input_shape=(12, 10, 1), conditions={"sound": 2})

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from honest_plugins import HonestEncoder
 from scipy.interpolate import make_interp_spline
 
 from latentseq.arrays import to_float
@@ -216,6 +217,17 @@ class TestPlaces:
             place("12:0", squares)
         with pytest.raises(UsageError, match="Frames 12 to 12 were asked of clip 0, which has 12 frames, 0 to 11"):
             place("12", squares)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".png", ".gif"])
+def test_frames_that_are_not_finite_are_not_written(runs, tmp_path, suffix, monkeypatch):
+    monkeypatch.setattr(HonestEncoder, "decode", lambda self, z: np.full((len(z), *self.input_shape), np.nan))
+    out = tmp_path / f"out{suffix}"
+    with pytest.raises(DataError) as error:
+        interpolate(runs / "ae", "moving-squares", out, data_options=SQUARES, allow_plugins=ALLOWED)
+    told = "The encoder honest-encoder decodes frames with values that are not finite. Train it again."
+    assert str(error.value) == told
+    assert not out.exists()
 
 
 def test_too_few_steps(made):

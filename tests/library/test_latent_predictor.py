@@ -44,6 +44,7 @@ def trained_predictor():
 
 class TestLatentPredictor(PredictorPromises):
     steps = 150
+    far = 500
 
     def make(self):
         return make(components=2)
@@ -52,6 +53,7 @@ class TestLatentPredictor(PredictorPromises):
 @pytest.mark.slow
 class TestDrivenLatentPredictor(PredictorPromises):
     steps = 150
+    far = 500
 
     def make(self):
         return make(head="mse", conditions={"sound": 2})

@@ -3,10 +3,12 @@
 import io
 
 import numpy as np
+import pytest
 from honest_plugins import HonestDynamics, HonestEncoder
 from PIL import Image
 
 from latentseq.arrays import Clip
+from latentseq.errors import DataError
 from latentseq.previews import reconstructions, rollouts
 from latentseq.protocols import Dataset
 from latentseq.storage.latents import LatentFolder, write_latents
@@ -36,6 +38,13 @@ def test_clips_too_short_to_hold_anything_out_do_not_stop_a_preview(tmp_path):
     width, height = size(rollouts(HonestDynamics((4,)), encoder, folder))
     assert width > height > 100
     assert size(reconstructions(encoder, data))[1] > 100
+
+
+def test_a_preview_of_what_is_not_finite_is_refused(tmp_path):
+    data, encoder = TwoClips(), HonestEncoder((8, 8, 1))
+    encoder.mean[5] = np.nan
+    with pytest.raises(DataError, match=r"^The model made frames with values that are not finite\."):
+        reconstructions(encoder, data)
 
 
 def test_latents_of_many_short_clips_are_those_of_each(tmp_path):

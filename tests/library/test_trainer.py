@@ -272,6 +272,23 @@ def test_a_preview_is_drawn_after_the_first_epoch_and_after_the_last(tmp_path):
     assert found == {"main-0001.png": "picture 0", "main-0004.png": "picture 1"}
 
 
+def test_a_preview_that_cannot_be_drawn_does_not_end_the_training(tmp_path, clock):
+    drawn = iter([DataError("No picture."), b"picture"])
+
+    def draw():
+        if isinstance(picture := next(drawn), Exception):
+            raise picture
+        return picture
+
+    said = []
+    trainer = Trainer(tmp_path, epochs=2, preview=draw)
+    trainer.watcher.say = said.append
+    _, _, seen = turn(trainer)
+    assert len(seen) == 2  # Both epochs, of a step each.
+    assert [p.name for p in (tmp_path / "previews").iterdir()] == ["main-0002.png"]
+    assert [line.partition("no preview")[2] for line in said if "preview" in line] == [" of epoch 1: No picture."]
+
+
 def test_long_epochs_have_a_preview_each(tmp_path, clock):
     trainer = Trainer(tmp_path, epochs=4, preview=lambda: b"picture")
     turn(trainer, batch_size=8, loss=ticking(clock, 2))

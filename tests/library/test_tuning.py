@@ -99,6 +99,18 @@ def test_statistics_stay_and_the_spread_is_measured_again():
     np.testing.assert_allclose(network.spread, residual, rtol=1e-3)
 
 
+def test_the_range_is_measured_again_as_the_encoder_has_become_another():
+    predictor = of_vectors(free_steps=3)
+    network = predictor.dynamics.network
+    network.offset.assign([0.1, -0.2, 0.3])
+    predictor.fit(SOURCE, Trainer(steps=2, batch_size=4))
+    z = encode_windows(predictor.encoder, SOURCE.train.take(np.arange(len(SOURCE.train)))["frames"]).mean
+    standard = z - np.float32([0.1, -0.2, 0.3])
+    np.testing.assert_allclose(network.low, standard.min((0, 1)) - 1, atol=1e-3)
+    np.testing.assert_allclose(network.high, standard.max((0, 1)) + 1, atol=1e-3)
+    assert float(network.radius) == pytest.approx(np.linalg.norm(standard, axis=-1).max() + 1, abs=1e-3)
+
+
 def refusal(predictor):
     with pytest.raises(UsageError) as error:
         predictor.fit(SOURCE, Trainer(steps=1))

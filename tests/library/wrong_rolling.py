@@ -150,6 +150,27 @@ class DeafToMistakes(HonestPredictor):
         return sum((0.01 * v.sum(-1) for v in (conditions or {}).values()), np.zeros((b, t), np.float32))
 
 
+@breaks("R15")
+class LeavesTheData(HonestDynamics):
+    """Every step goes a little farther from 0; a few of them are as good as any."""
+
+    def fit(self, source, trainer):
+        history = super().fit(source, trainer)
+        self.gain = np.full_like(self.gain, 1.03)
+        return history
+
+
+@breaks("R15")
+class WearsOut(HonestPredictor):
+    """Plays well, until a counter of its own is full."""
+
+    def imagine(self, state, steps, **options):
+        items, after = super().imagine(state, steps, **options)
+        worn = state["step"][:, None] + np.arange(steps) > 150
+        items[worn] = np.nan
+        return items, after
+
+
 class Quacks:
     """Does all that a Forecast does and is none."""
 

@@ -20,6 +20,7 @@ def make(shape=(12, 12, 1), sound=20, **options):
 class TestAudioVisual(PredictorPromises):
     context = 3
     steps = 60
+    far = 500
 
     def make(self):
         return make()

@@ -15,12 +15,16 @@ from latentseq_plugins.dynamics.conv_lstm import ConvLSTM
 
 @pytest.mark.slow
 class TestSquaredError(DynamicsPromises):
+    far = 500
+
     def make(self):
         return ConvLSTM([3, 2, 2], units=6, readout=[5, 5])
 
 
 @pytest.mark.jax
 class TestMixtureWithConditions(DynamicsPromises):
+    far = 500
+
     def make(self):
         return ConvLSTM(
             [2, 3, 2], {"sound": 2}, head="mixture", layers=1, units=6, readout=[4], components=2, free_steps=3
@@ -29,6 +33,8 @@ class TestMixtureWithConditions(DynamicsPromises):
 
 @pytest.mark.slow
 class TestKL(DynamicsPromises):
+    far = 500
+
     def make(self):
         return ConvLSTM([2, 2, 2], head="kl", layers=1, units=4, readout=[], residual=False, free_steps=0)
 

@@ -16,6 +16,7 @@ def make(shape=(12, 12, 1), **options):
 @pytest.mark.jax
 class TestFrameConvLSTM(PredictorPromises):
     steps = 60
+    far = 500
 
     def make(self):
         return make()
@@ -24,6 +25,7 @@ class TestFrameConvLSTM(PredictorPromises):
 @pytest.mark.slow
 class TestDrivenFrameConvLSTM(PredictorPromises):
     steps = 60
+    far = 500
 
     def make(self):
         return make(conditions={"sound": 2})

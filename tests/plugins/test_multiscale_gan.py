@@ -52,6 +52,7 @@ def pooled(x, times):
 @pytest.mark.jax
 class TestMultiScaleGAN(PredictorPromises):
     context = 2
+    far = 200
 
     def make(self):
         return make()

@@ -24,6 +24,7 @@ def changed(model, change):
 class TestUNet(PredictorPromises):
     context = 3
     steps = 60
+    far = 200
 
     def make(self):
         return make()

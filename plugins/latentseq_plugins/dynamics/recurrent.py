@@ -1,6 +1,6 @@
 """What dynamics around a recurrent network share: the two verbs, and what is measured before and after training."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
@@ -18,9 +18,13 @@ from latentseq.training.trainer import Trainer
 from latentseq_plugins.dynamics.recurrent_network import RecurrentNetwork, join_condition
 
 STATISTICS_WINDOWS = 2000
+RANGE_WINDOWS = 300
+"""Windows that the range is measured on again after tuning, when frames have to be encoded for it."""
 MIN_SPREAD = 1e-3
 MIN_SHARE = 0.1
 """A dimension that hardly moves is scaled as if it moved this share of the others' mean: noise is not blown up."""
+MARGIN = 1.0
+"""Deviations that an imagined item may lie outside of the training latents."""
 
 
 class Observe(keras.Model):
@@ -96,9 +100,10 @@ class RecurrentDynamics(KerasDynamics):
         """One network, with the statistics among its weights."""
         return {"network": self.network}
 
-    def calibrate(self, validation: Windows) -> None:
-        """See ``KerasDynamics.calibrate``: the spread is the one-step residual."""
-        self.network.spread.assign(self._residual(validation))
+    def calibrate(self, latents: Source) -> None:
+        """See ``KerasDynamics.calibrate``: how far the latents reach, and as spread the one-step residual."""
+        self._measure_range(latents.train, RANGE_WINDOWS)
+        self.network.spread.assign(self._residual(latents.validation))
 
     def fit(self, source: Source, trainer: Trainer) -> History:
         """See ``Dynamics.fit``."""
@@ -108,11 +113,12 @@ class RecurrentDynamics(KerasDynamics):
         offset, scale, step = _statistics(source.train)
         self.network.offset.assign(offset)
         self.network.scale.assign(scale)
+        self._measure_range(source.train, STATISTICS_WINDOWS)
         # Where differences are predicted, the first forecast is the last item, give or take a usual step.
         usual = step.reshape(-1, step.shape[-1]).mean(axis=0) if self.network.residual else np.ones(step.shape[-1])
         self.network.output_layer.last.bias.assign(self.network.head.first_bias(usual))
         history = trainer.fit(self.network, Source(*chosen), batch_size=32, learning_rate=2e-3, clip_norm=1.0)
-        self.calibrate(chosen[1])
+        self.network.spread.assign(self._residual(chosen[1]))
         return history
 
     def observe(
@@ -194,6 +200,19 @@ class RecurrentDynamics(KerasDynamics):
             )
         return [np.asarray((conditions or {})[name], np.float32) for name in sorted(expected)]
 
+    def _measure_range(self, windows: Windows, most: int) -> None:
+        """How far the latents of at most so many windows reach, standardised, and a margin."""
+        offset, scale = (ops.convert_to_numpy(x) for x in (self.network.offset, self.network.scale))
+        low, high, radius = np.inf, -np.inf, 0.0
+        for z in _spread_latents(windows, most):
+            z = (z - offset) / scale
+            over = tuple(range(z.ndim - 1))  # Of each dimension, as the statistics.
+            low, high = np.minimum(low, z.min(over)), np.maximum(high, z.max(over))
+            radius = max(radius, float(np.linalg.norm(z, axis=-1).max()))
+        self.network.low.assign(np.broadcast_to(low - MARGIN, self.latent_shape))
+        self.network.high.assign(np.broadcast_to(high + MARGIN, self.latent_shape))
+        self.network.radius.assign(radius + MARGIN)
+
     def _residual(self, windows: Windows) -> np.ndarray:
         """Root mean square of the one-step residual on validation windows, standardised; (*latent_shape)."""
         squares, n = np.zeros(()), 0
@@ -228,10 +247,8 @@ def _statistics(windows: Windows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     Of each dimension of a vector and of each channel of a map: one that moves across a map has the same numbers
     everywhere, so that one kernel fits all positions. Over at most ``STATISTICS_WINDOWS`` windows, evenly spread.
     """
-    chosen = np.linspace(0, len(windows) - 1, min(len(windows), STATISTICS_WINDOWS)).astype(np.int64)
     n, total, squares, steps = 0, np.zeros(()), np.zeros(()), np.zeros(())
-    for start in range(0, len(chosen), 100):
-        z = windows.take(chosen[start : start + 100])["mean"].astype(np.float64)
+    for z in _spread_latents(windows, STATISTICS_WINDOWS):
         shape, over = z.shape[2:], tuple(range(z.ndim - 1))
         n += z[..., 0].size
         total, squares = total + z.sum(over), squares + np.square(z).sum(over)
@@ -242,6 +259,13 @@ def _statistics(windows: Windows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     scale = np.maximum(deviation, floor)
     offset, scale, step = (np.broadcast_to(x, shape) for x in (offset, scale, np.sqrt(steps / n) / scale))
     return offset.astype(np.float32), scale.astype(np.float32), step
+
+
+def _spread_latents(windows: Windows, most: int) -> Iterator[np.ndarray]:
+    """Latents (b, t, *latent_shape) float64 of at most so many windows, evenly spread, 100 at a time."""
+    chosen = np.linspace(0, len(windows) - 1, min(len(windows), most)).astype(np.int64)
+    for start in range(0, len(chosen), 100):
+        yield windows.take(chosen[start : start + 100])["mean"].astype(np.float64)
 
 
 def _shapes(shapes: Mapping[str, tuple[int, ...]]) -> str:

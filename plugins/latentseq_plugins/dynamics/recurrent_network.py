@@ -9,6 +9,10 @@ from keras import layers, ops
 from latentseq.arrays import Batch
 from latentseq.heads import Head
 
+FAR = 5.0
+"""Deviations from the mean, and from the usual distance to it, that an imagined item may have where nobody measured
+how far the training latents reach: before training, and in artifacts that were written before that was kept."""
+
 
 class RecurrentNetwork(keras.Model):
     """Recurrent layers from latents and conditions to a head's outputs, in standardised latents.
@@ -16,6 +20,9 @@ class RecurrentNetwork(keras.Model):
     A recurrent layer is any ``keras.layers`` RNN with ``return_sequences`` and ``return_state``; its first state
     is learned. What it hands to the outside is the state before the next item: the layers' states, the outputs
     that forecast the next item, and the last item.
+
+    Where it runs free, the items that it imagines stay where the training latents are (``confine``). The outputs of
+    the layers have bounds of their own, so a rollout cannot grow without end.
     """
 
     def __init__(
@@ -65,6 +72,15 @@ class RecurrentNetwork(keras.Model):
         self.offset = self.add_weight(shape=latent_shape, initializer="zeros", trainable=False, name="offset")
         self.scale = self.add_weight(shape=latent_shape, initializer="ones", trainable=False, name="scale")
         self.spread = self.add_weight(shape=latent_shape, initializer="ones", trainable=False, name="spread")
+        reach = {
+            "low": (latent_shape, -FAR),
+            "high": (latent_shape, FAR),
+            "radius": ((), latent_shape[-1] ** 0.5 + FAR),
+        }
+        self.low, self.high, self.radius = (
+            self.add_weight(shape=shape, initializer=keras.initializers.Constant(x), trainable=False, name=name)
+            for name, (shape, x) in reach.items()
+        )
         shapes = [(*latent_shape[:-1], head.width), latent_shape, *state_shapes]
         self.rollout = layers.RNN(
             Feedback(self.feed, shapes), return_sequences=True, return_state=True, name="rollout"
@@ -72,6 +88,11 @@ class RecurrentNetwork(keras.Model):
 
     def build(self, *_: Any) -> None:
         """Its layers build themselves in the first call."""
+
+    @property
+    def added(self) -> list[Any]:
+        """Weights that older artifacts lack; what they start with stands in."""
+        return [self.low, self.high, self.radius]
 
     def standardise(self, z: Any) -> Any:
         """The encoder's units to those of the network."""
@@ -131,10 +152,29 @@ class RecurrentNetwork(keras.Model):
         """
         outputs, last, *rest = states
         width, d = self.head.noise_width, self.head.d
-        z, known = self.head.draw(outputs, self.base(last), drive[..., :width]), drive[..., -1:]
+        z = self.confine(self.head.draw(outputs, self.base(last), drive[..., :width]), last)
+        known = drive[..., -1:]
         z = ops.where(known > 0, drive[..., -1 - d : -1], z)
         after, rest = self.step(ops.concatenate([z, z - last, drive[..., width : -1 - d]], axis=-1), rest)
         return ops.concatenate([z, after], axis=-1), [after, z, *rest]
+
+    def confine(self, z: Any, last: Any) -> Any:
+        """Keep an imagined item where the training latents are; one that is there already stays as it is, to the bit.
+
+        Each dimension is held between ``low`` and ``high``. An item whose dimensions are all at their bounds is still
+        far from all data, so an item (of a map, each position) is also drawn in to at most ``radius`` from the mean.
+        Where the last item is farther out, as in a video unlike the training data, the next one may be as far, and
+        no farther.
+
+        Args:
+            z: (b, *latent_shape), standardised.
+            last: the item before it.
+        """
+        z = ops.maximum(z, ops.minimum(last, self.low))
+        z = ops.minimum(z, ops.maximum(last, self.high))
+        square, before = (ops.sum(ops.square(x), axis=-1, keepdims=True) for x in (z, last))
+        most = ops.maximum(before, ops.square(self.radius))
+        return ops.where(square > most, z * ops.sqrt(most / ops.maximum(square, most)), z)
 
     def roll(
         self, noise: Any, conditions: Any, states: list[Any], truth: Any = None, known: Any = None

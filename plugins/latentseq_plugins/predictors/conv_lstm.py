@@ -13,6 +13,9 @@ from latentseq.protocols import History, Predictor, Presets, Source, Windows
 from latentseq.training.trainer import Trainer
 from latentseq_plugins.dynamics.conv_lstm import ConvLSTM
 
+REACH = (-0.5, 1.5)
+"""Where pixels may lie that it feeds back to itself. Those that it answers are in [0, 1]."""
+
 
 class FrameConvLSTM(KerasPlugin, Predictor):
     """The dynamics ``conv-lstm`` on frames themselves: a frame is a map of patches, which lose nothing.
@@ -78,6 +81,13 @@ class FrameConvLSTM(KerasPlugin, Predictor):
             free_steps=free_steps,
             seed=seed,
         )
+        network = self.dynamics.network
+        for weight, value in (
+            (network.low, REACH[0]),
+            (network.high, REACH[1]),
+            (network.radius, 2 * network.head.d**0.5),  # Out of reach: every pixel has its own bounds.
+        ):
+            weight.assign(np.full(weight.shape, value))
 
     @property
     def networks(self) -> dict[str, keras.Model]:
