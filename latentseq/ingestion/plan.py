@@ -20,7 +20,7 @@ from latentseq.media.preprocessing import MAX_PIXELS, MAX_SIDE, Preprocessing
 from latentseq.splits import SHARES
 from latentseq.storage.shards import SHARD_BYTES
 
-VERSION = 1
+VERSION = 2
 """Of what a task writes: another one makes all shards anew."""
 MAX_ROWS = 10_000_000
 """Of one file at another frame rate: 4 days of 25 a second. Their times take memory."""
@@ -106,8 +106,8 @@ class Plan:
 
     @property
     def row_bytes(self) -> int:
-        """Of one row, streams included."""
-        return math.prod(self.frame_shape) + 4 * sum(self.streams.values())
+        """Of one row, its time and streams included."""
+        return math.prod(self.frame_shape) + 8 + 4 * sum(self.streams.values())
 
     def digest(self) -> str:
         """SHA-256 of all that the result depends on."""

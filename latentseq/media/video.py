@@ -50,11 +50,10 @@ class VideoFile(Footage):
         """
         self.path = path
         self._shut()
-        self._pts, self._keys, self.times, self.end, note = read_index(path)
+        self._pts, self._keys, self.times, self.end, self.rate, note = read_index(path)
         with open_container(path) as container:
             stream = video_stream(container, path)
             pixels = stream.codec_context.pix_fmt or ""
-            self.rate = float(stream.average_rate) if stream.average_rate else None
             self._aspect = float(stream.sample_aspect_ratio or 1)
             self.detail = ", ".join(filter(None, [f"{stream.codec_context.name} {pixels}", note]))
             self.gray = pixels.startswith(("gray", "mono"))
