@@ -86,9 +86,9 @@ class Dataset(Configurable):
         """
 
     def times(self, i: int, start: int = 0, stop: int | None = None) -> np.ndarray:
-        """When frames ``start`` to ``stop`` of clip ``i`` are shown: (t,) float64 seconds, rising, 0 for its first frame.
+        """Seconds from the first frame of clip ``i`` to each of frames ``start`` to ``stop``: (t,) float64, rising.
 
-        Here frame j is at j / fps. A dataset that knows the times of its frames gives those.
+        Here frame j is at j / fps. A dataset that knows when its frames are shown gives those times instead.
 
         Raises:
             UsageError: a clip or a range that does not exist (``check_range``).

@@ -85,7 +85,8 @@ def surprise(
         told = zip(times.tolist(), values.tolist(), strict=True)
         rows = [f"{t},{s:.3f},{'' if np.isnan(v) else f'{v:.8g}'}\n" for t, (s, v) in enumerate(told)]
         write_bytes(folder / "surprise.csv", "".join(["frame,seconds,nats\n", *rows]).encode())
-        write_bytes(folder / "surprise.png", curve_chart(values, times=times, marks=found, ylabel=f"surprise, {UNIT}"))
+        chart = curve_chart(values, times=times, marks=found, ylabel=f"surprise, {UNIT}")
+        write_bytes(folder / "surprise.png", chart)
         frames = chain.from_iterable(part.frames for part in _parts(dataset, chosen, watcher, "drawn", 0.5))
         pictures = over_curve(frames, dataset.frame_shape[:2], values, times=times, marks=found, unit=UNIT)
         write_frames(folder / "surprise.mp4", lambda: (p[None] for p in pictures), times=times, fps=fps)
@@ -183,7 +184,8 @@ def moments(values: np.ndarray, top: int, times: np.ndarray, apart: float) -> li
     peaks = np.flatnonzero((known == highest) & np.isfinite(known))
     found: list[int] = []
     for t in peaks[np.argsort(-known[peaks], kind="stable")].tolist():
-        if len(found) < top and all(abs(times[t] - times[other]) > apart for other in found):  # Of equal values the first.
+        # Of equal values the first.
+        if len(found) < top and all(abs(times[t] - times[other]) > apart for other in found):
             found.append(t)
     return found
 
