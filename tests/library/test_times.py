@@ -122,21 +122,51 @@ def test_clips_of_before_times_were_kept_are_at_their_frame_rate(tmp_path):
     assert old.read(1).frames.shape == (12, 4, 4, 1)
 
 
-@pytest.mark.parametrize("wrong", [np.nan, np.inf, 0.04, -1.0])
-def test_times_that_cannot_be_true(wrong, tmp_path):
-    writer = ShardWriter(tmp_path / "clips")
-    times = np.arange(5) / 25
-    times[2] = wrong
-    writer.add({"frames": np.zeros((5, 4, 4, 1), np.uint8), "times": times})
+def clips_of(folder, *, said=True, **arrays):
+    """A clip of five black frames, with other arrays beside them, of which the manifest says that it has times."""
+    writer = ShardWriter(folder)
+    writer.add({"frames": np.zeros((5, 4, 4, 1), np.uint8), **arrays})
     writer.end_clip(5)
     about = {"frame_shape": [4, 4, 1], "fps": 25.0, "streams": {}, "source": {"dataset": "ingest", "config": {}}}
-    writer.close(format="latentseq-clips/1", times=True, **about)
-    clips = ClipFolder(str(tmp_path / "clips"))
+    writer.close(format="latentseq-clips/1", times=said, **about)
+    return folder
+
+
+def refused(call):
+    with pytest.raises(DataError) as error:
+        call()
+    return str(error.value)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, 0.04, -1.0])
+def test_times_that_cannot_be_true(wrong, tmp_path):
+    times = np.array([0, 0.04, wrong, 0.12, 0.16])
+    clips = ClipFolder(str(clips_of(tmp_path / "clips", times=times)))
     same(clips.times(0, 0, 2), [0, 40])
     for ask in (lambda: clips.times(0), lambda: clips.times(0, 1, 3)):
-        with pytest.raises(DataError) as error:
-            ask()
-        assert str(error.value) == (
+        assert refused(ask) == (
             f"{tmp_path / 'clips'} cannot be used: the times of the frames of clip 0 do not rise. "
             "Make the folder again."
         )
+
+
+@pytest.mark.parametrize(
+    ("arrays", "found"),
+    [
+        ({}, "missing"),
+        ({"times": np.zeros((5, 2))}, "float64 of shape (2,)"),
+        ({"times": np.arange(5)}, "int64 of shape ()"),
+    ],
+)
+def test_a_shard_without_the_times_that_its_manifest_calls_for(arrays, found, tmp_path):
+    folder = clips_of(tmp_path / "clips", **arrays)
+    for ask in (ClipFolder(str(folder)).times, ClipFolder(str(folder)).read):
+        assert refused(lambda ask=ask: ask(0)) == (
+            f"{folder / 'shard-00000.h5'} does not fit the manifest beside it: 'times' is {found} a row; expected "
+            "floats of shape (). Make the folder again."
+        )
+
+
+def test_a_manifest_that_does_not_say_whether_there_are_times(tmp_path):
+    folder = clips_of(tmp_path / "clips", said="yes", times=np.arange(5) / 25)
+    assert "times is 'yes'; expected true or false" in refused(lambda: ClipFolder(str(folder)))
