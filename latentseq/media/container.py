@@ -123,7 +123,7 @@ def read_index(path: Path) -> Index:
     if not len(index.times) or index.rate is None or keeps_rate(index.times, index.rate):
         return index
     end = index.end
-    if not says_durations and abs(end - float(index.times[-1]) - 1 / index.rate) <= CLOCK:
+    if len(index.times) > 2 and not says_durations and abs(end - float(index.times[-1]) - 1 / index.rate) <= CLOCK:
         # How long the last frame lasts is the header's word too: as long as most others do, then.
         gaps = np.diff(index.times)
         end = float(index.times[-1] + gaps[gaps <= 1.5 * np.median(gaps)].mean())
