@@ -165,6 +165,18 @@ class Crops(Dataset):
     def read(self, i: int, start: int = 0, stop: int | None = None) -> Clip:
         """See ``Dataset.read``; the whole clip is drawn. Where nothing moves enough, a corner of the last try is."""
         start, stop = self.check_range(i, start, stop)
+        frames, streams = self._drawn(i)[0]
+        return Clip(frames[start:stop], {name: rows[start:stop] for name, rows in streams.items()})
+
+    def times(self, i: int, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """See ``Dataset.times``: those of the frames that the window is cut from."""
+        start, stop = self.check_range(i, start, stop)
+        _, source, first = self._drawn(i)
+        times = self.dataset.times(source, first, first + self.clip_length)
+        return times[start:stop] - times[0]
+
+    def _drawn(self, i: int) -> tuple[Clip, int, int]:
+        """The whole of a clip, and where it is cut from: the other dataset's clip, and the first of its frames."""
         assert self.split is not None
         random, ranges = np.random.default_rng([self.crop_seed, i]), self._ranges[str(self.split[i])]
         places = np.cumsum(ranges[:, 2] - ranges[:, 1] - self.clip_length + 1)
@@ -174,9 +186,10 @@ class Crops(Dataset):
             place = int(random.integers(places[-1]))
             row = int(np.searchsorted(places, place, side="right"))
             first = int(ranges[row, 1]) + place - (int(places[row - 1]) if row else 0)
-            whole = self.dataset.read(int(ranges[row, 0]), first, first + self.clip_length)
+            source = int(ranges[row, 0])
+            whole = self.dataset.read(source, first, first + self.clip_length)
             drawn = draw(whole.frames, recipe, random)
             if drawn:
                 break
         frames = drawn[1] if drawn else whole.frames[:, : self.crop, : self.crop]
-        return Clip(frames[start:stop], {name: rows[start:stop] for name, rows in whole.streams.items()})
+        return Clip(frames, whole.streams), source, first

@@ -2,6 +2,7 @@
 
 import os
 import re
+from bisect import bisect_left
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -123,16 +124,37 @@ def parse_size(text: str | int) -> tuple[int, int]:
     return int(found[1]), int(found[2] or found[1])
 
 
-def parse_frames(value: str | int, fps: float, what: str) -> int:
-    """A number of frames, or a time such as ``1.5s``, to frames.
+def parse_frames(value: str | int, dataset: Dataset, clip: int, what: str, *, first: int = 0) -> int:
+    """A number of frames, or a time such as ``1.5s``, to frames: how many it takes to the frame nearest to that time.
+
+    Args:
+        value: the number, or the time.
+        dataset: knows when frames are shown; after the last one it is taken to go on at its frame rate.
+        clip: which clip.
+        what: what the value is, for the error.
+        first: the frame that is counted from.
 
     Raises:
-        UsageError: neither.
+        UsageError: neither, or no such clip.
     """
     found = re.fullmatch(r"(\d+(?:\.\d+)?)(s?)", str(value).strip())
     if not found or (not found[2] and "." in found[1]):
         raise UsageError(f"{what} is {value!r}; expected a number of frames such as 30, or a time such as 1.5s.")
-    return round(float(found[1]) * fps) if found[2] else int(found[1])
+    if not found[2]:
+        return int(found[1])
+    last = dataset.check_range(clip, 0, None)[1] - 1
+
+    def time(frame: int) -> float:
+        return float(dataset.times(clip, frame, frame + 1)[0])
+
+    beyond = max(0, first - last)
+    wanted = time(min(first, last)) + beyond / dataset.fps + float(found[1])
+    if wanted >= time(last):
+        return last - first + round((wanted - time(last)) * dataset.fps)
+    after = bisect_left(range(last), wanted, key=time)
+    # Of two that are as near the later one; times are sums of floating-point numbers.
+    nearer = after - 1 if after and wanted - time(after - 1) < time(after) - wanted - 1e-9 else after
+    return max(0, nearer - first)
 
 
 def _by_name(name: str, options: dict[str, Any]) -> Dataset:

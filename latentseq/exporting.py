@@ -193,8 +193,8 @@ def _splits(dataset: Dataset) -> Iterator[tuple[str | None, list[int]]]:
 
 def _videos(suffix: str, source: _Source, folder: Path, clips: Sequence[int], split: str | None) -> None:
     for i in clips:
-        path, count = folder / f"clip-{i:05d}{suffix}", int(source.dataset.lengths[i])
-        write_frames(path, partial(source.frames, i), count=count, fps=source.dataset.fps)
+        path, dataset = folder / f"clip-{i:05d}{suffix}", source.dataset
+        write_frames(path, partial(source.frames, i), times=dataset.times(i), fps=dataset.fps)
 
 
 def _images(source: _Source, folder: Path, clips: Sequence[int], split: str | None) -> None:

@@ -119,7 +119,7 @@ def place(text: str | int, dataset: Dataset) -> tuple[int, int]:
             "a time in place of the frame such as 3:1.5s."
         )
     clip = int(found[1]) if found[1] else first_clip(dataset)
-    frame = parse_frames(found[2], dataset.fps, "The place")
+    frame = parse_frames(found[2], dataset, clip, "The place")
     dataset.check_range(clip, frame, frame + 1)
     return clip, frame
 

@@ -60,7 +60,7 @@ class Dataset(Configurable):
     streams: Mapping[str, int] = types.MappingProxyType({})
     """Width f of every side stream."""
     fps: float = 25.0
-    """Frames a second."""
+    """Frames a second, on average."""
     slow: ClassVar[bool] = False
     """Whether reading at random is slow, so that training first copies it into a folder of clips."""
     split: np.ndarray | None = None
@@ -84,6 +84,18 @@ class Dataset(Configurable):
             UsageError: a clip or a range that does not exist (``check_range``).
             DataError: what is stored cannot be read.
         """
+
+    def times(self, i: int, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """Seconds from the first frame of clip ``i`` to each of frames ``start`` to ``stop``: (t,) float64, rising.
+
+        Here frame j is at j / fps. A dataset that knows when its frames are shown gives those times instead.
+
+        Raises:
+            UsageError: a clip or a range that does not exist (``check_range``).
+            DataError: what is stored cannot be read.
+        """
+        start, stop = self.check_range(i, start, stop)
+        return np.arange(start, stop) / self.fps
 
     def read_windows(self, clips: np.ndarray, starts: np.ndarray, length: int) -> Clip:
         """Many stretches of one length at once: frames (b, t, h, w, c), streams (b, t, f)."""

@@ -134,10 +134,10 @@ def sample(
     artifact = read_artifact(Path(model)).allow(allow_plugins)
     dataset = data_for(artifact, data, data_options, size=size)
     chosen = first_clip(dataset) if clip is None else clip
-    first = parse_frames(start, dataset.fps, "start")
+    first = parse_frames(start, dataset, chosen, "start")
     predictor = load_predictor(model, allow_plugins=allow_plugins)
     usual = _default_prime(dataset, chosen, first, predictor.context) if prime is None else prime
-    shown = parse_frames(usual, dataset.fps, "prime")
+    shown = parse_frames(usual, dataset, chosen, "prime", first=first)
     _check_priming(dataset, chosen, first, shown)
     check_streams(dataset, predictor.conditions, f"The model in {model}")
     end = min(first + shown + steps, int(dataset.lengths[chosen]))

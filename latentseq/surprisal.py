@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.ndimage import maximum_filter1d
 
 from latentseq.arrays import Batch, Clip, Latents, to_float
 from latentseq.data import check_streams
@@ -51,7 +50,7 @@ def surprise(
         data: DATA; files are decoded as those that the model was trained on.
         out: a folder.
         clip: which clip; the first test clip where None, or the first where the data has no splits of its own.
-        top: how many moments are named; what is less than half a second apart is one.
+        top: how many moments are named; what lies within half a second is one.
         data_options: the dataset's keywords.
         allow_plugins: names of plugins that the model's parts may be, beside the built-in ones.
         overwrite: replace an earlier result.
@@ -59,8 +58,8 @@ def surprise(
 
     Returns:
         ``out``: surprise.csv (a row for every frame), surprise.png (the curve), surprise.mp4 (the video over the
-        curve) and surprise.json (the moments). Frames and seconds count from the start of the clip, at the rate that
-        the model was trained on.
+        curve) and surprise.json (the moments). Frames and seconds count from the start of the clip; seconds are the
+        times at which the frames are shown.
 
     Raises:
         LatentseqError: model, data, clip or output do not fit.
@@ -76,26 +75,28 @@ def surprise(
     chosen = first_clip(dataset) if clip is None else clip
     dataset.check_range(chosen, 0, None)
     predictor = load_predictor(model, allow_plugins=allow_plugins)
-    fps = dataset.fps
+    times, fps = dataset.times(chosen), dataset.fps
     with (
         output_folder(out, RECORD, overwrite=overwrite) as folder,
         contextlib.closing(Watcher("surprise", quiet=quiet)) as watcher,
     ):
         values = surprisal(predictor, dataset, chosen, watcher)
-        found = moments(values, top, APART * fps)
-        rows = [f"{t},{t / fps:.3f},{'' if np.isnan(v) else f'{v:.8g}'}\n" for t, v in enumerate(values)]
+        found = moments(values, top, times, APART)
+        told = zip(times.tolist(), values.tolist(), strict=True)
+        rows = [f"{t},{s:.3f},{'' if np.isnan(v) else f'{v:.8g}'}\n" for t, (s, v) in enumerate(told)]
         write_bytes(folder / "surprise.csv", "".join(["frame,seconds,nats\n", *rows]).encode())
-        write_bytes(folder / "surprise.png", curve_chart(values, fps=fps, marks=found, ylabel=f"surprise, {UNIT}"))
+        chart = curve_chart(values, times=times, marks=found, ylabel=f"surprise, {UNIT}")
+        write_bytes(folder / "surprise.png", chart)
         frames = chain.from_iterable(part.frames for part in _parts(dataset, chosen, watcher, "drawn", 0.5))
-        pictures = over_curve(frames, dataset.frame_shape[:2], values, fps=fps, marks=found, unit=UNIT)
-        write_frames(folder / "surprise.mp4", lambda: (p[None] for p in pictures), count=len(values), fps=fps)
+        pictures = over_curve(frames, dataset.frame_shape[:2], values, times=times, marks=found, unit=UNIT)
+        write_frames(folder / "surprise.mp4", lambda: (p[None] for p in pictures), times=times, fps=fps)
         record = {
             "model": artifact.fingerprint,
             "source": {"dataset": dataset.name, "config": dataset.get_config()},
             "clip": chosen,
             "frames": len(values),
             "fps": fps,
-            "moments": [{"frame": t, "seconds": round(t / fps, 3), UNIT: float(values[t])} for t in found],
+            "moments": [{"frame": t, "seconds": round(float(times[t]), 3), UNIT: float(values[t])} for t in found],
         }
         write_json(folder / RECORD, record)
     return out
@@ -164,22 +165,27 @@ def surprisal(predictor: Predictor, dataset: Dataset, clip: int, watcher: Watche
     return values
 
 
-def moments(values: np.ndarray, top: int, apart: float) -> list[int]:
-    """The frames of the highest values, highest first, none within ``apart`` frames of a higher one.
+def moments(values: np.ndarray, top: int, times: np.ndarray, apart: float) -> list[int]:
+    """The frames of the highest values, highest first, none within ``apart`` seconds of a higher one.
 
     The foot of a peak is no moment of its own, even where it is far enough from other moments.
 
     Args:
         values: (t,); NaN is no candidate.
         top: at most so many.
-        apart: frames.
+        times: (t,) seconds at which the frames are shown, rising.
+        apart: seconds.
     """
     known = np.where(np.isnan(values), -np.inf, values)
-    highest = maximum_filter1d(known, 2 * int(apart) + 1, mode="constant", cval=-np.inf)
+    apart += 1e-6  # Times are sums of floating-point numbers.
+    near = np.searchsorted(times, times - apart), np.searchsorted(times, times + apart, side="right")
+    # The maximum of each stretch of frames that are near; what lies between two stretches is left out.
+    highest = np.maximum.reduceat(np.append(known, -np.inf), np.stack(near, axis=1).ravel())[::2]
     peaks = np.flatnonzero((known == highest) & np.isfinite(known))
     found: list[int] = []
     for t in peaks[np.argsort(-known[peaks], kind="stable")].tolist():
-        if len(found) < top and all(abs(t - other) > apart for other in found):  # Of equal values the first.
+        # Of equal values the first.
+        if len(found) < top and all(abs(times[t] - times[other]) > apart for other in found):
             found.append(t)
     return found
 

@@ -53,6 +53,7 @@ def assemble(plan: Plan, done: list[tuple[Task, Shard]]) -> tuple[dict[str, Any]
         "format": FORMAT,
         "frame_shape": list(plan.frame_shape),
         "fps": plan.fps,
+        "times": True,
         "streams": plan.streams,
         "plan": plan.digest(),
         "source": {"dataset": "ingest", "config": plan.recipe.to_json()},

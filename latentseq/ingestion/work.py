@@ -109,7 +109,8 @@ class Worker:
         source = self._plan.sources[part.source]
         try:
             frames, found = self._decoded(source, self._footage(part.source), part)
-            arrays = {"frames": frames, **self._sound(source, part)}
+            times = source.rows.times[part.start : part.stop]
+            arrays = {"frames": frames, "times": times, **self._sound(source, part)}
             return self._drawn(arrays, part, chance) if self._plan.recipe.crop else (arrays, {"cuts": found})
         except (Stopped, MemoryError):
             raise
@@ -183,7 +184,7 @@ class Worker:
     def _nothing(self) -> dict[str, np.ndarray]:
         """No rows of each array."""
         streams = {name: np.zeros((0, width), np.float32) for name, width in self._plan.streams.items()}
-        return {"frames": np.zeros((0, *self._plan.frame_shape), np.uint8), **streams}
+        return {"frames": np.zeros((0, *self._plan.frame_shape), np.uint8), "times": np.zeros(0), **streams}
 
     def _footage(self, source: int) -> Footage:
         """The footage of a source, for this thread alone; the one before it is closed."""

@@ -78,12 +78,12 @@ def error_by_horizon(curves: Mapping[str, Sequence[float]], *, ylabel: str, floo
     return training_chart({}, curves, ylabel=ylabel, floors=floors)
 
 
-def curve_chart(values: np.ndarray, *, fps: float, marks: Sequence[int], ylabel: str) -> bytes:
+def curve_chart(values: np.ndarray, *, times: np.ndarray, marks: Sequence[int], ylabel: str) -> bytes:
     """A number along a video, with the marked frames labelled by their time.
 
     Args:
         values: (t,) one a frame; NaN where there is none.
-        fps: frames a second.
+        times: (t,) the second at which each frame is shown.
         marks: frames, the most important first; the first ten of them are labelled.
         ylabel: what the number is.
 
@@ -91,20 +91,19 @@ def curve_chart(values: np.ndarray, *, fps: float, marks: Sequence[int], ylabel:
         A PNG; the same input gives the same bytes.
     """
     figure, (ax,) = _figure(1, size=(11.0, 3.9))
-    seconds = np.arange(len(values)) / fps
-    ax.plot(seconds, values, color=_STRONG[1], lw=1.4)
-    ax.plot(seconds[list(marks)], values[list(marks)], "o", color=_STRONG[0], markersize=5)
+    ax.plot(times, values, color=_STRONG[1], lw=1.4)
+    ax.plot(times[list(marks)], values[list(marks)], "o", color=_STRONG[0], markersize=5)
     _dress(ax, "", "time", ylabel)
     ax.xaxis.set_major_locator(MaxNLocator(8))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: clock(value)))
     named = sorted(marks[:10])
     figure.canvas.draw()  # Settles the layout, which the places of the labels depend on.
     left, right = ax.transAxes.transform([(0, 0), (1, 0)])[:, 0]
-    wanted = [float(ax.transData.transform((seconds[t], 0))[0]) for t in named]
+    wanted = [float(ax.transData.transform((times[t], 0))[0]) for t in named]
     for t, place in zip(named, _spread(wanted, 0.7 * _DPI), strict=True):
         ax.annotate(
-            clock(seconds[t]),
-            (seconds[t], values[t]),
+            clock(times[t]),
+            (times[t], values[t]),
             xytext=((place - left) / (right - left), 1.05),
             textcoords="axes fraction",
             ha="center",

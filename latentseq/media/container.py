@@ -16,7 +16,7 @@ from av.stream import Disposition
 
 from latentseq.errors import DataError
 from latentseq.media.alpha import AlphaPlane, has_alpha_plane
-from latentseq.media.footage import DEFAULT_FPS
+from latentseq.media.footage import CLOCK, DEFAULT_FPS, keeps_rate
 from latentseq.media.preprocessing import MAX_PIXELS, check_pixels
 from latentseq.media.structure import check_structure
 
@@ -41,6 +41,7 @@ class Index(NamedTuple):
         keys: which frames decoding can start at, rising; 0 is one of them.
         times: (n,) float64 seconds, when each frame comes on, rising.
         end: the second at which the last one goes.
+        rate: frames a second by the header; None where it says nothing, or the times of the frames contradict it.
         note: which frames of the file are not among them or not whole, in words.
     """
 
@@ -48,6 +49,7 @@ class Index(NamedTuple):
     keys: list[int]
     times: np.ndarray
     end: float
+    rate: float | None = None
     note: str = ""
 
 
@@ -138,13 +140,27 @@ def read_index(path: Path) -> Index:
     Raises:
         DataError: it cannot be read as a video, its frames are too large, it is cut short, or it is damaged.
     """
+    index, says_durations = _read_index(path)
+    if not len(index.times) or index.rate is None or keeps_rate(index.times, index.rate):
+        return index
+    end = index.end
+    if len(index.times) > 2 and not says_durations and abs(end - float(index.times[-1]) - 1 / index.rate) <= CLOCK:
+        # How long the last frame lasts is the header's word too: as long as most others do, then.
+        gaps = np.diff(index.times)
+        end = float(index.times[-1] + gaps[gaps <= 1.5 * np.median(gaps)].mean())
+    return index._replace(rate=None, end=end)
+
+
+def _read_index(path: Path) -> tuple[Index, bool]:
+    """As ``read_index``, by the header's frame rate; and whether the file says how long each frame lasts."""
     structure = check_structure(path)
     with open_container(path, codec_whitelist="none") as container:  # Opening decodes frames, however large they are.
         stream = video_stream(container, path)
         check_pixels(path, stream.height, stream.width)
     with open_container(path) as container:
         stream = video_stream(container, path)
-        frame, tick = 1 / (stated_rate(container, stream) or DEFAULT_FPS), float(stream.time_base or 1)
+        rate = stated_rate(container, stream)
+        frame, tick = 1 / (rate or DEFAULT_FPS), float(stream.time_base or 1)
         packets = _packets(container, stream, path, frame)
         found = sum(packets.found[film.index] for film in _films(container))
         if structure.pictures is not None and found < structure.pictures:
@@ -154,6 +170,7 @@ def read_index(path: Path) -> Index:
             _check_length(path, container, stream, packets, frame)
         # AVI only says when packets are decoded; where frames change places, nobody knows which is shown when.
         guessed = container.format.name == "avi" and stream.codec_context.has_b_frames and packets.in_order
+        says_durations = "mp4" in container.format.name or container.format.name == "gif"
     pts = np.array(sorted({time for time in packets.pts if time is not None}), np.int64)
     keys = np.searchsorted(pts, np.array(packets.keys, np.int64)).tolist()
     before = keys[0] if keys else 0  # Frames before the first keyframe: a recording can start anywhere.
@@ -161,15 +178,16 @@ def read_index(path: Path) -> Index:
         before = 0  # What should be one is not.
     least = len([time for time in packets.pts if time is not None]) - before - packets.empty
     if guessed or packets.backwards or packets.empty or len(pts) < len(packets.pts) or not len(pts):
-        return _counted(path, frame, least, notes)
+        return _counted(path, rate, frame, least, notes), False
     with open_container(path) as container:
         shown = [f.pts for f in itertools.islice(frames_of(container, video_stream(container, path)), _TRIED)]
     numbers = [bisect_left(pts, time) for time in shown if time is not None and time in pts]
     if len(numbers) < len(shown) or any(a >= b for a, b in itertools.pairwise(numbers)):
-        return _counted(path, frame, least, notes)
+        return _counted(path, rate, frame, least, notes), False
     first = numbers[0] if numbers and numbers[0] <= before else 0
     starts = sorted({0, *(key - first for key in keys if key > first)})
-    return Index(pts[first:], starts, pts[first:] * tick, packets.end, _notes(notes, first))
+    index = Index(pts[first:], starts, pts[first:] * tick, packets.end, rate, _notes(notes, first))
+    return index, says_durations
 
 
 def _films(container: InputContainer) -> list[av.VideoStream]:
@@ -258,7 +276,7 @@ def _check_length(
         )
 
 
-def _counted(path: Path, frame: float, least: int, notes: list[str]) -> Index:
+def _counted(path: Path, rate: float | None, frame: float, least: int, notes: list[str]) -> Index:
     """The index of a file whose packets do not say: by decoding all of it, at least so many frames."""
     shown: list[float | None] = []
     before, fields = 0, False
@@ -279,7 +297,8 @@ def _counted(path: Path, frame: float, least: int, notes: list[str]) -> Index:
     times = np.array([time for time in shown if time is not None], np.float64)
     if len(times) < len(shown) or (np.diff(times) <= 0).any():
         times = frame * np.arange(len(shown), dtype=np.float64)
-    return Index(None, [0], times, float(times[-1]) + frame if len(times) else 0.0, _notes(notes, before))
+    end = float(times[-1]) + frame if len(times) else 0.0
+    return Index(None, [0], times, end, rate, _notes(notes, before))
 
 
 def _decoded(container: InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame | None]:

@@ -14,7 +14,7 @@ from latentseq.media.preprocessing import Preprocessing
 
 DEFAULT_FPS = 25.0
 """Of pictures that do not say when they are shown."""
-_CLOCK = 1e-3
+CLOCK = 1e-3
 """Seconds by which a time may be off: Matroska counts milliseconds."""
 
 
@@ -37,7 +37,7 @@ class Footage(ABC):
         remark: what is done to its pictures that people may not expect, in words; also part of ``detail``.
         times: (n,) float64, the second at which each picture comes on, rising within a clip.
         end: the second at which the last one goes.
-        rate: pictures a second where the file says so; on average where None.
+        rate: pictures a second where the file says so and their times agree; on average where None.
         timed: whether the times are the file's own; numbered images and arrays have none, and are taken to be shown
             25 times a second.
         breaks: (m,) int64, the pictures at which a new clip starts, the first one not counted.
@@ -124,6 +124,16 @@ def rows_of(footage: Footage, preprocessing: Preprocessing) -> Rows:
     return Rows(numbers.astype(np.int64), np.append(times, end), breaks.astype(np.int64), fps)
 
 
+def keeps_rate(times: np.ndarray, rate: float) -> bool:
+    """Whether pictures come at a rate, from the first to the last: headers are often wrong about it.
+
+    Args:
+        times: (n,) seconds at which they come on.
+        rate: pictures a second.
+    """
+    return abs(float(times[-1] - times[0]) - (len(times) - 1) / rate) <= 2 * CLOCK
+
+
 def file_digest(paths: list[Path]) -> str:
     """SHA-256 of the content of files, one after another, in hexadecimal."""
     whole = hashlib.sha256()
@@ -138,7 +148,7 @@ def file_digest(paths: list[Path]) -> str:
 
 def _played(footage: Footage, fps: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Numbers, times and breaks of the rows that a player shows at another frame rate, clip by clip."""
-    late = min(_CLOCK, 0.25 / fps)
+    late = min(CLOCK, 0.25 / fps)
     edges = [0, *footage.breaks.tolist(), len(footage.times)]
     seconds = np.append(footage.times, footage.end)
     numbers, times = [], []

@@ -21,7 +21,7 @@ def over_curve(
     size: tuple[int, int],
     values: np.ndarray,
     *,
-    fps: float,
+    times: np.ndarray,
     marks: Sequence[int],
     unit: str,
 ) -> Iterator[np.ndarray]:
@@ -33,7 +33,7 @@ def over_curve(
         frames: (h, w, c) each, uint8 or floating point in [0, 1], c 1 or 3.
         size: (h, w) of them.
         values: (t,) one a frame; NaN where there is none.
-        fps: frames a second.
+        times: (t,) the second at which each frame is shown, rising from 0.
         marks: frames that are marked on the curve.
         unit: of the values.
 
@@ -46,13 +46,13 @@ def over_curve(
     width = _even(max(wide, _LEAST_WIDTH))
     left, line = _MARGIN + (width - wide) // 2, _MARGIN + high + _CAPTION
     canvas = Image.new("RGB", (width + 2 * _MARGIN, _even(line + _CURVE + _MARGIN)), BACKGROUND)
-    xs, ys = _curve(ImageDraw.Draw(canvas), values, width, line, marks)
+    xs, ys = _curve(ImageDraw.Draw(canvas), values, times, width, line, marks)
     for t, frame in enumerate(frames):
         image = canvas.copy()
         draw = ImageDraw.Draw(image)
         draw.rectangle((xs[t], line - 6, xs[t] + 1, line + _CURVE + 6), TEXT)
         # Digits of the font differ in width: what stands behind the time has its own place, so that it does not jump.
-        draw.text((_MARGIN, line - 20), clock(t / fps), TEXT, font, "ls")
+        draw.text((_MARGIN, line - 20), clock(float(times[t])), TEXT, font, "ls")
         draw.text((_MARGIN + 90, line - 20), f"frame {t}", QUIET, font, "ls")
         if np.isfinite(values[t]):
             draw.ellipse((xs[t] - _DOT, ys[t] - _DOT, xs[t] + _DOT + 1, ys[t] + _DOT + 1), GENERATED)
@@ -63,14 +63,14 @@ def over_curve(
 
 
 def _curve(
-    draw: ImageDraw.ImageDraw, values: np.ndarray, width: int, top: int, marks: Sequence[int]
+    draw: ImageDraw.ImageDraw, values: np.ndarray, times: np.ndarray, width: int, top: int, marks: Sequence[int]
 ) -> tuple[list[int], list[int]]:
     """Draw the whole curve; gives the place (x, y) of every frame in the picture."""
     known = np.flatnonzero(np.isfinite(values))
     low, high = values[known].min(), values[known].max()
     share = (values - low) / ((high - low) or 1.0)
     ys = top + np.rint((1 - np.nan_to_num(share)) * _CURVE).astype(int)
-    column = np.arange(len(values)) * (width - 1) // max(1, len(values) - 1)
+    column = np.rint(times * ((width - 1) / (times[-1] or 1.0))).astype(int)
     xs = (_MARGIN + column).tolist()
     for frame in marks:
         draw.rectangle((xs[frame], top - 6, xs[frame] + 1, top + _CURVE), BLANK)

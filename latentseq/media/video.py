@@ -14,7 +14,7 @@ from av.video.reformatter import VideoReformatter
 
 from latentseq.errors import DataError
 from latentseq.media.audio import has_sound
-from latentseq.media.container import frames_of, is_untimed, open_container, read_index, stated_rate, video_stream
+from latentseq.media.container import frames_of, is_untimed, open_container, read_index, video_stream
 from latentseq.media.footage import Footage, Picture
 from latentseq.media.preprocessing import Preprocessing
 from latentseq.media.screen import remark, shown
@@ -55,11 +55,10 @@ class VideoFile(Footage):
         """
         self.path = path
         self._shut()
-        self._pts, self._keys, self.times, self.end, note = read_index(path)
+        self._pts, self._keys, self.times, self.end, self.rate, note = read_index(path)
         with open_container(path) as container:
             stream = video_stream(container, path)
             codec, pixels = stream.codec_context.name, stream.codec_context.pix_fmt or ""
-            self.rate = stated_rate(container, stream)
             self._aspect = float(stream.sample_aspect_ratio or 1)
             self.gray = pixels.startswith(("gray", "mono"))
             self.sound = has_sound(container)

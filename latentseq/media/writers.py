@@ -11,10 +11,10 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from functools import partial
-from itertools import islice, pairwise
+from itertools import compress, groupby
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO, Any, Literal, NamedTuple, TypeAlias
+from typing import IO, Any, Literal, NamedTuple, Self, TypeAlias
 
 import av
 import numpy as np
@@ -24,6 +24,7 @@ from PIL import Image
 
 from latentseq.arrays import to_uint8
 from latentseq.errors import DataError, UsageError, did_you_mean, listed
+from latentseq.media.footage import CLOCK
 from latentseq.media.picture import COLOURS, Row, moments, sheet
 from latentseq.storage.workspace import write_output
 
@@ -75,17 +76,16 @@ def write(
         The SHA-256 of the file, in hexadecimal.
 
     Raises:
-        UsageError: another suffix, a frame rate that is none, or rows with nothing to draw.
+        UsageError: another suffix, a frame rate that is none or too low for the format, or rows with nothing to draw.
         DataError: frames that are no frames or of different sizes, or an array of objects.
         TryAgainError: the disk is full, or the folder cannot be written.
     """
     suffix = check_suffix(path)
-    if not (math.isfinite(fps) and fps > 0):
-        raise UsageError(f"fps is {fps}; expected a number of frames a second above 0.")
+    _check_rate(fps)
     return write_output(path, _ENCODERS[suffix](_Content(rows, border_at, fps, arrays)))
 
 
-def write_frames(path: Path, chunks: Callable[[], Iterable[np.ndarray]], *, count: int, fps: float) -> None:
+def write_frames(path: Path, chunks: Callable[[], Iterable[np.ndarray]], *, times: np.ndarray, fps: float) -> None:
     """Write plain frames as a video: no label, no border, not enlarged.
 
     An MP4 takes as much memory as a chunk; a GIF and a WebP hold all of the clip, in one and in three bytes a pixel.
@@ -93,12 +93,18 @@ def write_frames(path: Path, chunks: Callable[[], Iterable[np.ndarray]], *, coun
     Args:
         path: a file to make, ending in .mp4, .gif or .webp; a failure leaves a part of it for the caller to remove.
         chunks: gives the frames from the first on, (t, h, w, c) uint8 at a time, c 1 or 3; a GIF asks twice.
-        count: how many frames there are.
-        fps: frames a second. Formats that cannot show so many leave frames out: the speed is right.
+        times: (n,) float64, the second at which each frame comes on, rising from 0. Formats that cannot show so many
+            frames a second leave some out: the speed is right.
+        fps: frames a second, on average; the last one is shown for 1 / fps.
+
+    Raises:
+        UsageError: a frame rate that is none, or a frame that is shown for longer than the format can say.
     """
+    _check_rate(fps)
+    clock = _Clock.of(times, fps)
     pictures = (np.ascontiguousarray(picture) for chunk in chunks() for picture in _rgb(chunk))
     with path.open("wb") as file:
-        _MOVING[path.suffix](file, pictures, fps, lambda: _palette(chunks(), count))
+        _MOVING[path.suffix](file, pictures, clock, lambda: _palette(chunks(), len(times)))
 
 
 def encode_png(picture: np.ndarray) -> bytes:
@@ -111,18 +117,67 @@ def encode_png(picture: np.ndarray) -> bytes:
 def _animation(suffix: str, content: _Content) -> bytes:
     buffer, pictures = io.BytesIO(), moments(content.rows, border_at=content.border_at)
     frames = [row.frames for row in content.rows]
-    _MOVING[suffix](buffer, pictures, content.fps, lambda: _palette(frames, sum(map(len, frames)), COLOURS))
+    clock = _Clock.of(np.arange(max(row.start + len(row.frames) for row in content.rows)) / content.fps, content.fps)
+    _MOVING[suffix](buffer, pictures, clock, lambda: _palette(frames, sum(map(len, frames)), COLOURS))
     return buffer.getvalue()
 
 
-def _mp4(file: IO[bytes], pictures: Iterator[np.ndarray], fps: float, palette: Callable[[], np.ndarray]) -> None:
+class _Clock(NamedTuple):
+    """When frames are shown.
+
+    Attributes:
+        times: (n + 1,) float64, the second at which each comes on, and the last one goes.
+        fps: frames a second, where that says it all.
+    """
+
+    times: np.ndarray
+    fps: float | None
+
+    @classmethod
+    def of(cls, times: np.ndarray, fps: float) -> Self:
+        """The clock of frames that come on at ``times``, and of which the last is shown for 1 / ``fps``.
+
+        Even times are as exact as their rate is: a container may have rounded them to milliseconds.
+        """
+        even = np.arange(len(times) + 1) / fps
+        if np.allclose(times, even[:-1], rtol=0, atol=min(CLOCK, 0.25 / fps)):
+            return cls(even, fps)
+        return cls(np.append(times, times[-1] + 1 / fps), None)
+
+
+def _mp4(file: IO[bytes], pictures: Iterator[np.ndarray], clock: _Clock, palette: Callable[[], np.ndarray]) -> None:
+    gaps = np.diff(clock.times)
+    _check_longest("MP4", "A frame", float(gaps.max()), 43_200)
+    rate = _fraction(clock.fps or 1 / float(gaps[-1]))  # The last frame is shown for one of these.
+    tick = 1 / rate if clock.fps else Fraction(1, 30_000)
     with av.open(file, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
-        stream = container.add_stream(_video_encoder(), rate=Fraction(fps).limit_denominator(1001))
+        stream = container.add_stream(_video_encoder(), rate=rate)
         for i, picture in enumerate(pictures):
             if i == 0:
-                _set_up(stream, *picture.shape[:2])
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+                _set_up(stream, *picture.shape[:2], tick=tick, even=clock.fps is not None)
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.time_base, frame.pts = tick, i if clock.fps else round(clock.times[i] / tick)
+            container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+
+
+def _fraction(fps: float) -> Fraction:
+    """A frame rate as files have it, such as 30000/1001 or 1/3600."""
+    return Fraction(fps).limit_denominator(1001) if fps >= 1 else 1 / Fraction(1 / fps).limit_denominator(1001)
+
+
+def _check_rate(fps: float) -> None:
+    if not (math.isfinite(fps) and fps > 0):
+        raise UsageError(f"fps is {fps}; expected a number of frames a second above 0.")
+
+
+def _check_longest(format: str, what: str, seconds: float, longest: float) -> None:
+    """Refuse a time that a format has no number for."""
+    if seconds > longest:
+        raise UsageError(
+            f"{what} would be shown for {seconds:,.10g} s, and {format} can say at most {longest:,.10g} s. Choose "
+            "another format, or a higher frame rate."
+        )
 
 
 def _video_encoder() -> Literal["libx264", "mpeg4"]:
@@ -130,8 +185,9 @@ def _video_encoder() -> Literal["libx264", "mpeg4"]:
     return "libx264" if "libx264" in av.codecs_available else "mpeg4"
 
 
-def _set_up(stream: av.VideoStream, high: int, wide: int) -> None:
+def _set_up(stream: av.VideoStream, high: int, wide: int, *, tick: Fraction, even: bool) -> None:
     context = stream.codec_context
+    context.time_base = tick
     # Every player knows the first; at an odd size libx264 takes the second only.
     odd = stream.name == "libx264" and (high % 2 or wide % 2)
     stream.height, stream.width, stream.pix_fmt = high, wide, "yuv444p" if odd else "yuv420p"
@@ -146,43 +202,68 @@ def _set_up(stream: av.VideoStream, high: int, wide: int) -> None:
     else:
         context.flags |= Flags.qscale
         context.global_quality = 2 * _QUANTISER
+    if not even:
+        context.max_b_frames = 0  # Frames that change places would get the durations of others.
 
 
-def _gif(file: IO[bytes], pictures: Iterator[np.ndarray], fps: float, palette: Callable[[], np.ndarray]) -> None:
+def _gif(file: IO[bytes], pictures: Iterator[np.ndarray], clock: _Clock, palette: Callable[[], np.ndarray]) -> None:
     colours = palette()
     # Time is told in hundredths of a second, and browsers take less than two of them for ten. The last index stands
     # for what has not changed since the frame before.
     table = colours.tobytes().ljust(3 * 256, b"\0")
     options = {"palette": table, "transparency": 255, "optimize": True, "disposal": 1}
-    _animate(file, _indexed(pictures, colours), fps, "GIF", unit=10, least=2, **options)
+    _animate(file, _indexed(pictures, colours), clock, "GIF", unit=10, least=2, longest=65_535, **options)
 
 
-def _webp(file: IO[bytes], pictures: Iterator[np.ndarray], fps: float, palette: Callable[[], np.ndarray]) -> None:
+def _webp(file: IO[bytes], pictures: Iterator[np.ndarray], clock: _Clock, palette: Callable[[], np.ndarray]) -> None:
     # Enlarged frames are flat squares, which the lossless mode stores in less than the lossy one.
     images = (Image.fromarray(picture) for picture in pictures)
-    _animate(file, images, fps, "WEBP", unit=1, least=11, lossless=True, quality=30, method=1)
+    options = {"lossless": True, "quality": 30, "method": 1}
+    _animate(file, images, clock, "WEBP", unit=1, least=11, longest=(1 << 24) - 1, **options)
 
 
 def _animate(
-    file: IO[bytes], images: Iterator[Image.Image], fps: float, format: str, *, unit: int, least: int, **options: Any
+    file: IO[bytes],
+    images: Iterator[Image.Image],
+    clock: _Clock,
+    format: str,
+    *,
+    unit: int,
+    least: int,
+    longest: int,
+    **options: Any,
 ) -> None:
     """Images that Pillow can animate, at the right speed.
 
     Args:
         file: where to.
         images: one for each frame.
-        fps: frames a second.
+        clock: when they are shown.
         format: Pillow's name of the format.
         unit: milliseconds in which the format tells time.
         least: the shortest duration that is played as written, in units.
+        longest: the longest that can be written, in units.
         options: for the format.
+
+    Raises:
+        UsageError: a frame is shown for longer.
     """
-    every = math.ceil(least * unit * fps / 1000 - 1e-9)
-    images = islice(images, 0, None, every)
-    first, rest = next(images), list(images)
+    seconds = unit / 1000
+    kept, next_one = np.zeros(len(clock.times) - 1, bool), -math.inf
+    for i, time in enumerate(clock.times[:-1].tolist()):
+        if time >= next_one:
+            kept[i], next_one = True, time + least * seconds - 1e-9
+    times = clock.times[:-1][kept]
+    first, *rest = compress(images, kept.tolist())
     # The ends are rounded, not the durations: what one frame loses the next one gets, and the whole keeps time.
-    ends = [round(1000 / unit * every * i / fps) for i in range(len(rest) + 2)]
-    durations = [unit * (end - start) for start, end in pairwise(ends)]
+    ends = np.rint(np.append(times, max(clock.times[-1], times[-1] + least * seconds)) / seconds).astype(int)
+    durations = np.diff(ends).tolist()
+    # Equal frames in a row are written as one.
+    same = groupby(zip([first, *rest], durations, strict=True), key=lambda pair: pair[0].tobytes())
+    stays = max(sum(duration for _, duration in run) for _, run in same)
+    _check_longest(format, "A frame", stays * seconds, longest * seconds)
+    _check_longest(format, "The whole", int(ends[-1]) * seconds, _MOST_UNITS * seconds)
+    durations = [unit * duration for duration in durations]
     first.save(file, format, save_all=True, append_images=rest, duration=durations, loop=0, **options)
 
 
@@ -247,9 +328,9 @@ def _npz(content: _Content) -> bytes:
     return buffer.getvalue()
 
 
-_Moving: TypeAlias = Callable[[IO[bytes], Iterator[np.ndarray], float, Callable[[], np.ndarray]], None]
+_Moving: TypeAlias = Callable[[IO[bytes], Iterator[np.ndarray], _Clock, Callable[[], np.ndarray]], None]
 _MOVING: Mapping[str, _Moving] = MappingProxyType({".mp4": _mp4, ".gif": _gif, ".webp": _webp})
-"""Writes pictures (H, W, 3) uint8 at so many a second; the palette is made where it is wanted."""
+"""Writes pictures (H, W, 3) uint8, shown by a clock; the palette is made where it is wanted."""
 _ENCODERS: Mapping[str, Callable[[_Content], bytes]] = MappingProxyType(
     {suffix: partial(_animation, suffix) for suffix in _MOVING} | {".png": _png, ".npz": _npz}
 )
@@ -259,6 +340,8 @@ _MEANT: Mapping[str, str] = MappingProxyType(
     | dict.fromkeys((".h5", ".npy"), ".npz")
 )
 """What people also write, and which of ours comes nearest; spelling alone would take .mpg for .png."""
+_MOST_UNITS = (1 << 31) - 1
+"""Of time in an animation that Pillow writes."""
 _QUANTISER = 118
 """FFmpeg's FF_QP2LAMBDA: by how much it scales a quantiser."""
 _PALETTE_PIXELS = 1_000_000

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from latentseq.arrays import Clip
+from latentseq.errors import DataError
 from latentseq.protocols import Dataset, Progress
 from latentseq.storage.manifest import CLIPS, MANIFEST, check_clips
 from latentseq.storage.reading import check_seal
@@ -36,9 +37,10 @@ class ClipFolder(Dataset):
         self.path = path
         self._reader = ShardReader(Path(path), FORMAT)
         manifest = self._reader.manifest
-        self._reader.expected = check_clips(manifest, Path(path) / MANIFEST)
+        self._reader.expected = arrays = check_clips(manifest, Path(path) / MANIFEST)
         check_seal(manifest, Path(path) / MANIFEST)
         self.fps = manifest["fps"]
+        self._timed = "times" in arrays
         self.streams = manifest["streams"]
         splits = self._reader.clip_values("split")
         self.split = None if None in splits else np.array(splits)
@@ -58,8 +60,22 @@ class ClipFolder(Dataset):
         """See ``Dataset.read``."""
         start, stop = self.check_range(i, start, stop)
         first = int(self._reader.first_rows[i])
-        rows = self._reader.rows(first + start, first + stop)
+        rows = self._reader.rows(first + start, first + stop, ["frames", *self.streams])
         return Clip(rows.pop("frames"), rows)
+
+    def times(self, i: int, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """See ``Dataset.times``; a folder of before the times were kept has none but those of its frame rate."""
+        if not self._timed:
+            return super().times(i, start, stop)
+        start, stop = self.check_range(i, start, stop)
+        first = int(self._reader.first_rows[i])
+        ranges = [(first, first + 1), (first + start, first + stop)]
+        begin, times = (self._reader.rows(*rows, ["times"])["times"].astype(np.float64) for rows in ranges)
+        if not np.isfinite(times).all() or (np.diff(times) <= 0).any() or (start and not begin[0] < times[0]):
+            raise DataError(
+                f"{self.path} cannot be used: the times of the frames of clip {i} do not rise. Make the folder again."
+            )
+        return times - begin[0]
 
     def fingerprint(self) -> str:
         """SHA-256 of the content: a copy elsewhere has the same."""
@@ -84,13 +100,13 @@ def write_clips(dataset: Dataset, folder: Path, progress: Progress) -> None:
         DataError: the dataset cannot be read.
         TryAgainError: the disk is full.
     """
-    writer = ShardWriter(folder, {"data": dataset.fingerprint()})
+    writer = ShardWriter(folder, {"data": dataset.fingerprint(), "times": True})
     done, total = 0, int(dataset.lengths.sum())
     with contextlib.closing(progress):
         for i, start, stop in all_chunks(dataset.lengths):
             if not writer.skip(stop - start):
                 clip = dataset.read(i, start, stop)
-                writer.add({"frames": clip.frames, **clip.streams})
+                writer.add({"frames": clip.frames, "times": dataset.times(i, start, stop), **clip.streams})
             done += stop - start
             progress.update(done / total, f"{done} of {total} frames")
     end_clips(writer, dataset)

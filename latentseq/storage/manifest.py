@@ -21,7 +21,7 @@ _ROWS = 1 << 40
 _SIDE = 1 << 26  # Values of an item: a frame of 50 million pixels has more, and is never kept.
 _FPS = 1e6
 _WIDTH = 1 << 20
-OURS = frozenset({"frames", "mean", "log_var", "about"})
+OURS = frozenset({"frames", "times", "mean", "log_var", "about"})
 """Names that no side stream can have."""
 
 Arrays = dict[str, tuple[tuple[int, ...], str]]
@@ -142,7 +142,9 @@ def check_clips(manifest: Mapping[str, Any], path: Path) -> Arrays:
     for key in ("sources", "skipped"):
         if key in manifest:
             _check_told(fields.many(key), path, key)
-    return {"frames": (shape, "u"), **_streams(fields)}
+    # Folders of before the times were kept do not say whether they have them.
+    times: Arrays = {"times": ((), "f")} if "times" in manifest and fields.flag("times") else {}
+    return {"frames": (shape, "u"), **times, **_streams(fields)}
 
 
 def check_latents(manifest: Mapping[str, Any], path: Path) -> Arrays:

@@ -13,7 +13,7 @@ import math
 import threading
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -193,8 +193,8 @@ class ShardReader:
         """What the manifest says of every clip under ``key``; None where it says nothing."""
         return values(self.manifest["clips"], key)
 
-    def rows(self, start: int, stop: int) -> dict[str, np.ndarray]:
-        """Every array's rows ``start`` to ``stop``.
+    def rows(self, start: int, stop: int, names: Collection[str] | None = None) -> dict[str, np.ndarray]:
+        """Rows ``start`` to ``stop`` of the arrays of these names; of all arrays where None.
 
         Raises:
             DataError: a shard is missing or damaged, or does not fit the manifest.
@@ -205,7 +205,7 @@ class ShardReader:
             first = self._ends[shard - 1] if shard else 0
             end = min(stop, self._ends[shard])
             with self._lock:
-                pieces.append(self._read(shard, start - first, end - first))
+                pieces.append(self._read(shard, start - first, end - first, names))
             start = end
         if len(pieces) == 1:
             return pieces[0]
@@ -216,12 +216,13 @@ class ShardReader:
         content = {key: self.manifest[key] for key in ("clips", "shards")}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
-    def _read(self, shard: int, start: int, stop: int) -> dict[str, np.ndarray]:
+    def _read(self, shard: int, start: int, stop: int, names: Collection[str] | None) -> dict[str, np.ndarray]:
         path = self.folder / self.manifest["shards"][shard]["file"]
         try:
             file, arrays = self._opened(shard, path)
             found = {}
-            for key, (offset, shape, dtype) in arrays.items():
+            for key in arrays if names is None else names:
+                offset, shape, dtype = arrays[key]
                 found[key] = np.empty((stop - start, *shape[1:]), dtype)
                 file.seek(offset + start * dtype.itemsize * math.prod(shape[1:]))
                 if file.readinto(found[key].reshape(-1).view(np.uint8)) != found[key].nbytes:  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""What a dataset promises: S1 to S11, besides C1 to C4."""
+"""What a dataset promises: S1 to S12, besides C1 to C4."""
 
 import math
 from functools import partial
@@ -117,6 +117,18 @@ class DatasetPromises(ConfigurablePromises[Dataset]):
         if first.frames.flags.writeable:
             first.frames[...] = 255 - first.frames
         require_same(data.read(0).frames, kept, "A read and one after the first was written into")
+
+    @promise
+    def test_s12_times(self) -> None:
+        """S12: times is (t,) float64 seconds, rising from 0 at a clip's first frame; a range of it is that range."""
+        for i, length in self._some():
+            times = self.made().times(i)
+            require_array(times, f"The times of clip {i}", (length,), dtype=np.float64)
+            rises = times[0] == 0 and bool((np.diff(times) > 0).all())
+            require(rises, f"Those of clip {i} are from {times[0]} to {times[-1]} s, and do not all rise.")
+            start, stop = length // 3, max(length // 3 + 1, 2 * length // 3)
+            cut = self.made().times(i, start, stop)
+            require_same(cut, times[start:stop], f"The times {start} to {stop} of clip {i} and of the whole clip")
 
     def _some(self) -> list[tuple[int, int]]:
         """Clips spread over the dataset, each with its length."""

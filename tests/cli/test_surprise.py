@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from fractions import Fraction
 
 import av
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from latentseq import load_predictor, open_data
+from latentseq.interpolation import place
 from latentseq.surprisal import surprisal
 
 DATA = {"count": 12, "length": 12, "size": 16}
@@ -82,6 +84,63 @@ def test_the_test_clip_comes_first_and_the_folder_has_a_name(runs, cli, tmp_path
     answer = cli("surprise", runs / "lstm", *SQUARES)
     assert (answer.code, answer.out) == (2, "")
     assert answer.err == "error: surprise exists already. Choose another name, or replace it with --overwrite.\n"
+
+
+VARIABLE = [*range(0, 2000, 40), *range(2000, 6000, 200)]
+"""Milliseconds: 25 frames a second for 2 s, then 5 a second. Frame 63 is shown at 4.6 s, the last one at 5.8 s."""
+
+
+@pytest.fixture(scope="module")
+def films(cli, tmp_path_factory):
+    """A film of variable rate in which frame 63 is white, and a folder of clips of it."""
+    folder = tmp_path_factory.mktemp("films")
+    with av.open(str(folder / "film.mkv"), "w") as file:
+        stream = file.add_stream("libx264", rate=25, options={"crf": "8"})
+        stream.height, stream.width, stream.pix_fmt = 16, 16, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for i, tick in enumerate(VARIABLE):
+            picture = np.full((16, 16, 3), 255 if i == 63 else 2 * i, np.uint8)
+            frame = av.VideoFrame.from_ndarray(picture, "rgb24")
+            frame.pts, frame.time_base = tick, Fraction(1, 1000)
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode())
+    assert cli("ingest", folder / "film.mkv", folder / "clips", "--gray", "--quiet").code == 0
+    return folder
+
+
+@pytest.mark.parametrize("name", ["film.mkv", "clips"])
+def test_seconds_are_those_at_which_frames_are_shown(runs, cli, films, name, tmp_path):
+    answer = cli("surprise", runs / "lstm", films / name, tmp_path / "out", "--top", 3)
+    assert answer.code == 0
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "out" / "surprise.csv").read_text())))
+    assert [round(1000 * float(row["seconds"])) for row in rows] == VARIABLE
+    values = np.array([float(row["nats"] or "nan") for row in rows])
+    record = json.loads((tmp_path / "out" / "surprise.json").read_text())
+    moments = record["moments"]
+    assert [round(1000 * each["seconds"]) for each in moments] == [VARIABLE[each["frame"]] for each in moments]
+    gaps = np.diff(sorted(each["seconds"] for each in moments))
+    assert (gaps > 0.5).all()
+    highest = int(np.nanargmax(values))
+    assert highest in (63, 64) and moments[0]["frame"] == highest  # The flash comes, and goes.
+    assert answer.out.startswith(f"  00:04.{6 if highest == 63 else 8}  frame {highest} ")
+    with av.open(str(tmp_path / "out" / "surprise.mp4")) as file:
+        assert [round(1000 * frame.time) for frame in file.decode(video=0)] == VARIABLE
+
+
+@pytest.mark.parametrize("name", ["film.mkv", "clips"])
+def test_a_time_is_taken_to_the_frame_that_is_shown_then(runs, cli, films, name, tmp_path):
+    model, data, out = runs / "lstm", films / name, tmp_path / "out.npz"
+    assert cli("sample", model, data, out, "--start", "4.6s", "--prime", "1s", "--steps", 2).code == 0
+    with np.load(out) as found:
+        assert found["truth"][0].min() > 0.9  # Frame 63 is the only white one.
+        assert len(found["one_step"]) == 5 - 1  # 4.6 to 5.4 s.
+    out = tmp_path / "primed.npz"
+    assert cli("sample", model, data, out, "--start", "1.5s", "--prime", "1.5s", "--steps", 2).code == 0
+    with np.load(out) as found:
+        # The frame at 1.5 s would be 37.5: 38, at 1.52 s. Up to 3.02 s: 12 at 25 a second, and 2.0 to 2.8 s.
+        assert abs(255 * found["truth"][0].mean() - 2 * 38) < 4
+        assert len(found["one_step"]) == 17 - 1
+    assert place("0:4.6s", open_data(data)) == (0, 63)
 
 
 class TestRefused:

@@ -83,7 +83,7 @@ def test_awkward_histories_are_drawn(rows: list[dict], recwarn: pytest.WarningsR
 def test_a_curve_and_its_marks_are_where_they_belong() -> None:
     values = np.zeros(101)
     values[[0, 25, 75]] = np.nan, 40, 100
-    picture = pixels(curve_chart(values, fps=10, marks=[75, 25], ylabel="nats"))
+    picture = pixels(curve_chart(values, times=np.arange(len(values)) / 10, marks=[75, 25], ylabel="nats"))
     curve, marks = (drawn(picture, rgb) for rgb in (VALIDATION, MODEL))
     left, right = curve[:, 1].min(), curve[:, 1].max()  # Frames 1 and 100.
     for frame in (25, 75):
@@ -96,9 +96,10 @@ def test_a_curve_and_its_marks_are_where_they_belong() -> None:
 
 
 def test_marks_close_together_and_a_curve_of_one_number_are_drawn(recwarn: pytest.WarningsRecorder) -> None:
-    few, many = (pixels(curve_chart(np.arange(50.0), fps=25, marks=m, ylabel="nats")) for m in ([9], range(20)))
+    values, times = np.arange(50.0), np.arange(50) / 25
+    few, many = (pixels(curve_chart(values, times=times, marks=m, ylabel="nats")) for m in ([9], range(20)))
     assert len(drawn(many, MODEL)) > 3 * len(drawn(few, MODEL))
-    assert pixels(curve_chart(np.array([np.nan, 3.0]), fps=25, marks=[1], ylabel="nats")).std() > 0
+    assert pixels(curve_chart(np.array([np.nan, 3.0]), times=times[:2], marks=[1], ylabel="nats")).std() > 0
     assert not recwarn.list
 
 

@@ -7,6 +7,7 @@ from PIL import Image
 from latentseq.data import check_frame_shape, is_footage, open_data, parse_frames, parse_size
 from latentseq.errors import DataError, UsageError
 from latentseq.media.preprocessing import Preprocessing
+from latentseq.protocols import Dataset
 from latentseq.storage.frames import write_clips
 from latentseq.training.watch import Watcher
 
@@ -181,16 +182,65 @@ def test_what_is_no_size(text):
     )
 
 
+class Timed(Dataset):
+    """A clip whose frames are shown at given times, 25 a second on average."""
+
+    name = "timed"
+    frame_shape = (1, 1, 1)
+
+    def __init__(self, times):
+        self._times = np.array(times, np.float64)
+
+    lengths = property(lambda self: np.array([len(self._times)]))
+
+    def read(self, i, start=0, stop=None):
+        raise NotImplementedError
+
+    def times(self, i, start=0, stop=None):
+        start, stop = self.check_range(i, start, stop)
+        return self._times[start:stop]
+
+
 @pytest.mark.parametrize(
     ("value", "frames"),
     [(0, 0), ("0", 0), ("30", 30), (30, 30), ("1.5s", 38), ("1s", 25), ("0.04s", 1), (" 2s ", 50), ("0s", 0)],
 )
 def test_a_number_of_frames_or_a_time(value, frames):
-    assert parse_frames(value, 25.0, "start") == frames
+    assert parse_frames(value, Timed(np.arange(100) / 25), 0, "start") == frames
+
+
+RECORDING = [0, 0.1, 0.2, 10, 45, 80]
+
+
+@pytest.mark.parametrize(
+    ("value", "first", "frames"),
+    [
+        ("10s", 0, 3),
+        ("44s", 0, 4),
+        ("9.9s", 1, 2),  # From 0.1 s on.
+        ("35s", 3, 1),
+        ("20s", 3, 1),  # 30 s is nearer to 45 s than to 10 s.
+        ("70s", 3, 2),
+        ("80s", 0, 5),
+        ("80.04s", 0, 6),  # Where a frame after the last one would be: the whole clip.
+        ("35.04s", 4, 2),
+        ("82s", 0, 55),
+        ("2s", 9, 50),  # Neither is there, which whoever reads them says.
+        (7, 4, 7),
+    ],
+)
+def test_a_time_is_that_of_the_frames_however_they_are_spaced(value, first, frames):
+    assert parse_frames(value, Timed(RECORDING), 0, "prime", first=first) == frames
+
+
+def test_a_time_in_a_clip_that_is_not_there():
+    assert refused(lambda: parse_frames("1s", Timed([0.0]), 3, "start"), UsageError) == (
+        "Clip 3 does not exist: timed has clips 0 to 0."
+    )
 
 
 @pytest.mark.parametrize("value", ["", "-1", "1.5", "s", "1.5 m", "1,5s", "soon", "1e3"])
 def test_what_is_neither(value):
-    assert refused(lambda: parse_frames(value, 25.0, "prime"), UsageError) == (
+    assert refused(lambda: parse_frames(value, Timed([0.0]), 0, "prime"), UsageError) == (
         f"prime is {value!r}; expected a number of frames such as 30, or a time such as 1.5s."
     )

@@ -148,16 +148,34 @@ class TestRefused:
 class TestMoments:
     def test_the_highest_first(self):
         values = np.array([np.nan, 0, 5, 0, 0, 9, 0, 0, 7, 0])
-        assert moments(values, 5, 1) == [5, 8, 2]
-        assert moments(values, 2, 1) == [5, 8]
+        assert moments(values, 5, np.arange(10.0), 1) == [5, 8, 2]
+        assert moments(values, 2, np.arange(10.0), 1) == [5, 8]
 
     def test_the_foot_of_a_peak_is_no_moment(self):
         values = np.array([0, 9, 8, 7, 6, 5, 4, 0, 0, 1, 0])
-        assert moments(values, 5, 2) == [1, 9]  # Not the 6, which is three frames away from the 9.
+        assert moments(values, 5, np.arange(11.0), 2) == [1, 9]  # Not the 6, which is three frames away from the 9.
 
     def test_equal_values_are_one_moment_where_they_are_close(self):
-        assert moments(np.zeros(10), 9, 3) == [0, 4, 8]
+        assert moments(np.zeros(10), 9, np.arange(10.0), 3) == [0, 4, 8]
+
+    def test_apart_is_in_seconds_however_frames_are_spaced(self):
+        times = np.array([0, 0.1, 0.2, 0.45, 0.6, 0.7, 5, 5.5, 6.001, 80])
+        values = np.array([9, 0, 8, 0, 7, 0, 6, 5, 4, 3.0])
+        # 0.2 s is within half a second of 0, 0.6 s is not, and 0.2 s, higher than it, is near it; 5.5 s is exactly
+        # half a second from 5 s, 6.001 s is more than that from 5.5 s.
+        assert moments(values, 9, times, 0.5) == [0, 6, 8, 9]
+        assert moments(values, 9, times, 0.1) == [0, 2, 4, 6, 7, 8, 9, 3]
+        assert moments(values[::-1], 9, 80 - times[::-1], 0.5) == [9, 3, 1, 0]
+
+    @pytest.mark.parametrize("rate", [24, 25, 30000 / 1001, 60])
+    def test_half_a_second_at_every_rate(self, rate):
+        half = int(rate / 2)
+        for gap, found in ((half, [0]), (half + 1, [0, half + 1])):
+            values = np.zeros(100)
+            values[[0, gap]] = 9, 8
+            times = np.arange(100) / rate + 1e6
+            assert [t for t in moments(values, 9, times, 0.5) if values[t]] == found
 
     @pytest.mark.parametrize("apart", [0, 0.4])
     def test_at_a_low_frame_rate_every_frame_is_a_moment(self, apart):
-        assert moments(np.array([np.nan, 1, 3, 2]), 5, apart) == [2, 3, 1]
+        assert moments(np.array([np.nan, 1, 3, 2]), 5, np.arange(4.0), apart) == [2, 3, 1]

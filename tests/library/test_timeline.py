@@ -7,11 +7,13 @@ from latentseq.media.picture import GENERATED, PRIMED, TEXT
 from latentseq.media.timeline import clock, over_curve
 
 VALUES = np.array([np.nan, 0.0, 1.0, 10.0, 2.0, 0.0, 1.0, 2.0])
+TIMES = np.arange(8) / 2
 FRAMES = np.random.default_rng(0).integers(0, 256, (8, 16, 20, 3), np.uint8)
 
 
-def pictures(frames=FRAMES, values=VALUES, marks=(3,)):
-    return np.stack(list(over_curve(frames, frames.shape[1:3], values, fps=2.0, marks=marks, unit="nats")))
+def pictures(frames=FRAMES, values=VALUES, marks=(3,), times=TIMES):
+    drawn = over_curve(frames, frames.shape[1:3], values, times=times, marks=marks, unit="nats")
+    return np.stack(list(drawn))
 
 
 def where(picture, colour):
@@ -49,6 +51,17 @@ def test_the_cursor_moves_from_end_to_end():
     assert np.diff(places) == pytest.approx([np.diff(places).mean()] * 7, abs=1)
 
 
+def test_cursor_curve_and_marks_are_at_the_times_of_their_frames():
+    """A frame at 0, then none for 3.5 s, then one every 0.5 s."""
+    times = np.array([0, 3.5, 4, 4.5, 5, 5.5, 6, 7])
+    made = pictures(times=times)
+    places = [np.median(where(picture, TEXT)[1]) for picture in made]
+    assert places == pytest.approx(20 + 511 * times / 7, abs=2)
+    assert abs(where(made[0], GENERATED)[1].mean() - (20 + 511 * 4.5 / 7)) < 2
+    rows, columns = where(made[0], PRIMED)
+    assert abs(columns[rows.argmin()] - (20 + 511 * 4.5 / 7)) < 3
+
+
 def test_a_dot_is_on_the_curve_and_the_first_frame_has_none():
     made = pictures(marks=())
     assert len(where(made[0], GENERATED)[0]) == 0
@@ -66,7 +79,8 @@ def test_a_mark_stands_over_its_frame():
 def test_of_many_frames_no_peak_is_lost(at):
     values = np.zeros(5000)
     values[at] = 1
-    picture = next(over_curve([FRAMES[0]], (16, 20), values, fps=25, marks=(), unit="nats"))
+    times = np.arange(5000) / 25
+    picture = next(over_curve([FRAMES[0]], (16, 20), values, times=times, marks=(), unit="nats"))
     rows, columns = where(picture, PRIMED)
     assert abs(columns[rows.argmin()] - (20 + at / 4999 * 511)) < 3
     assert np.ptp(rows) > 100

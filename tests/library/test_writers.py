@@ -14,7 +14,11 @@ from PIL import Image, ImageSequence
 
 from latentseq.errors import DataError, UsageError
 from latentseq.media import writers
+from latentseq.media.animation import Animation
+from latentseq.media.footage import rows_of
 from latentseq.media.picture import Row, animation, sheet
+from latentseq.media.preprocessing import Preprocessing
+from latentseq.media.video import VideoFile
 
 FPS = 10
 ARRAYS = {"truth": np.arange(24, dtype=np.uint8).reshape(2, 3, 4), "file": np.float32(0.5), "names": np.array(["a"])}
@@ -125,7 +129,7 @@ y, x = np.indices((240, 322))
 frames = np.stack([np.stack([100 + 3 * y, 3 * x, 128 + 0 * x], -1) % 256] * 30).astype(np.uint8)
 for t in range(30):
     frames[t, 6:16, 3 * t : 3 * t + 10] = 235
-write_frames(Path(sys.argv[1]), lambda: [frames], count=30, fps=25.0)
+write_frames(Path(sys.argv[1]), lambda: [frames], times=np.arange(30) / 25, fps=25.0)
 """
     for fill in ("1", "85"):
         path, environment = tmp_path / f"{fill}.mp4", {**os.environ, "MALLOC_PERTURB_": fill}
@@ -241,8 +245,85 @@ def test_another_suffix(tmp_path: Path, rows: list[Row], name: str, message: str
     assert not list(tmp_path.iterdir())
 
 
+def film(path: Path, times, fps: float, *, still: bool = False) -> Path:
+    """Flat frames of different brightness, written as plain frames."""
+    count = len(times)
+    levels = np.full(count, 9) if still else np.arange(count) % 250
+    frames = np.broadcast_to(levels.astype(np.uint8)[:, None, None, None], (count, 16, 16, 3))
+    writers.write_frames(path, lambda: [frames], times=np.array(times, np.float64), fps=fps)
+    return path
+
+
+def timed(path: Path) -> tuple[np.ndarray, float, float]:
+    """Times of the frames of a file, its end and its rate, as it is read."""
+    footage = Animation(path) if path.suffix == ".webp" else VideoFile(path)
+    return footage.times, footage.end, rows_of(footage, Preprocessing((8, 8))).fps
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".mp4", ".webp"])
+def test_a_frame_rate_comes_back(tmp_path: Path, suffix: str) -> None:
+    """Of a GIF, whose delays are hundredths of a second: 3, 4, 3, 3, … of them, 10.01 s in all."""
+    times, end, rate = timed(film(tmp_path / f"out{suffix}", np.arange(300) * 1001 / 30000, 30000 / 1001))
+    assert rate == pytest.approx(30000 / 1001, abs=1e-6)
+    assert (len(times), end) == (300, pytest.approx(10.01))
+    assert set(np.rint(np.diff(times) * 100)) == {3, 4} or suffix != ".gif"
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".mp4", ".webp"])
+def test_frames_are_written_at_their_times(tmp_path: Path, suffix: str) -> None:
+    moments = [0, 0.04, 0.08, 0.28, 0.48, 0.5, 5, 80]
+    times, end, rate = timed(film(tmp_path / f"out{suffix}", moments, 0.2))
+    assert times.tolist() == pytest.approx(moments)
+    assert end == pytest.approx(85)
+    assert rate == pytest.approx(8 / 85)
+
+
+def test_times_that_a_container_rounded_are_those_of_the_rate(tmp_path: Path) -> None:
+    exact = film(tmp_path / "exact.mp4", np.arange(50) / 24, 24.0)
+    rounded = film(tmp_path / "rounded.mp4", np.round(np.arange(50) / 24, 3), 24.0)
+    assert exact.read_bytes() == rounded.read_bytes()
+
+
+def test_a_gif_leaves_out_what_comes_too_soon(tmp_path: Path) -> None:
+    times, end, _ = timed(film(tmp_path / "out.gif", [0, 0.01, 0.02, 0.5, 0.505, 0.51, 1], 4.0))
+    assert times.tolist() == pytest.approx([0, 0.02, 0.5, 1])
+    assert end == pytest.approx(1.25)
+
+
+@pytest.mark.parametrize(("suffix", "seconds"), [(".mp4", 3600), (".webp", 3600), (".gif", 600), (".mp4", 43_200)])
+def test_a_frame_that_is_shown_for_hours(tmp_path: Path, rows: list[Row], suffix: str, seconds: int) -> None:
+    times, end, rate = timed(film(tmp_path / f"out{suffix}", np.arange(4.0) * seconds, 1 / seconds))
+    assert times.tolist() == [0, seconds, 2 * seconds, 3 * seconds]
+    assert (end, rate) == (4 * seconds, 1 / seconds)
+    save(tmp_path / f"rows{suffix}", rows, fps=1 / seconds)
+    assert np.diff(timed(tmp_path / f"rows{suffix}")[0]) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "times", "what", "most"),
+    [
+        (".gif", [0, 3600], "A frame would be shown for 3,600 s, and GIF", "655.35 s"),
+        (".gif", [0, 1, 700], "A frame would be shown for 699 s, and GIF", "655.35 s"),
+        (".mp4", [0, 50_000], "A frame would be shown for 50,000 s, and MP4", "43,200 s"),
+        (".webp", [0, 20_000], "A frame would be shown for 20,000 s, and WEBP", "16,777.215 s"),
+        (".webp", range(0, 2_160_000, 3600), "The whole would be shown for 2,160,000 s, and WEBP", "2,147,483.647 s"),
+    ],
+)
+def test_a_time_that_a_format_cannot_say(tmp_path: Path, suffix: str, times, what: str, most: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        film(tmp_path / f"out{suffix}", times, 1 / max(1, times[1]))
+    assert str(caught.value) == (f"{what} can say at most {most}. Choose another format, or a higher frame rate.")
+
+
+def test_equal_frames_are_one_that_is_shown_for_too_long(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"^A frame would be shown for 1,000 s, and GIF can say at most 655\.35 s\."):
+        film(tmp_path / "out.gif", np.arange(5) * 200.0, 1 / 200, still=True)
+
+
 @pytest.mark.parametrize("fps", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_frame_rate_that_is_none(tmp_path: Path, rows: list[Row], fps: float) -> None:
     with pytest.raises(UsageError) as caught:
         save(tmp_path / "out.gif", rows, fps=fps)
     assert str(caught.value) == f"fps is {fps}; expected a number of frames a second above 0."
+    with pytest.raises(UsageError, match="expected a number of frames a second above 0"):
+        film(tmp_path / "out.mp4", [0.0], fps)

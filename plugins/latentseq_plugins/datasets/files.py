@@ -106,6 +106,13 @@ class Files(Dataset):
             frames = np.stack([picture.frame(self._preprocessing) for picture in pictures])
         return Clip(frames, self._sound(which, rows.times[first + start : first + stop + 1]))
 
+    def times(self, i: int, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """See ``Dataset.times``."""
+        start, stop = self.check_range(i, start, stop)
+        which, first, _ = self._clips[i]
+        times = self._rows[which].times
+        return times[first + start : first + stop] - times[first]
+
     def fingerprint(self) -> str:
         """SHA-256 of the files' content and of what is made of it: a copy elsewhere has the same."""
         about = [self.name, self._preprocessing.to_json(), self.audio, [each.split for each in self._found]]
