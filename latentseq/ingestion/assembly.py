@@ -166,4 +166,7 @@ def _about(source: Source) -> dict[str, Any]:
         "fps": round(source.rows.fps, 6),
         "seconds": round(footage.end - float(footage.times[0]), 4),
         "sound": footage.sound,
+        "gray": footage.gray,
+        "timed": footage.timed,
+        **({"reading": footage.reading} if footage.reading else {}),
     }

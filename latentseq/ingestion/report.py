@@ -66,6 +66,7 @@ def plan_report(plan: Plan, workers: int) -> str:
         ]
         lines.append(f"take {source.found.name}: {', '.join(facts)}")
     lines += _more(len(plan.sources))
+    lines += _readings([(source.found.name, source.footage.reading) for source in plan.sources])
     lines += list(_skipped([(each.name, each.reason) for each in plan.skipped]))
     shape = " x ".join(map(str, plan.frame_shape))
     made = _counted(recipe.count, "crop") if recipe.crop else _counted(plan.rows, "frame")
@@ -83,6 +84,7 @@ def plan_report(plan: Plan, workers: int) -> str:
 
 def summary(manifest: dict[str, Any], plan: Plan) -> Iterator[str]:
     """What came of it, line by line."""
+    yield from _readings([(each["path"], each.get("reading", "")) for each in manifest["sources"]])
     yield from _skipped([(each["path"], each["reason"]) for each in manifest["skipped"]])
     clips = sum(run["count"] for run in manifest["clips"])
     frames = sum(run["count"] * run["length"] for run in manifest["clips"])
@@ -107,6 +109,19 @@ def _skipped(skipped: list[tuple[str, str]]) -> Iterator[str]:
     for name, reason in skipped[:LISTED]:
         yield f"skip {name}: {reason}"
     yield from _more(len(skipped))
+
+
+def _readings(sources: list[tuple[str, str]]) -> list[str]:
+    """How files were read where that had to be decided: a line for all that are read alike."""
+    alike: dict[str, list[str]] = {}
+    for name, reading in sources:
+        alike.setdefault(reading, []).append(name)
+    alike.pop("", None)
+    lines = [
+        f"{names[0]}{f' and {len(names) - 1:,} more' if len(names) > 1 else ''}: {reading}"
+        for reading, names in alike.items()
+    ]
+    return lines[:LISTED] + _more(len(lines))
 
 
 def _more(count: int) -> list[str]:

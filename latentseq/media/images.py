@@ -1,5 +1,6 @@
 """Image files of any kind as frames, and a folder of them as footage."""
 
+import hashlib
 import re
 import struct
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from PIL import Image, ImageOps
 
 from latentseq.errors import DataError, listed
 from latentseq.media.footage import DEFAULT_FPS, Footage, Picture, file_digest
+from latentseq.media.levels import WORD, Levels, check_depth, looked_at, to_bytes
 from latentseq.media.preprocessing import Preprocessing, check_pixels
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
@@ -58,7 +60,8 @@ def image_size(path: Path) -> tuple[int, int]:
 def read_image(path: Path, preprocessing: Preprocessing) -> np.ndarray:
     """Read one image as a frame.
 
-    The EXIF orientation is applied; transparent parts become black; 16 bits are scaled to 8, not cut off.
+    The EXIF orientation is applied; transparent parts become black; 16 bits are scaled to 8, not cut off, and floats
+    are from 0 to 1.
 
     Args:
         path: the file.
@@ -98,12 +101,18 @@ def prepare(picture: Image.Image | np.ndarray, preprocessing: Preprocessing) -> 
     return preprocessing.place(np.asarray(image).reshape(h, w, -1))
 
 
-def plain(image: Image.Image) -> Image.Image:
-    """Decode an image as it is shown: upright, 8 bits, what is transparent on black; ``L`` or ``RGB``."""
+def plain(image: Image.Image, levels: Levels | None = None, name: str = "The picture") -> Image.Image:
+    """Decode an image as it is shown: upright, 8 bits, what is transparent on black; ``L`` or ``RGB``.
+
+    Args:
+        image: any.
+        levels: the values of black and white of what has more than 8 bits.
+        name: of it, for the error where a value is outside of them.
+    """
     mode = "L" if _is_gray(image.mode) else "RGB"
     image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I") or image.mode == "F":
-        return Image.fromarray(_scaled_to_byte(np.asarray(image), image.mode))
+    if _is_wide(image.mode):
+        return Image.fromarray(to_bytes(np.asarray(image), levels, name))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         black = Image.new("RGBA", image.size, (0, 0, 0, 255))
@@ -140,15 +149,17 @@ class ImageFolder(Footage):
 
     kind = "images"
 
-    def __init__(self, path: Path, files: list[Path]) -> None:
-        """Compare the images by their headers.
+    def __init__(self, path: Path, files: list[Path], levels: Levels | None = None) -> None:
+        """Compare the images by their headers, and look into a few where they are of 16 bits.
 
         Args:
             path: the folder.
             files: the images, in the order in which they are shown.
+            levels: the values of black and white of what has more than 8 bits; 0..65535 for integers, and 0..1 for
+                floats, where None.
 
         Raises:
-            DataError: there are none, one cannot be read, or two differ in size.
+            DataError: there are none, one cannot be read, two differ in size, or 16 bits would come out black.
         """
         if not files:
             raise DataError(
@@ -168,17 +179,26 @@ class ImageFolder(Footage):
         self.detail = listed({header.format for header in headers})
         self.times = np.arange(len(files)) / DEFAULT_FPS
         self.end = len(files) / DEFAULT_FPS
+        wide = [file for file, header in zip(files, headers, strict=True) if _is_wide(header.mode)]
+        self._levels = levels if wide else None
+        whole = [file for file, header in zip(files, headers, strict=True) if header.mode.startswith("I")]
+        if whole and levels is None:
+            seen = [whole[number] for number in looked_at(len(whole)).tolist()]
+            check_depth(max(_most(file) for file in seen), len(seen), str(path))
+        if whole or self._levels:
+            self.reading = f"{self.detail} of more than 8 bits, values {self._levels or WORD} from black to white"
 
     def walk(self, numbers: np.ndarray) -> Iterator[Picture]:
         """See ``Footage.walk``; a damaged image is found when its picture is asked for its frame."""
         for number, same in groupby(numbers.tolist()):
-            picture = Still(partial(_decoded, self.files[number]))
+            picture = Still(partial(_decoded, self.files[number], self._levels))
             for _ in same:
                 yield picture
 
     def digest(self) -> str:
         """See ``Footage.digest``; names do not count, the order does."""
-        return file_digest(self.files)
+        whole = file_digest(self.files)
+        return hashlib.sha256(f"{whole} range {self._levels}".encode()).hexdigest() if self._levels else whole
 
 
 class _Header(NamedTuple):
@@ -201,11 +221,11 @@ def _header(path: Path) -> _Header:
         raise unreadable(path, cause) from cause
 
 
-def _decoded(path: Path) -> Image.Image:
+def _decoded(path: Path, levels: Levels | None = None) -> Image.Image:
     image = open_image(path)
     try:
         with image:
-            return plain(image)
+            return plain(image, levels, str(path))
     except IMAGE_TROUBLE as cause:
         raise unreadable(path, cause) from cause
 
@@ -253,7 +273,16 @@ def _is_gray(mode: str) -> bool:
     return mode in ("1", "L", "LA", "F") or mode.startswith("I")
 
 
-def _scaled_to_byte(values: np.ndarray, mode: str) -> np.ndarray:
-    """Integers are taken for 16 bits, floats for [0, 1]: Pillow's own conversion would cut both off at 255."""
-    unit = np.nan_to_num(values.astype(np.float32)) / (1 if mode == "F" else 65535)
-    return np.rint(np.clip(unit, 0, 1) * 255).astype(np.uint8)
+def _is_wide(mode: str) -> bool:
+    """Whether pictures of one of Pillow's modes have more than 8 bits: integers, mostly of 16, and floats."""
+    return mode.startswith("I") or mode == "F"
+
+
+def _most(path: Path) -> int:
+    """The highest value in an image of integers."""
+    image = open_image(path)
+    try:
+        with image:
+            return int(np.asarray(image).max())
+    except IMAGE_TROUBLE as cause:
+        raise unreadable(path, cause) from cause

@@ -39,6 +39,8 @@ class Files(Dataset):
         fps: float | None = None,
         array: str | None = None,
         audio: str = "none",
+        axes: str | None = None,
+        range: str | None = None,
     ) -> None:
         """Find the footage and count its frames.
 
@@ -51,18 +53,21 @@ class Files(Dataset):
             fps: frames a second, by presentation time; None leaves them as they are.
             array: which array of files that hold several.
             audio: what is kept of the sound, as the stream of that name: 'mel', 'wave' or 'none'.
+            axes: the axes of arrays, a letter for each, such as 'TNHW': T for time, N for clips, H for height, W for
+                width, C for channels; None recognises them from the shape.
+            range: the values of black and white in arrays and images that are not of 8 bits, such as '0..4095'.
 
         Raises:
             DataError: something cannot be read, or there is nothing.
             UsageError: an option that is out of range.
         """
         self.path, self.size, self.fit, self.gray, self.skip = path, size, fit, gray, skip
-        self.array, self.audio = array, audio
+        self.array, self.audio, self.axes, self.range = array, audio, axes, range
         self._fps = fps
         self._preprocessing = Preprocessing.of(size, fit, gray, skip, fps)
         if audio not in ("none", *sound.KINDS):
             raise UsageError(f"Option audio is {audio!r}; expected 'mel', 'wave' or 'none'.")
-        self._found = _found(Path(path).expanduser(), array)
+        self._found = _found(Path(path).expanduser(), array, axes, range)
         self._rows = [rows_of(each.footage, self._preprocessing) for each in self._found]
         self.fps = self._rows[0].fps
         edges = [np.unique([0, *rows.breaks, len(rows.numbers)]) for rows in self._rows]
@@ -131,9 +136,9 @@ class Files(Dataset):
         return self._found[which]
 
 
-def _found(path: Path, array: str | None) -> list[Found]:
+def _found(path: Path, array: str | None, axes: str | None, range: str | None) -> list[Found]:
     """All footage below a path, none of it damaged: ``ingest`` would leave that out, and write down why."""
-    found, skipped = discover([path], array=array)
+    found, skipped = discover([path], array=array, axes=axes, range=range)
     damaged = [each for each in skipped if each.damaged]
     if damaged and (found or len(damaged) > 1):
         raise DataError(
