@@ -7,11 +7,16 @@ from typing import Any
 
 import numpy as np
 
+from latentseq.errors import listed
 from latentseq.ingestion.plan import Plan, Source, Task
 from latentseq.protocols import Progress
+from latentseq.splits import folder_of, split_ranges
+from latentseq.storage.clip_table import values
 
 LISTED = 20
 """Lines of one kind that are shown; the manifest has them all."""
+_NAMED = 3
+"""Places that are named in one line."""
 _TRIED = 32
 """Pictures decoded to estimate how long it will take."""
 
@@ -94,9 +99,30 @@ def summary(manifest: dict[str, Any], plan: Plan) -> Iterator[str]:
         f"{_counted(clips, 'clip')}, {_counted(frames, 'frame')} of {shape}{streams}, from "
         f"{len(manifest['sources'])} of {_counted(len(manifest['sources']) + len(manifest['skipped']), 'file')}"
     )
+    yield from held_out(manifest)
     if plan.recipe.crop and clips < plan.recipe.count:
         yield f"{plan.recipe.count:,} crops were asked for; no more have a motion of {plan.recipe.crop.motion:g}"
     yield from _hints(plan)
+
+
+def held_out(manifest: dict[str, Any]) -> Iterator[str]:
+    """Which clips are for validation and for test, and from where they are."""
+    runs = manifest["clips"]
+    lengths = np.repeat([run["length"] for run in runs], [run["count"] for run in runs])
+    split, sources = values(runs, "split"), values(runs, "source")
+    names = [manifest["sources"][source]["path"] for source in sources]
+    folders = [folder_of(name) for name in names]
+    places = folders if len(set(folders)) > 1 else names
+    for part, rows in split_ranges(lengths, None if None in split else np.array(split)).items():
+        rows = rows[rows[:, 1] < rows[:, 2]]
+        if part == "train" or not len(rows):
+            continue
+        where = list(dict.fromkeys(places[clip] for clip in rows[:, 0]))
+        what = "folder" if places is folders else "file"
+        told = listed(where) if len(where) <= _NAMED else f"{len(where):,} of {_counted(len(set(places)), what)}"
+        partly = bool((rows[:, 2] - rows[:, 1] < lengths[rows[:, 0]]).any())
+        frames = _counted(int((rows[:, 2] - rows[:, 1]).sum()), "frame") + " of " if partly else ""
+        yield f"held out for {part}: {frames}{_counted(len(rows), 'clip')}, from {told}"
 
 
 def _hints(plan: Plan) -> Iterator[str]:

@@ -166,8 +166,6 @@ def _three(a: int, b: int, c: int) -> list[str]:
         return ["HWC"] if min(a, b) >= _STRIP else ["HWC", "THW"]
     if not _is_picture(b, c):
         return []
-    if a in (3, 4):
-        return ["THW", "CHW"]
     return ["THW", "HWT"] if a == b != c else ["THW"]  # Square pictures, with time last as other programs save it.
 
 

@@ -17,6 +17,7 @@ from latentseq.media.discovery import Found, discover, nothing_found
 from latentseq.media.footage import rows_of
 from latentseq.media.preprocessing import Preprocessing
 from latentseq.protocols import Dataset
+from latentseq.splits import folder_of, split_by_folder
 
 OPEN_FILES = 4
 """Decoders held at a time: each keeps a few full-sized frames and threads of its own."""
@@ -75,6 +76,7 @@ class Files(Dataset):
         self._clips = [(i, *pair) for i, e in enumerate(edges) for pair in itertools.pairwise(e.tolist())]
         self._lengths = np.array([stop - start for _, start, stop in self._clips], np.int64)
         splits = [self._found[i].split for i, _, _ in self._clips]
+        splits = split_by_folder([folder_of(self._found[i].name) for i, _, _ in self._clips], splits)
         self.split = None if None in splits else np.array(splits)
         if audio != "none":
             self.streams = {"audio": sound.width(audio, self.fps), "audio_mask": 1}
