@@ -62,7 +62,7 @@ def spread(folders: Sequence[str]) -> np.ndarray:
         (n,) int64, the numbers of the items.
     """
     numbers = {folder: number for number, folder in enumerate(dict.fromkeys(folders))}
-    counts = {folder: 0 for folder in numbers}
+    counts = dict.fromkeys(numbers, 0)
     ranks = []
     for folder in folders:
         ranks.append(counts[folder] + 0.5)

@@ -28,8 +28,8 @@ def command(
     axes: Annotated[
         str | None,
         typer.Option(
-            help="Axes of the arrays, a letter for each: T time, N clips, H height, W width, C channels, such as TNHW."
-            "  [default: recognised from the shape]"
+            help="Axes of the arrays, a letter for each: T time, N clips, H height, W width, C channels; such as "
+            "TNHW.  [default: recognised from the shape]"
         ),
     ] = None,
     range: Annotated[

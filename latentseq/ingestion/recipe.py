@@ -84,7 +84,13 @@ class Recipe:
         size = {"size": None} if self.native else {}
         # Left out where they are not used, so that a result from before they existed is still that of the same plan.
         arrays = {name: value for name in ("axes", "range") if (value := getattr(self, name)) is not None}
-        return {**self.preprocessing.to_json(), **size, **{name: getattr(self, name) for name in own}, **crop, **arrays}
+        return {
+            **self.preprocessing.to_json(),
+            **size,
+            **{name: getattr(self, name) for name in own},
+            **crop,
+            **arrays,
+        }
 
     def of_shards(self) -> dict[str, Any]:
         """What the content of a shard depends on: how scenes are cut into clips is decided later."""

@@ -149,14 +149,14 @@ class ArrayFile(Footage):
             )
         if min(shape, default=1) < 1:
             raise DataError(
-                f"{self._name} has the shape {shape}, in which there is nothing; expected no axis of length 0. Save it "
-                "again with some pictures."
+                f"{self._name} has the shape {shape}, in which there is nothing; expected no axis of length 0. "
+                "Save it again with some pictures."
             )
         layout = layout_of(shape, axes, self._name)
         if layout.count > MAX_PICTURES:
             raise DataError(
-                f"{self._name} has the shape {layout.told()}; expected at most {MAX_PICTURES} pictures. Save it again "
-                "as several files."
+                f"{self._name} has the shape {layout.told()}; expected at most {MAX_PICTURES} pictures. Save it "
+                "again as several files."
             )
         check_pixels(self.path, *layout.picture[:2])
         return layout

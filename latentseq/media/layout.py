@@ -16,8 +16,8 @@ _FEW = 5
 _SIDE, _STRIP = 4, 16
 """Pixels: no picture has a smaller side; one whose side is below the second is not four times as long."""
 _HOW = (
-    "--axes, a letter for each: T for time, N for clips, H for height, W for width, C for channels (for example --axes "
-    "TNHW; in commands other than ingest --data-set axes=TNHW)"
+    "--axes, a letter for each: T for time, N for clips, H for height, W for width, C for channels (for example "
+    "--axes TNHW; in commands other than ingest --data-set axes=TNHW)"
 )
 
 
@@ -136,9 +136,9 @@ def layout_of(shape: tuple[int, ...], axes: str | None, name: str) -> Layout:
     found = [Layout(each, shape) for each in recognise(shape)]
     if not found:
         raise DataError(
-            f"{name} has the shape {shape}, which is not recognised as pictures; expected (T, H, W), (N, T, H, W), or "
-            f"one of them with 1, 3 or 4 channels, last or before H. Say what its axes are with {_HOW}, or reshape it "
-            "and save it again."
+            f"{name} has the shape {shape}, which is not recognised as pictures; expected (T, H, W), (N, T, H, W), "
+            f"or one of them with 1, 3 or 4 channels, last or before H. Say what its axes are with {_HOW}, or reshape "
+            "it and save it again."
         )
     if len(found) > 1:
         readings = " or ".join(f"{' '.join(each.axes)} ({each.content()})" for each in found)

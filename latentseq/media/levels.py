@@ -67,8 +67,9 @@ def to_bytes(values: np.ndarray, levels: Levels | None, name: str) -> np.ndarray
     least, most = values.min(), values.max()
     if not (least >= low and most <= high):  # Not the other way round, which would let NaN pass.
         expected = f"{'floats' if values.dtype.kind == 'f' else 'values'} from {low:.15g} to {high:.15g}"
+        expected += ", as --range says" if levels else ""
         raise DataError(
-            f"{name} has values from {least:.6g} to {most:.6g}; expected {expected}{', as --range says' * bool(levels)}. "
+            f"{name} has values from {least:.6g} to {most:.6g}; expected {expected}. "
             "Say the values of black and white with --range, such as --range 0..255 (in commands other than ingest "
             "--data-set range=0..255)."
         )
@@ -92,8 +93,8 @@ def check_depth(most: int, count: int, name: str) -> None:
         return
     seen = "the picture that was looked at has" if count == 1 else f"the {count} pictures that were looked at have"
     raise DataError(
-        f"{name} has 16 bits, of which white is 65535, and {seen} values of at most {most}: it would be dark or black. "
-        f"Say the values of black and white: --range 0..{2**bits - 1} if it has {bits} bits, or --range 0..65535 if "
+        f"{name} has 16 bits, of which white is 65535, and {seen} values of at most {most}: it would be dark or "
+        f"black. Say the values of black and white: --range 0..{2**bits - 1} if it has {bits} bits, or --range 0..65535 if "
         f"it is meant to be dark (in commands other than ingest --data-set range=0..{2**bits - 1})."
     )
 

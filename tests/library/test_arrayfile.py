@@ -105,7 +105,7 @@ def test_a_picture_outlives_its_file_and_can_be_asked_twice(footage):
         ((6, 5, 7), (5, 7), True, []),
         ((6, 4, 5, 1), (4, 5), True, []),
         ((6, 4, 5, 3), (4, 5), False, []),
-        ((2, 3, 4, 5), (4, 5), True, [3]),
+        ((1, 6, 4, 5), (4, 5), True, []),
         ((3, 2, 4, 5, 1), (4, 5), True, [2, 4]),
         ((3, 2, 4, 3, 3), (4, 3), False, [2, 4]),
     ],
@@ -312,11 +312,14 @@ def test_a_header_that_claims_more_than_there_is(shape, tmp_path):
     with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.write(path, "frames.npy")
     for message in (_message(path), _message(tmp_path / "a.npz", "frames")):
-        assert "expected at most 50000000 pictures" in message or "takes 40000000000000 bytes, and at most 1000 are" in message
+        assert (
+            "expected at most 50000000 pictures" in message
+            or "takes 40000000000000 bytes, and at most 1000 are" in message
+        )
 
 
 def test_an_archive_that_claims_more_than_it_can_hold(tmp_path):
-    path, header = tmp_path / "a.npz", {"descr": "|u1", "fortran_order": False, "shape": (40_000_000, 1, 1)}
+    path, header = tmp_path / "a.npz", {"descr": "|u1", "fortran_order": False, "shape": (1_600_000, 5, 5)}
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         with archive.open("frames.npy", "w") as file:
             np.lib.format.write_array_header_1_0(file, header)
@@ -325,7 +328,7 @@ def test_an_archive_that_claims_more_than_it_can_hold(tmp_path):
     at = content.rindex(b"PK\x01\x02") + 24  # Where the archive's index says how large the file is.
     path.write_bytes(content[:at] + (40_000_128).to_bytes(4, "little") + content[at + 4 :])
     assert _message(path, "frames") == (
-        f"'frames' in {path} is cut short: uint8 of shape (40000000, 1, 1) takes 40000000 bytes, and at most "
+        f"'frames' in {path} is cut short: uint8 of shape (1600000, 5, 5) takes 40000000 bytes, and at most "
         f"{packed * 1032 - 128} are there. Copy or save the file again."
     )
 

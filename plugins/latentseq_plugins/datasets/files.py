@@ -6,7 +6,7 @@ import json
 import threading
 from collections import OrderedDict
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from latentseq.arrays import Clip
 from latentseq.errors import DataError, UsageError
 from latentseq.media import audio as sound
 from latentseq.media.discovery import Found, discover, nothing_found
-from latentseq.media.footage import rows_of
+from latentseq.media.footage import Rows, rows_of
 from latentseq.media.preprocessing import Preprocessing
 from latentseq.protocols import Dataset
 from latentseq.splits import folder_of, split_by_folder
@@ -78,6 +78,7 @@ class Files(Dataset):
         splits = [self._found[i].split for i, _, _ in self._clips]
         splits = split_by_folder([folder_of(self._found[i].name) for i, _, _ in self._clips], splits)
         self.split = None if None in splits else np.array(splits)
+        self.sources = [_facts(*each) for each in zip(self._found, self._rows, strict=True)]
         if audio != "none":
             self.streams = {"audio": sound.width(audio, self.fps), "audio_mask": 1}
         self._open: OrderedDict[int, Found] = OrderedDict()
@@ -136,6 +137,13 @@ class Files(Dataset):
         if len(self._open) > OPEN_FILES:
             self._open.popitem(last=False)[1].footage.close()
         return self._found[which]
+
+
+def _facts(found: Found, rows: Rows) -> dict[str, Any]:
+    """What is known of a file; see ``Dataset.sources``."""
+    footage = found.footage
+    facts = {key: getattr(footage, key) for key in ("kind", "gray", "timed", "reading")}
+    return {"path": found.name, "fps": rows.fps, "size": list(footage.size), **facts}
 
 
 def _found(path: Path, array: str | None, axes: str | None, range: str | None) -> list[Found]:
