@@ -44,10 +44,11 @@ def differences(
         fps = traits["fps"]
         other = [each for each in sources if each["timed"] and abs(each["fps"] / fps - 1) > _RATE]
         if other:
-            ask = f"with --data-set fps={fps * skip:.6g}" if decoded else f"with ingest --fps {fps * skip:.6g}"
+            option = f"--data-set fps={fps * skip:.6g}" if decoded else f"ingest --fps {fps * skip:.6g}"
+            advice = f" Read the file at that rate with {option}." if dataset.sources else ""
             yield (
                 f"{_who(other, sources)} {other[0]['fps']:.6g} frames a second, and {whose} was trained on "
-                f"{fps:.6g}: what moves does so at another speed. Read the file at that rate {ask}."
+                f"{fps:.6g}: what moves does so at another speed.{advice}"
             )
     coloured = [each for each in sources if gray and each.get("gray") is False]
     if coloured and decoded:

@@ -83,7 +83,7 @@ class ArrayFile(Footage):
         self._levels = levels if wide or self._dtype.kind == "f" else None
         self.size, self.gray = self.layout.picture[:2], self.layout.picture[2] == 1
         self.detail, self.reading = str(self._dtype), self.layout.told()
-        count, frames = self.layout.count, self.layout.frames
+        count, frames = self.layout.pictures, self.layout.frames
         self.times = np.arange(count) / DEFAULT_FPS
         self.end = count / DEFAULT_FPS
         self.breaks = np.arange(frames, count, frames, dtype=np.int64)
@@ -153,7 +153,7 @@ class ArrayFile(Footage):
                 "Save it again with some pictures."
             )
         layout = layout_of(shape, axes, self._name)
-        if layout.count > MAX_PICTURES:
+        if layout.pictures > MAX_PICTURES:
             raise DataError(
                 f"{self._name} has the shape {layout.told()}; expected at most {MAX_PICTURES} pictures. Save it "
                 "again as several files."
@@ -199,7 +199,7 @@ class ArrayFile(Footage):
             self._source = source
         try:
             with _reading(self.path):
-                picture = self._source.read(self.layout.index(number), ahead=self.layout.in_order)
+                picture = self._source.read(self.layout.at(number), ahead=self.layout.in_order)
                 return picture.transpose(self.layout.order).reshape(self.layout.picture)
         except DataError:
             self.close()  # A stream that failed does not know any more where it is.

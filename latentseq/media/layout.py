@@ -47,7 +47,7 @@ class Layout(NamedTuple):
         return self.side("T")
 
     @property
-    def count(self) -> int:
+    def pictures(self) -> int:
         """Of all pictures."""
         return self.clips * self.frames
 
@@ -66,19 +66,19 @@ class Layout(NamedTuple):
         """Whether the rows of a picture are scattered over the array."""
         return not {"H", "W"} <= set(self.axes[len(self.axes.rstrip("HWC")) :])
 
-    def index(self, number: int) -> tuple[int | slice, ...]:
+    def at(self, number: int) -> tuple[int | slice, ...]:
         """Where a picture is: a number for time and clips, a whole slice for its own axes.
 
         Args:
             number: counted through the clips, one after another.
         """
         clip, frame = divmod(number, self.frames)
-        at: dict[str, int | slice] = {"N": clip, "T": frame}
-        return tuple(at.get(letter, WHOLE) for letter in self.axes)
+        numbers: dict[str, int | slice] = {"N": clip, "T": frame}
+        return tuple(numbers.get(letter, WHOLE) for letter in self.axes)
 
     @property
     def order(self) -> tuple[int, ...]:
-        """What brings the axes of a picture, as ``index`` leaves them, into the order h, w, c where there is a c."""
+        """What brings the axes of a picture, as ``at`` leaves them, into the order h, w, c where there is a c."""
         own = [letter for letter in self.axes if letter in "HWC"]
         return tuple(own.index(letter) for letter in "HWC" if letter in own)
 
@@ -137,8 +137,8 @@ def layout_of(shape: tuple[int, ...], axes: str | None, name: str) -> Layout:
     if not found:
         raise DataError(
             f"{name} has the shape {shape}, which is not recognised as pictures; expected (T, H, W), (N, T, H, W), "
-            f"or one of them with 1, 3 or 4 channels, last or before H. Say what its axes are with {_HOW}, or reshape "
-            "it and save it again."
+            f"or one of them with 1, 3 or 4 channels, last or before H. Say what its axes are with {_HOW}, or "
+            "reshape it and save it again."
         )
     if len(found) > 1:
         readings = " or ".join(f"{' '.join(each.axes)} ({each.content()})" for each in found)
@@ -157,8 +157,14 @@ def usual(shape: Sequence[int]) -> str:
 
 def recognise(shape: tuple[int, ...]) -> list[str]:
     """The ways in which a shape can be read: one where it is clear, several where not, none where it is no video."""
-    readings = {3: _three, 4: _four, 5: _five}.get(len(shape))
-    return readings(*shape) if readings else []
+    match shape:
+        case (_, _, _):
+            return _three(*shape)
+        case (_, _, _, _):
+            return _four(*shape)
+        case (_, _, _, _, _):
+            return _five(*shape)
+    return []
 
 
 def _three(a: int, b: int, c: int) -> list[str]:

@@ -94,8 +94,8 @@ def check_depth(most: int, count: int, name: str) -> None:
     seen = "the picture that was looked at has" if count == 1 else f"the {count} pictures that were looked at have"
     raise DataError(
         f"{name} has 16 bits, of which white is 65535, and {seen} values of at most {most}: it would be dark or "
-        f"black. Say the values of black and white: --range 0..{2**bits - 1} if it has {bits} bits, or --range 0..65535 if "
-        f"it is meant to be dark (in commands other than ingest --data-set range=0..{2**bits - 1})."
+        f"black. Say the values of black and white: --range 0..{2**bits - 1} if it has {bits} bits, or --range "
+        f"0..65535 if it is meant to be dark (in commands other than ingest --data-set range=0..{2**bits - 1})."
     )
 
 

@@ -171,3 +171,19 @@ def test_an_existing_result_is_kept_until_it_is_asked_to_be_replaced(footage, cl
     message = f"{out} exists already. Choose another name, or replace it with --overwrite."
     assert refused(2, "ingest", footage, out, "--size", 32) == message
     assert cli("ingest", footage, out, "--size", 32, "--overwrite", "--quiet") == (0, f"{out}\n", "")
+
+
+def test_how_it_was_read_is_in_the_plan_the_manifest_and_the_summary(cli, tmp_path):
+    path, out = tmp_path / "a.npy", tmp_path / "out"
+    np.save(path, np.zeros((6, 9, 16, 20), np.uint8))
+    line = "a.npy: (6, 9, 16, 20) read as T N H W: 9 clips of 6 frames of 16 x 20, gray"
+    assert line in cli("ingest", path, out, "--axes", "tnhw", "--dry-run").out.splitlines()
+    assert cli("ingest", path, out, "--axes", "tnhw").err.splitlines() == [
+        line,
+        "9 clips, 54 frames of 16 x 20 x 1, from 1 of 1 file",
+        "held out for test: 1 clip, from a.npy",
+        "held out for validation: 1 clip, from a.npy",
+    ]
+    shown = cli("show", out).out
+    assert "(6, 9, 16, 20) read as T N H W" in shown
+    assert '"axes": "TNHW"' in shown

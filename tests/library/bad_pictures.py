@@ -32,12 +32,13 @@ NO_RECORD = (
 )
 OTHER_TYPE = "{{}} is of type {}; expected uint8, uint16, bool, or floats from 0 to 1. Convert it and save it again."
 OTHER_SHAPE = (
-    "{{}} has the shape {}, which is not recognised as pictures; expected (T, H, W), (N, T, H, W), or one of them with "
-    "1, 3 or 4 channels, last or before H. Say what its axes are with --axes, a letter for each: T for time, N for "
+    "{{}} has the shape {}, which is not recognised as pictures; expected (T, H, W), (N, T, H, W), or one of them "
+    "with 1, 3 or 4 channels, last or before H. Say what its axes are with --axes, a letter for each: T for time, N for "
     "clips, H for height, W for width, C for channels (for example --axes TNHW; in commands other than ingest "
     "--data-set axes=TNHW), or reshape it and save it again."
 )
-NO_PICTURES = "{{}} has the shape {}, in which there is nothing; expected no axis of length 0. Save it again with some pictures."
+NO_PICTURES = "{{}} has the shape {}, in which there is nothing; expected no axis of length 0. Save it again with "
+    "some pictures."
 OTHER_COUNT = (
     "{{}} has the shape {} read as T H W: {:,} frames of 24 x 48, gray; expected at most 50000000 pictures. Save it "
     "again as several files."
