@@ -113,9 +113,10 @@ def held_out(manifest: dict[str, Any]) -> Iterator[str]:
     names = [manifest["sources"][source]["path"] for source in sources]
     folders = [folder_of(name) for name in names]
     places = folders if len(set(folders)) > 1 else names
-    for part, rows in split_ranges(lengths, None if None in split else np.array(split)).items():
-        rows = rows[rows[:, 1] < rows[:, 2]]
-        if part == "train" or not len(rows):
+    ranges = split_ranges(lengths, None if None in split else np.array(split))
+    for part in ("validation", "test"):
+        rows = ranges[part][ranges[part][:, 1] < ranges[part][:, 2]]
+        if not len(rows):
             continue
         where = list(dict.fromkeys(places[clip] for clip in rows[:, 0]))
         what = "folder" if places is folders else "file"

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import h5py
 import numpy as np
-from ingesting import bars, numbered
+from ingesting import SCALE, bars, numbered
 from PIL import Image
 
 from latentseq.arrays import Clip
@@ -33,8 +33,8 @@ NO_RECORD = (
 OTHER_TYPE = "{{}} is of type {}; expected uint8, uint16, bool, or floats from 0 to 1. Convert it and save it again."
 OTHER_SHAPE = (
     "{{}} has the shape {}, which is not recognised as pictures; expected (T, H, W), (N, T, H, W), or one of them "
-    "with 1, 3 or 4 channels, last or before H. Say what its axes are with --axes, a letter for each: T for time, N for "
-    "clips, H for height, W for width, C for channels (for example --axes TNHW; in commands other than ingest "
+    "with 1, 3 or 4 channels, last or before H. Say what its axes are with --axes, a letter for each: T for time, N "
+    "for clips, H for height, W for width, C for channels (for example --axes TNHW; in commands other than ingest "
     "--data-set axes=TNHW), or reshape it and save it again."
 )
 NO_PICTURES = "{{}} has the shape {}, in which there is nothing; expected no axis of length 0. Save it again with "
@@ -44,7 +44,7 @@ OTHER_COUNT = (
     "again as several files."
 )
 OUT_OF_RANGE = (
-    "Picture {} of {{}} has values from {} to {}; expected floats from 0 to 1. Scale the array, or save it as uint8."
+    "Picture {} of {{}} has values from {} to {}; expected floats from 0 to 1. " + SCALE
 )
 SHORT_ARRAY = (
     "{{}} is cut short: uint8 of shape {} takes {} bytes, and at most {} are there. Copy or save the file again."

@@ -81,11 +81,11 @@ def test_the_summary_says_from_where_they_are(classes, tmp_path, capfd):
     lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("held out")]
     taken = take(tmp_path / "out", classes)
     expected = {
-        part: " and ".join(sorted(f"kth/{name}" for name, _ in _held(taken, part))) for part in ("test", "validation")
+        part: " and ".join(sorted(f"kth/{name}" for name, _ in _held(taken, part))) for part in ("validation", "test")
     }
     assert lines == [f"held out for {part}: 2 clips, from {where}" for part, where in expected.items()]
     ingest([classes / "boxing" / "0.npy"], tmp_path / "one")
     assert capfd.readouterr().err.splitlines()[-2:] == [
-        "held out for test: 2 frames of 1 clip, from 0.npy",
         "held out for validation: 2 frames of 1 clip, from 0.npy",
+        "held out for test: 2 frames of 1 clip, from 0.npy",
     ]

@@ -87,14 +87,14 @@ def test_axes_that_do_not_fit_the_shape():
     with pytest.raises(DataError) as caught:
         layout_of((30, 48, 64), "TNHW", "a.npy")
     assert str(caught.value) == (
-        "a.npy has the shape (30, 48, 64), and --axes TNHW names 4 axes; expected 3, a letter for each. Give arrays of "
-        "other shapes by themselves."
+        "a.npy has the shape (30, 48, 64), and --axes TNHW names 4 axes; expected 3, a letter for each. Give arrays "
+        "of other shapes by themselves."
     )
     with pytest.raises(DataError) as caught:
         layout_of((30, 48, 64, 2), "THWC", "a.npy")
     assert str(caught.value) == (
-        "a.npy has the shape (30, 48, 64, 2), and --axes THWC says that 2 is the number of its channels; expected 1, 3 "
-        "or 4. Save it again with the channels of a picture alone."
+        "a.npy has the shape (30, 48, 64, 2), and --axes THWC says that 2 is the number of its channels; expected 1, "
+        "3 or 4. Save it again with the channels of a picture alone."
     )
 
 
@@ -103,8 +103,8 @@ def test_axes_that_are_none(text):
     with pytest.raises(UsageError) as caught:
         parse_axes(text)
     assert str(caught.value) == (
-        f"--axes is {text!r}; expected a letter for each axis of the array, none twice: H for height and W for width, "
-        "and T for time, N for clips and C for channels where there are such. Write it as in --axes TNHW."
+        f"--axes is {text!r}; expected a letter for each axis of the array, none twice: H for height and W for "
+        "width, and T for time, N for clips and C for channels where there are such. Write it as in --axes TNHW."
     )
     assert parse_axes(" tnhw") == "TNHW"
 
@@ -147,8 +147,8 @@ def test_time_last_is_read_where_it_can_be(tmp_path):
             ArrayFile(path, "frames", axes)
         assert str(caught.value) == (
             f"'frames' in {path} has the axes {' '.join(axes)}, in which the pictures of a clip are scattered over a "
-            "file that is read from start to end; expected T H W or N T H W, with channels last or before H. Save the "
-            "array as .npy, which can be read anywhere."
+            "file that is read from start to end; expected T H W or N T H W, with channels last or before H. Save "
+            "the array as .npy, which can be read anywhere."
         )
 
 

@@ -32,7 +32,8 @@ def _dark(name: object, most: int, bits: int) -> str:
     return (
         f"{name} has 16 bits, of which white is 65535, and the 3 pictures that were looked at have values of at most "
         f"{most}: it would be dark or black. Say the values of black and white: --range 0..{top} if it has {bits} "
-        f"bits, or --range 0..65535 if it is meant to be dark (in commands other than ingest --data-set range=0..{top})."
+        "bits, or --range 0..65535 if it is meant to be dark (in commands other than ingest --data-set "
+        f"range=0..{top})."
     )
 
 
@@ -89,8 +90,8 @@ def test_values_outside_of_the_range(tmp_path):
     with pytest.raises(DataError) as caught:
         next(ArrayFile(path, None, None, parse_range("0..4095")).walk(np.array([1]))).frame(SAME)
     assert str(caught.value) == (
-        f"Picture 1 of {path} has values from 0 to 5000; expected values from 0 to 4095, as --range says. Say the values "
-        "of black and white with --range, such as --range 0..255 (in commands other than ingest --data-set "
+        f"Picture 1 of {path} has values from 0 to 5000; expected values from 0 to 4095, as --range says. Say the "
+        "values of black and white with --range, such as --range 0..255 (in commands other than ingest --data-set "
         "range=0..255)."
     )
     folder, files = _images(tmp_path / "tiff", _pictures(255, "float32"))

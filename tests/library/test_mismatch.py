@@ -53,8 +53,8 @@ def test_the_same_data_and_nearly_the_same_rate_are_not_spoken_of():
 def test_another_frame_rate():
     traits = traits_of(Fixed(_film()))
     said = (
-        "film.mp4 has 60 frames a second, and the model in runs/lstm was trained on 25: what moves does so at another "
-        "speed. Read the file at that rate with "
+        "film.mp4 has 60 frames a second, and the model in runs/lstm was trained on 25: what moves does so at "
+        "another speed. Read the file at that rate with "
     )
     fast = Fixed(_film(fps=60.0))
     assert _said(fast, traits) == [f"{said}--data-set fps=25."]
