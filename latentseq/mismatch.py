@@ -18,15 +18,21 @@ def traits_of(dataset: Dataset) -> dict[str, Any]:
     """What is kept with a model of the data that it was trained on.
 
     Returns:
-        ``fps``, frames a second; ``aspect``, the least and the greatest width of a picture before it became a frame,
-        as a share of its height, where that is known.
+        ``fps``, frames a second; where known ``aspect``, the least and the greatest width of a picture before it
+        became a frame, as a share of its height; and ``colour``, whether any picture had colour.
     """
-    aspects = [_aspect(source) for source in _sources(dataset) if "size" in source]
-    return {"fps": float(dataset.fps), **({"aspect": [min(aspects), max(aspects)]} if aspects else {})}
+    sources = _sources(dataset)
+    aspects = [_aspect(source) for source in sources if "size" in source]
+    traits = {"fps": float(dataset.fps), **({"aspect": [min(aspects), max(aspects)]} if aspects else {})}
+    if dataset.frame_shape[-1] > 1:
+        traits["colour"] = True
+    elif all("gray" in source for source in sources):
+        traits["colour"] = not all(source["gray"] for source in sources)
+    return traits
 
 
 def differences(
-    whose: str, traits: Mapping[str, Any], dataset: Dataset, *, gray: bool, decoded: bool, fit: str, skip: int
+    whose: str, traits: Mapping[str, Any], dataset: Dataset, *, decoded: bool, fit: str, skip: int
 ) -> Iterator[str]:
     """What a person should know before a model is used on data, a sentence for each.
 
@@ -34,7 +40,6 @@ def differences(
         whose: of the model, such as ``the model in runs/lstm``.
         traits: as ``traits_of`` gave them; what is not there is not compared.
         dataset: the data, as the model takes it.
-        gray: whether the model takes frames of one channel.
         decoded: whether the data is decoded from files, so that its frame rate can be asked for.
         fit: what is done to pictures of another shape.
         skip: every so many-th frame is kept.
@@ -50,9 +55,9 @@ def differences(
                 f"{_who(other, sources)} {other[0]['fps']:.6g} frames a second, and {whose} was trained on "
                 f"{fps:.6g}: what moves does so at another speed.{advice}"
             )
-    coloured = [each for each in sources if gray and each.get("gray") is False]
-    if coloured and decoded:
-        yield f"{_who(coloured, sources)} colour, and {whose} was trained on gray frames: the colour is left out."
+    coloured = [each for each in sources if each.get("gray") is False]
+    if coloured and decoded and traits.get("colour") is False:
+        yield f"{_who(coloured, sources)} colour, and {whose} was trained on gray pictures: the colour is left out."
     if "aspect" in traits:
         low, high = traits["aspect"]
         shaped = [each for each in sources if "size" in each]
@@ -79,6 +84,7 @@ def readings(dataset: Dataset) -> Iterator[str]:
 def _sources(dataset: Dataset) -> list[dict[str, Any]]:
     """What the clips are from; the dataset itself where it is from nothing else."""
     whole = {"path": dataset.name, "size": list(dataset.frame_shape[:2]), "fps": dataset.fps, "kind": ""}
+    whole["gray"] = dataset.frame_shape[-1] == 1
     untimed = ("array", "images")
     return [{"timed": each.get("kind") not in untimed, **each} for each in dataset.sources or [whole]]
 

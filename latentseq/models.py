@@ -113,8 +113,8 @@ def say_differences(artifact: Artifact, dataset: Dataset, watcher: Watcher, *, d
     if takes_any_size(artifact):  # Then no picture has to be of its shape.
         traits.pop("aspect", None)
     whose = f"the {'encoder' if artifact.group == 'encoders' else 'model'} in {artifact.path}"
-    about = {"gray": frame_shape(artifact)[-1] == 1, "fit": prepared["fit"], "skip": prepared["skip"]}
-    for line in differences(whose, traits, dataset, decoded=decoded, **about):
+    fit, skip = prepared.get("fit", "crop"), prepared.get("skip", 1)
+    for line in differences(whose, traits, dataset, decoded=decoded, fit=fit, skip=skip):
         watcher.say(line)
 
 

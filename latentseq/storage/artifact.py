@@ -149,6 +149,8 @@ class Artifact:
             isinstance(aspect, list) and len(aspect) == 2 and all(is_number(each) and each > 0 for each in aspect)
         ):
             fields.refuse("aspect", aspect, "two numbers above 0")
+        if "colour" in traits:
+            fields.flag("colour")
         return traits
 
     def _digest(self, name: str) -> str | None:

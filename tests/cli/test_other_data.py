@@ -2,13 +2,14 @@
 
 import json
 
+import numpy as np
 import pytest
 
 QUICK = ["--steps", 2, "--quiet"]
 SAID = [
     "fast.mp4 has 60 frames a second, and the {} in {} was trained on 25: what moves does so at another speed. Read "
     "the file at that rate with --data-set fps=25.",
-    "fast.mp4 has colour, and the {} in {} was trained on gray frames: the colour is left out.",
+    "fast.mp4 has colour, and the {} in {} was trained on gray pictures: the colour is left out.",
     "fast.mp4 has pictures of 48 x 48 (h x w), 1.00 times as wide as high, and the {} in {} was trained on 2.00. "
     "Other parts of each picture are cut off to fit.",
 ]
@@ -16,9 +17,10 @@ SAID = [
 
 @pytest.fixture
 def films(honest, cli, write_movie, tmp_path):
-    """A gray model of films of 25 a second, 48 x 96, and a film that is otherwise."""
-    film, ae = write_movie("film.mp4", 40), tmp_path / "ae"
-    assert cli("train-ae", film, ae, "--encoder", "honest-encoder", "--gray", "--size", 16, *QUICK).code == 0
+    """A model of gray pictures of 48 x 96, 25 a second, and a film that is otherwise."""
+    film, ae = tmp_path / "film.npy", tmp_path / "ae"
+    np.save(film, np.random.default_rng(0).integers(0, 256, (40, 48, 96), np.uint8))
+    assert cli("train-ae", film, ae, "--encoder", "honest-encoder", "--size", 16, *QUICK).code == 0
     dynamics = ["--dynamics", "honest-dynamics", *QUICK]
     assert cli("train-lstm", film, ae, tmp_path / "lstm", *dynamics).code == 0
     return film, write_movie("fast.mp4", 60, fps=60, size=(48, 48)), ae, tmp_path / "lstm"
@@ -62,10 +64,9 @@ def test_every_command_says_it_and_says_nothing_of_the_same_data(films, cli, tmp
 def test_a_run_from_before_says_what_it_knows(films, cli, tmp_path):
     _, fast, ae, _ = films
     about = json.loads((ae / "artifact.json").read_text())
-    assert about["training"].pop("footage") == {"fps": 25.0, "aspect": [2.0, 2.0]}
+    assert about["training"].pop("footage") == {"fps": 25.0, "aspect": [2.0, 2.0], "colour": False}
     about.pop("seal", None)
     (ae / "artifact.json").write_text(json.dumps(about))
     answer = cli("encode", fast, ae, tmp_path / "z")
     assert answer.code == 0, answer.err
-    said = [line for line in answer.err.splitlines() if "was trained on" in line]
-    assert said == [SAID[1].format("encoder", ae)]
+    assert "was trained on" not in answer.err

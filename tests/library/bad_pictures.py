@@ -37,15 +37,15 @@ OTHER_SHAPE = (
     "for clips, H for height, W for width, C for channels (for example --axes TNHW; in commands other than ingest "
     "--data-set axes=TNHW), or reshape it and save it again."
 )
-NO_PICTURES = "{{}} has the shape {}, in which there is nothing; expected no axis of length 0. Save it again with "
-    "some pictures."
+NO_PICTURES = (
+    "{{}} has the shape {}, in which there is nothing; expected no axis of length 0. Save it again with some "
+    "pictures."
+)
 OTHER_COUNT = (
     "{{}} has the shape {} read as T H W: {:,} frames of 24 x 48, gray; expected at most 50000000 pictures. Save it "
     "again as several files."
 )
-OUT_OF_RANGE = (
-    "Picture {} of {{}} has values from {} to {}; expected floats from 0 to 1. " + SCALE
-)
+OUT_OF_RANGE = "Picture {} of {{}} has values from {} to {}; expected floats from 0 to 1. " + SCALE
 SHORT_ARRAY = (
     "{{}} is cut short: uint8 of shape {} takes {} bytes, and at most {} are there. Copy or save the file again."
 )

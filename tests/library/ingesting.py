@@ -13,8 +13,8 @@ from latentseq.storage.clip_table import values
 from latentseq.storage.frames import ClipFolder
 
 SCALE = (
-    "Say the values of black and white with --range, such as --range 0..255 (in commands other than ingest --data-set "
-    "range=0..255)."
+    "Say the values of black and white with --range, such as --range 0..255 (in commands other than ingest "
+    "--data-set range=0..255)."
 )
 """What is said of floats that are out of range."""
 STRIP = 4

@@ -79,7 +79,7 @@ def test_what_is_ambiguous_is_asked_for(shape, readings):
     "shape", [(), (5,), (48, 64), (30, 48, 64, 2), (64, 64, 3, 90), (9, 48, 64, 6), (2, 2, 9, 2, 16, 16)]
 )
 def test_what_is_no_picture_is_not_recognised(shape):
-    with pytest.raises(DataError, match="which is not recognised as pictures; expected .T, H, W., "):
+    with pytest.raises(DataError, match="which is not recognised as pictures; expected"):
         layout_of(shape, None, "a.npy")
 
 

@@ -14,8 +14,8 @@ class Fixed(Dataset):
 
     name = "fixed"
 
-    def __init__(self, *sources, fps=25.0):
-        self.sources, self.fps = sources, fps
+    def __init__(self, *sources, fps=25.0, channels=3):
+        self.sources, self.fps, self.channels = sources, fps, channels
 
     @property
     def lengths(self):
@@ -23,7 +23,7 @@ class Fixed(Dataset):
 
     @property
     def frame_shape(self):
-        return (16, 16, 3)
+        return (16, 16, self.channels)
 
     def read(self, i, start=0, stop=None):
         raise NotImplementedError
@@ -33,15 +33,18 @@ def _film(path="film.mp4", fps=25.0, size=(720, 1280), gray=False, **others):
     return {"path": path, "kind": "video", "fps": fps, "size": list(size), "gray": gray, **others}
 
 
-def _said(dataset, traits, *, gray=False, decoded=True, fit="crop", skip=1):
-    return list(differences(WHOSE, traits, dataset, gray=gray, decoded=decoded, fit=fit, skip=skip))
+def _said(dataset, traits, *, decoded=True, fit="crop", skip=1):
+    return list(differences(WHOSE, traits, dataset, decoded=decoded, fit=fit, skip=skip))
 
 
 def test_what_is_kept_with_a_model():
     two = Fixed(_film(), _film(size=(480, 640)), fps=12.5)
-    assert traits_of(two) == {"fps": 12.5, "aspect": [1.3333, 1.7778]}
-    assert traits_of(Fixed()) == {"fps": 25.0, "aspect": [1.0, 1.0]}
-    assert traits_of(Fixed({"path": "a.mp4", "fps": 25.0})) == {"fps": 25.0}  # Windows that were cut out.
+    assert traits_of(two) == {"fps": 12.5, "aspect": [1.3333, 1.7778], "colour": True}
+    assert traits_of(Fixed()) == {"fps": 25.0, "aspect": [1.0, 1.0], "colour": True}
+    assert traits_of(Fixed({"path": "a.mp4", "fps": 25.0})) == {
+        "fps": 25.0,
+        "colour": True,
+    }  # Windows that were cut out.
 
 
 def test_the_same_data_and_nearly_the_same_rate_are_not_spoken_of():
@@ -70,10 +73,13 @@ def test_how_many_files_differ():
 
 
 def test_colour_for_a_gray_model():
-    said = ["film.mp4 has colour, and the model in runs/lstm was trained on gray frames: the colour is left out."]
-    assert _said(Fixed(_film()), {}, gray=True) == said
-    assert not _said(Fixed(_film(gray=True)), {}, gray=True)
-    assert not _said(Fixed(_film()), {}, gray=False)
+    gray = traits_of(Fixed(_film(gray=True), channels=1))
+    assert gray["colour"] is False
+    said = ["film.mp4 has colour, and the model in runs/lstm was trained on gray pictures: the colour is left out."]
+    assert _said(Fixed(_film(), channels=1), gray) == said
+    assert not _said(Fixed(_film(gray=True), channels=1), gray)
+    # Trained with --gray on films of colour, it left their colour out then as well.
+    assert not _said(Fixed(_film(), channels=1), traits_of(Fixed(_film(), channels=1)))
 
 
 @pytest.mark.parametrize(
