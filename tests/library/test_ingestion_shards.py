@@ -135,10 +135,7 @@ def test_a_film_found_damaged_while_decoding_is_left_out_whole(
             "Copy or export the file again."
         }
         if number
-        else {
-            "in/b.npy": "Picture 0 of in/b.npy has values from 1.5 to 1.5; expected floats from 0 to 1. Scale the "
-            "array, or save it as uint8."
-        }
+        else {"in/b.npy": "Picture 0 of in/b.npy has values from 1.5 to 1.5; expected floats from 0 to 1. " + SCALE}
     )
     assert [path.name for path in taken.out.iterdir() if path.suffix != ".h5"] == ["manifest.json"]
 
