@@ -179,9 +179,9 @@ class ImageFolder(Footage):
         self.detail = listed({header.format for header in headers})
         self.times = np.arange(len(files)) / DEFAULT_FPS
         self.end = len(files) / DEFAULT_FPS
-        wide = [file for file, header in zip(files, headers, strict=True) if _is_wide(header.mode)]
-        self._levels = levels if wide else None
-        whole = [file for file, header in zip(files, headers, strict=True) if header.mode.startswith("I")]
+        pairs = list(zip(files, headers, strict=True))
+        whole = [file for file, header in pairs if header.mode.startswith("I") or header.deep]
+        self._levels = levels if whole or any(_is_wide(header.mode) for header in headers) else None
         if whole and levels is None:
             seen = [whole[number] for number in looked_at(len(whole)).tolist()]
             check_depth(max(_most(file) for file in seen), len(seen), str(path))
@@ -202,11 +202,12 @@ class ImageFolder(Footage):
 
 
 class _Header(NamedTuple):
-    """What a file says of its picture; ``size`` is (h, w) as it is shown."""
+    """What a file says of its picture: ``size`` is (h, w) as it is shown, ``deep`` whether a colour has 16 bits."""
 
     size: tuple[int, int]
     mode: str
     format: str
+    deep: bool
 
 
 def _header(path: Path) -> _Header:
@@ -216,7 +217,7 @@ def _header(path: Path) -> _Header:
             # Asking a PNG for EXIF that its header does not announce would decode the whole picture.
             turned = "exif" in image.info and image.getexif().get(_ORIENTATION, 1) >= 5
             size = (image.width, image.height) if turned else (image.height, image.width)
-            return _Header(size, image.mode, str(image.format))
+            return _Header(size, image.mode, str(image.format), _is_deep(image))
     except IMAGE_TROUBLE as cause:
         raise unreadable(path, cause) from cause
 
@@ -225,6 +226,8 @@ def _decoded(path: Path, levels: Levels | None = None) -> Image.Image:
     image = open_image(path)
     try:
         with image:
+            if levels and _is_deep(image):
+                return Image.fromarray(to_bytes(_colours(path, image), levels, str(path)))
             return plain(image, levels, str(path))
     except IMAGE_TROUBLE as cause:
         raise unreadable(path, cause) from cause
@@ -278,11 +281,27 @@ def _is_wide(mode: str) -> bool:
     return mode.startswith("I") or mode == "F"
 
 
+def _is_deep(image: Image.Image) -> bool:
+    """Whether an image that was just opened has 16 bits for each colour, of which Pillow gives the upper 8."""
+    return image.mode.startswith("RGB") and any("16" in str(tile[3]) for tile in image.tile)
+
+
+def _colours(path: Path, image: Image.Image) -> np.ndarray:
+    """(h, w, 3) uint16 of an image of 16 bits for each colour, by a decoder that keeps them all."""
+    import av
+
+    kind = {"PNG": "png_pipe", "TIFF": "tiff_pipe"}.get(str(image.format))
+    if kind is None:
+        raise ValueError(f"its colours have 16 bits, which are not read from {image.format} files")
+    with path.open("rb") as file, av.open(file, format=kind) as opened:
+        return list(opened.decode(video=0))[0].to_ndarray(format="rgb48le")
+
+
 def _most(path: Path) -> int:
-    """The highest value in an image of integers."""
+    """The highest value in an image of 16 bits."""
     image = open_image(path)
     try:
         with image:
-            return int(np.asarray(image).max())
+            return int((_colours(path, image) if _is_deep(image) else np.asarray(image)).max())
     except IMAGE_TROUBLE as cause:
         raise unreadable(path, cause) from cause

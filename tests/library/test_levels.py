@@ -1,5 +1,8 @@
 """Black and white of what has more than 8 bits: said, refused where it would be dark, and scaled as it is asked."""
 
+from fractions import Fraction
+
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -64,6 +67,27 @@ def test_a_range_says_what_is_white(most, text, white, tmp_path):
         # Half of the way from black to white is half as bright.
         assert abs(int(frames[0, 0, 10, 0]) - white * 10 / 19) <= 1
         assert f"values {text} from black to white" in ClipFolder(str(out)).sources[0]["reading"]
+
+
+@pytest.mark.parametrize(("most", "bits"), [(4095, 12), (200, 8)])
+def test_colours_of_sixteen_bits(most, bits, tmp_path):
+    """Pillow gives the upper 8 bits alone: nothing of 8, and 16 levels of 12."""
+    values = np.zeros((3, 16, 20, 3), np.uint16)
+    values[:, :, 10:, 1] = most
+    folder = tmp_path / "png"
+    folder.mkdir()
+    for number, picture in enumerate(values):
+        codec = av.CodecContext.create("png", "w")
+        codec.width, codec.height, codec.pix_fmt, codec.time_base = 20, 16, "rgb48be", Fraction(1, 25)
+        frame = av.VideoFrame.from_ndarray(picture, "rgb48le").reformat(format="rgb48be")
+        (folder / f"{number}.png").write_bytes(b"".join(bytes(p) for p in [*codec.encode(frame), *codec.encode()]))
+    files = sorted(folder.iterdir())
+    with pytest.raises(DataError) as caught:
+        ImageFolder(folder, files)
+    assert str(caught.value) == _dark(folder, most, bits)
+    footage = ImageFolder(folder, files, parse_range(f"0..{most}"))
+    frame = next(footage.walk(np.array([2]))).frame(Preprocessing((16, 20)))
+    np.testing.assert_array_equal(frame, (values[2] // most * 255).astype(np.uint8))
 
 
 def test_sixteen_bits_that_are_used_are_taken_and_black_is_black(tmp_path):

@@ -43,9 +43,6 @@ def test_what_is_kept_with_a_model():
     assert traits_of(Fixed()) == {"fps": 25.0, "aspect": [1.0, 1.0], "colour": True}
     cut_out = Fixed({"path": "a.mp4", "fps": 25.0})
     assert traits_of(cut_out) == {"fps": 25.0, "colour": True}
-        "fps": 25.0,
-        "colour": True,
-    }  # Windows that were cut out.
 
 
 def test_the_same_data_and_nearly_the_same_rate_are_not_spoken_of():
