@@ -294,7 +294,8 @@ def _colours(path: Path, image: Image.Image) -> np.ndarray:
     if kind is None:
         raise ValueError(f"its colours have 16 bits, which are not read from {image.format} files")
     with path.open("rb") as file, av.open(file, format=kind) as opened:
-        return list(opened.decode(video=0))[0].to_ndarray(format="rgb48le")
+        frames = list(opened.decode(video=0))
+    return frames[0].to_ndarray(format="rgb48le")
 
 
 def _most(path: Path) -> int:
