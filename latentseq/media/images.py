@@ -293,7 +293,7 @@ def _colours(path: Path, image: Image.Image) -> np.ndarray:
     kind = {"PNG": "png_pipe", "TIFF": "tiff_pipe"}.get(str(image.format))
     if kind is None:
         raise ValueError(f"its colours have 16 bits, which are not read from {image.format} files")
-    with path.open("rb") as file, av.open(file, format=kind) as opened:
+    with path.open("rb") as file, av.open(file, "r", format=kind) as opened:
         frames = list(opened.decode(video=0))
     return frames[0].to_ndarray(format="rgb48le")
 
