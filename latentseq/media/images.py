@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 
 from latentseq.errors import DataError, listed
 from latentseq.media.footage import DEFAULT_FPS, Footage, Picture, file_digest
@@ -283,7 +283,8 @@ def _is_wide(mode: str) -> bool:
 
 def _is_deep(image: Image.Image) -> bool:
     """Whether an image that was just opened has 16 bits for each colour, of which Pillow gives the upper 8."""
-    return image.mode.startswith("RGB") and any("16" in str(tile[3]) for tile in image.tile)
+    opened = isinstance(image, ImageFile.ImageFile) and image.mode.startswith("RGB")
+    return opened and any("16" in str(tile[3]) for tile in image.tile)
 
 
 def _colours(path: Path, image: Image.Image) -> np.ndarray:
