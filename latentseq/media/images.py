@@ -283,8 +283,9 @@ def _is_wide(mode: str) -> bool:
 
 def _is_deep(image: Image.Image) -> bool:
     """Whether an image that was just opened has 16 bits for each colour, of which Pillow gives the upper 8."""
-    opened = isinstance(image, ImageFile.ImageFile) and image.mode.startswith("RGB")
-    return opened and any("16" in str(tile[3]) for tile in image.tile)
+    if not isinstance(image, ImageFile.ImageFile):
+        return False
+    return image.mode.startswith("RGB") and any("16" in str(tile[3]) for tile in image.tile)
 
 
 def _colours(path: Path, image: Image.Image) -> np.ndarray:
