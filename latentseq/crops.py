@@ -134,6 +134,7 @@ class Crops(Dataset):
         self.dataset, self.crop, self.clip_length, self.count = dataset, crop, clip_length, count
         self.still, self.motion, self.crop_seed = still, motion, crop_seed
         self.fps, self.streams, self.slow = dataset.fps, dataset.streams, dataset.slow  # type: ignore[misc]
+        self.sources = [{k: v for k, v in each.items() if k != "size"} for each in dataset.sources]
         self._ranges = ranges
         ends = np.rint(np.cumsum(list(shares.values())) / sum(shares.values()) * count).astype(int)
         self.split = np.repeat(list(shares), np.diff(ends, prepend=0))

@@ -77,9 +77,8 @@ class TrainingData:
         if not is_done(cache, self._plan):
             make_clips(self._plan, cache, os.cpu_count() or 1, watcher)
         dataset = ClipFolder(str(cache))
-        if dataset.about()["skipped"]:
-            for line in summary(dataset.about(), self._plan):
-                watcher.say(line)
+        for line in summary(dataset.about(), self._plan):
+            watcher.say(line)
         return dataset
 
 

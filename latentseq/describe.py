@@ -94,7 +94,7 @@ def _rows(folder: Path) -> dict[str, str]:
 
 
 def _source(source: dict[str, Any]) -> str:
-    kind = ", ".join(filter(None, [source["kind"], source["detail"]]))
+    kind = ", ".join(filter(None, [source["kind"], source["detail"], source.get("reading")]))
     frames = f"{source['frames']} frames at {source['fps']:.6g} a second"
     return f"{source['path']}: {kind}, {frames}, {source['sha256'][:12]}…"
 

@@ -16,7 +16,15 @@ from latentseq.evaluation.report import curves, text
 from latentseq.measuring import Measured, measure
 from latentseq.media.picture import Row, sheet
 from latentseq.media.writers import encode_png
-from latentseq.models import check_takes, data_for, frame_shape, load_predictor, read_cost, takes_any_size
+from latentseq.models import (
+    check_takes,
+    data_for,
+    frame_shape,
+    load_predictor,
+    read_cost,
+    say_differences,
+    takes_any_size,
+)
 from latentseq.protocols import Dataset, Predictor, Windows
 from latentseq.runs import check_out
 from latentseq.sampling import continue_clip
@@ -82,12 +90,13 @@ def evaluate(
     check_out(out, METRICS, overwrite, data, *paths)
     names = _names(paths)
     artifacts = [read_artifact(path).allow(allow_plugins) for path in paths]
-    dataset = _dataset(data, data_options, artifacts, size)
+    watcher = Watcher("evaluate", quiet=quiet)
+    dataset = _dataset(data, data_options, artifacts, size, watcher)
     predictors = {
         name: load_predictor(path, allow_plugins=allow_plugins) for name, path in zip(names, paths, strict=True)
     }
     with output_folder(out, METRICS, overwrite=overwrite) as folder:
-        measured = measure(predictors, dataset, protocol, Watcher("evaluate", quiet=quiet))
+        measured = measure(predictors, dataset, protocol, watcher)
         for name, path, artifact in zip(names, paths, artifacts, strict=True):
             measured.metrics["models"][name] |= {"path": str(path), "fingerprint": artifact.fingerprint}
             rows = strips(predictors[name], measured, name, protocol)
@@ -177,7 +186,11 @@ def _names(paths: Sequence[Path]) -> list[str]:
 
 
 def _dataset(
-    data: str | Path, options: Mapping[str, Any] | None, artifacts: Sequence[Artifact], size: str | int | None
+    data: str | Path,
+    options: Mapping[str, Any] | None,
+    artifacts: Sequence[Artifact],
+    size: str | int | None,
+    watcher: Watcher,
 ) -> Dataset:
     """DATA, prepared as the models' training data was.
 
@@ -200,7 +213,9 @@ def _dataset(
                 f"{first.path} and {other.path} take files prepared in different ways: {first.preprocessing} and "
                 f"{other.preprocessing}. Evaluate them apart, or on a folder of clips."
             )
-    dataset = data_for(first, data, options, size=size)
+    dataset = data_for(first, data, options, size=size, watcher=watcher)
     for artifact in artifacts:
         check_takes(artifact, dataset)
+        if artifact is not first:
+            say_differences(artifact, dataset, watcher, decoded=is_footage(data))
     return dataset

@@ -25,6 +25,7 @@ from latentseq.protocols import Dataset, Encoder
 from latentseq.sampling import first_clip
 from latentseq.storage.artifact import Artifact, read_artifact, read_encoder
 from latentseq.storage.folders import check_free
+from latentseq.training.watch import Watcher
 
 
 def interpolate(
@@ -79,7 +80,7 @@ def interpolate(
     if walk is not None and (start is not None or end is not None or clips):
         raise UsageError("--walk chooses its frames itself. Leave --start, --end and --clips out, or --walk.")
     artifact = _encoder(Path(model)).allow(allow_plugins)
-    dataset = data_for(artifact, data, data_options)
+    dataset = data_for(artifact, data, data_options, watcher=Watcher("interpolate"))
     if walk is not None:
         places = _random_places(dataset, walk, seed)
     else:

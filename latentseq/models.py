@@ -10,11 +10,13 @@ from latentseq.data import check_frame_shape, is_footage, open_data, parse_size
 from latentseq.errors import DataError, UsageError
 from latentseq.latent_predictor import LatentPredictor
 from latentseq.media.preprocessing import Preprocessing
+from latentseq.mismatch import differences, readings
 from latentseq.protocols import Dataset, Predictor
 from latentseq.storage.artifact import Artifact, read_artifact, read_encoder
 from latentseq.storage.atomic import read_json, write_json
 from latentseq.storage.inside import inside
 from latentseq.storage.reading import is_number
+from latentseq.training.watch import Watcher
 
 COST = "cost.json"
 """Seconds of training and peak memory: in a file of its own, since they differ from run to run."""
@@ -55,15 +57,24 @@ def load_predictor(path: str | Path, *, allow_plugins: Sequence[str] = ()) -> Pr
 
 
 def data_for(
-    artifact: Artifact, data: str | Path, options: Mapping[str, Any] | None = None, *, size: str | int | None = None
+    artifact: Artifact,
+    data: str | Path,
+    options: Mapping[str, Any] | None = None,
+    *,
+    size: str | int | None = None,
+    watcher: Watcher,
 ) -> Dataset:
     """DATA, prepared as a model's training data was.
+
+    How files were read where that had to be decided, and what differs from the data that the model was trained on, is
+    said.
 
     Args:
         artifact: of the model.
         data: DATA.
         options: the dataset's keywords.
         size: of the frames that are decoded from files, for a model that takes any; as it was trained where None.
+        watcher: what it is said by.
 
     Raises:
         UsageError: a size, and a model that takes only its own, or data that is not decoded.
@@ -84,7 +95,28 @@ def data_for(
     heard = _sound(artifact) if decoded else {}
     dataset = open_data(data, options={**heard, **(options or {})}, preprocessing=Preprocessing.from_json(prepared))
     check_takes(artifact, dataset)
+    for line in readings(dataset) if decoded else ():
+        watcher.say(line)
+    say_differences(artifact, dataset, watcher, decoded=decoded)
     return dataset
+
+
+def say_differences(artifact: Artifact, dataset: Dataset, watcher: Watcher, *, decoded: bool) -> None:
+    """Say what differs from the data that a model was trained on, as far as the model knows it.
+
+    Args:
+        artifact: of the model.
+        dataset: as ``data_for`` opened it.
+        watcher: what it is said by.
+        decoded: whether the data is decoded from files.
+    """
+    prepared, traits = artifact.preprocessing, artifact.footage
+    if takes_any_size(artifact):  # Then no picture has to be of its shape.
+        traits.pop("aspect", None)
+    whose = f"the {'encoder' if artifact.group == 'encoders' else 'model'} in {artifact.path}"
+    fit, skip = prepared.get("fit", "crop"), prepared.get("skip", 1)
+    for line in differences(whose, traits, dataset, decoded=decoded, fit=fit, skip=skip):
+        watcher.say(line)
 
 
 def _sound(artifact: Artifact) -> dict[str, str]:

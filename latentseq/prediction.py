@@ -10,6 +10,7 @@ from latentseq.data import check_seed, check_streams
 from latentseq.decoding import DEFAULTS, TrainingData, preprocessing_of
 from latentseq.errors import UsageError, listed
 from latentseq.latent_predictor import LatentPredictor
+from latentseq.mismatch import traits_of
 from latentseq.models import data_for, load_predictor, write_cost
 from latentseq.previews import continuations
 from latentseq.protocols import Dataset, Predictor
@@ -104,7 +105,7 @@ def train(
     check_out(out, RUN, overwrite, data, *([from_] if from_ else []), resume=resume)
     begun: _Tuned | _Fresh
     if latent:
-        begun = _Tuned(str(from_), tune, data, data_options, allow_plugins)
+        begun = _Tuned(str(from_), tune, data, data_options, allow_plugins, Watcher(predictor, quiet=quiet))
     else:
         begun = _Fresh(predictor, asked["options"], seed, TrainingData(data, out, data_options, decoding))
     trainer = Trainer(
@@ -150,7 +151,11 @@ class _Fresh:
         # Trained on crops, a model of any size goes on to whole frames.
         seen = dataset.dataset if self.model.any_size and isinstance(dataset, Crops) else dataset
         save_artifact(
-            self.model, "predictors", folder, preprocessing=preprocessing_of(seen).to_json(), training=training
+            self.model,
+            "predictors",
+            folder,
+            preprocessing=preprocessing_of(seen).to_json(),
+            training={**training, "footage": traits_of(dataset)},
         )
 
 
@@ -166,9 +171,10 @@ class _Tuned:
         data: str | Path,
         options: Mapping[str, Any] | None,
         allow_plugins: Sequence[str],
+        watcher: Watcher,
     ):
         self._artifact: Artifact = read_artifact(Path(start)).allow(allow_plugins)
-        self._dataset = data_for(self._artifact, data, options)
+        self._dataset = data_for(self._artifact, data, options, watcher=watcher)
         model = load_predictor(start, allow_plugins=allow_plugins)
         if not isinstance(model, LatentPredictor):
             raise UsageError(
@@ -191,6 +197,8 @@ class _Tuned:
             "preprocessing": self._artifact.preprocessing,
             "training": {**training, "from": self._artifact.fingerprint, "tuned": list(self.model.tune)},
         }
+        if self._artifact.footage:
+            about["training"]["footage"] = self._artifact.footage
         (folder / ENCODER).mkdir(exist_ok=True)
         save_artifact(self.model.encoder, "encoders", folder / ENCODER, **about)
         save_artifact(self.model.dynamics, "dynamics", folder, **about)

@@ -11,7 +11,7 @@ import json
 import types
 import typing
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -65,6 +65,10 @@ class Dataset(Configurable):
     """Whether reading at random is slow, so that training first copies it into a folder of clips."""
     split: np.ndarray | None = None
     """(n,) of 'train', 'validation' or 'test', where the dataset has splits of its own."""
+    sources: Sequence[Mapping[str, Any]] = ()
+    """The files that the clips are from, where it is from files: of each its ``path`` and ``fps``, frames a second;
+    where known also ``kind`` (video, array …), ``size`` (h, w) of its pictures, ``gray`` (no colour), ``timed`` (its
+    times are its own) and ``reading`` (how it was read, in words)."""
 
     @property
     @abstractmethod

@@ -16,6 +16,7 @@ from latentseq.models import data_for, load_predictor
 from latentseq.protocols import Dataset, Predictor
 from latentseq.storage.artifact import read_artifact
 from latentseq.storage.folders import check_free
+from latentseq.training.watch import Watcher
 
 PRIME = 30
 
@@ -132,7 +133,7 @@ def sample(
             "more and a temperature of 0 or more."
         )
     artifact = read_artifact(Path(model)).allow(allow_plugins)
-    dataset = data_for(artifact, data, data_options, size=size)
+    dataset = data_for(artifact, data, data_options, size=size, watcher=Watcher("sample"))
     chosen = first_clip(dataset) if clip is None else clip
     first = parse_frames(start, dataset, chosen, "start")
     predictor = load_predictor(model, allow_plugins=allow_plugins)

@@ -1,11 +1,14 @@
 """Which part of the data is for training, for validation and for test."""
 
 import itertools
+from collections.abc import Sequence
+from pathlib import PurePath
 
 import numpy as np
 
 SHARES = {"train": 0.8, "test": 0.1, "validation": 0.1}
 """Of data that has no split of its own, in this order: validation comes last."""
+_GOLDEN = (5**0.5 - 1) / 2
 
 
 def split_ranges(lengths: np.ndarray, split: np.ndarray | None) -> dict[str, np.ndarray]:
@@ -39,6 +42,61 @@ def split_ranges(lengths: np.ndarray, split: np.ndarray | None) -> dict[str, np.
         return {**ranges, "train": cut["train"], "validation": cut["validation"], **test}
     held = max(1, round(len(clips) * SHARES["validation"]))
     return {**ranges, "train": clips[:-held], "validation": clips[-held:]}
+
+
+def folder_of(name: str) -> str:
+    """The folder of a file or of a folder of images, by its path from what was given on."""
+    return str(PurePath(name).parent)
+
+
+def spread(folders: Sequence[str]) -> np.ndarray:
+    """An order of items in which every stretch has its share of every folder.
+
+    The items of a folder stay in their order, so that its last ones are among the last of all: neighbours, which are
+    often alike, mostly stay together. Of one folder it is the order that there is.
+
+    Args:
+        folders: of each item.
+
+    Returns:
+        (n,) int64, the numbers of the items.
+    """
+    numbers = {folder: number for number, folder in enumerate(dict.fromkeys(folders))}
+    counts = dict.fromkeys(numbers, 0)
+    ranks = []
+    for folder in folders:
+        ranks.append(counts[folder] + 0.5)
+        counts[folder] += 1
+    shares = np.array([rank / counts[folder] for rank, folder in zip(ranks, folders, strict=True)])
+    # Between equals, folders come in an order of which every stretch is spread as well.
+    ties = np.array([numbers[folder] * _GOLDEN % 1 for folder in folders])
+    return np.lexsort((ties, shares))
+
+
+def split_by_folder(folders: Sequence[str], split: Sequence[str | None]) -> list[str | None]:
+    """The splits of clips from several folders, such as one for each class, so that none is only tested on.
+
+    Args:
+        folders: of each clip.
+        split: of each clip, where it has one of its own.
+
+    Returns:
+        A split for each clip, in the shares of ``SHARES``; where all have one of their own, that, and where none of
+        those is for validation, a tenth of the training clips for it. What there is where the clips to share out are
+        from one folder, or fewer than three, which ``split_ranges`` shares out.
+    """
+    whole, named = list(split), all(split)
+    shared = [i for i, name in enumerate(split) if name in (None, "train")]
+    if (named and "validation" in split) or len(shared) < 3 or len({folders[i] for i in shared}) < 2:
+        return whole
+    order = [shared[i] for i in spread([folders[i] for i in shared])]
+    held = max(1, round(len(shared) * SHARES["validation"]))
+    parts = {"validation": order[-held:], "test": [] if named else order[-2 * held : -held]}
+    whole = ["train" if i in set(shared) else name for i, name in enumerate(split)]
+    for name, clips in parts.items():
+        for i in clips:
+            whole[i] = name
+    return whole
 
 
 def split_by_share(start: float, end: float) -> str | None:

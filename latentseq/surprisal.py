@@ -71,7 +71,7 @@ def surprise(
         raise UsageError(f"top is {top}; expected 1 moment or more.")
     check_out(out, RECORD, overwrite, data, model)
     artifact = read_artifact(Path(model)).allow(allow_plugins)
-    dataset = data_for(artifact, data, data_options)
+    dataset = data_for(artifact, data, data_options, watcher=Watcher("surprise", quiet=quiet))
     chosen = first_clip(dataset) if clip is None else clip
     dataset.check_range(chosen, 0, None)
     predictor = load_predictor(model, allow_plugins=allow_plugins)

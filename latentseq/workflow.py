@@ -9,6 +9,7 @@ from latentseq.data import check_seed
 from latentseq.decoding import TrainingData, preprocessing_of
 from latentseq.errors import DataError, UsageError, listed
 from latentseq.evaluation.latents import findings
+from latentseq.mismatch import traits_of
 from latentseq.models import data_for, write_cost
 from latentseq.previews import reconstructions, rollouts
 from latentseq.protocols import Dynamics, Encoder, History
@@ -115,7 +116,12 @@ def train_ae(
             "encoders",
             folder,
             preprocessing=preprocessing_of(dataset).to_json(),
-            training={"data": dataset.fingerprint(), "seed": seed, "best": best_of(history)},
+            training={
+                "data": dataset.fingerprint(),
+                "seed": seed,
+                "best": best_of(history),
+                "footage": traits_of(dataset),
+            },
         )
         write_cost(folder, trainer.history)
     return out
@@ -152,10 +158,11 @@ def encode(
     """
     out, artifact = Path(out), read_artifact(Path(encoder), "encoders").allow(allow_plugins)
     check_out(out, MANIFEST, overwrite, data, encoder)
-    dataset = data_for(artifact, data, data_options)
+    watcher = Watcher("encode", quiet=quiet)
+    dataset = data_for(artifact, data, data_options, watcher=watcher)
     model: Encoder = artifact.load()
     with output_folder(out, MANIFEST, overwrite=overwrite, goes_on=True) as folder:
-        write_latents(dataset, model, artifact.fingerprint, folder, Watcher("encode", quiet=quiet))
+        write_latents(dataset, model, artifact.fingerprint, folder, watcher)
     return out
 
 
@@ -232,7 +239,7 @@ def train_lstm(
         raise UsageError(
             f"{data} is a folder of latents and takes no option {listed(data_options)}. Leave --data-set out."
         )
-    dataset = None if latents else data_for(artifact, data, data_options)
+    dataset = None if latents else data_for(artifact, data, data_options, watcher=Watcher("encode", quiet=quiet))
     model: Encoder = artifact.load()
     if latents and latents.latent_shape != tuple(model.latent_shape):
         raise DataError(
@@ -267,7 +274,12 @@ def train_lstm(
             "dynamics",
             folder,
             preprocessing=artifact.preprocessing,
-            training={"data": latents.data, "seed": seed, "best": best_of(history)},
+            training={
+                "data": latents.data,
+                "seed": seed,
+                "best": best_of(history),
+                "footage": {**artifact.footage, "fps": latents.fps},
+            },
         )
         write_cost(folder, trainer.history, encoder)
     return out

@@ -25,6 +25,21 @@ def command(
     fps: Annotated[float | None, typer.Option(help="Frames a second, by presentation time.")] = None,
     skip: Annotated[int, typer.Option(help="Keep every n-th frame.")] = 1,
     array: Annotated[str | None, typer.Option(metavar="KEY", help="Which array of .npz and .h5 files.")] = None,
+    axes: Annotated[
+        str | None,
+        typer.Option(
+            help="Axes of the arrays, a letter for each: T time, N clips, H height, W width, C channels; such as "
+            "TNHW.  [default: recognised from the shape]"
+        ),
+    ] = None,
+    range: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LOW..HIGH",
+            help="Values of black and white in arrays and images that do not have 8 bits, such as 0..4095."
+            "  [default: 0..65535, floats 0..1]",
+        ),
+    ] = None,
     cuts: Annotated[bool, typer.Option("--cuts", help="A clip ends where a scene does.")] = False,
     min_length: Annotated[int, typer.Option(help="With --cuts: shorter scenes are left out, in frames.")] = 20,
     clip_length: Annotated[int | None, typer.Option(help="Cut into clips of so many frames.")] = None,
@@ -57,6 +72,8 @@ def command(
             fps=fps,
             skip=skip,
             array=array,
+            axes=axes,
+            range=range,
             cuts=cuts,
             min_length=min_length,
             clip_length=clip_length,

@@ -8,11 +8,11 @@ import av
 import numpy as np
 import PIL
 
-from latentseq.ingestion.plan import Plan, Source, Task
+from latentseq.ingestion.plan import Plan, Source, Task, places
 from latentseq.ingestion.recipe import Recipe
 from latentseq.ingestion.work import Shard
 from latentseq.media.discovery import Skipped
-from latentseq.splits import split_by_share
+from latentseq.splits import folder_of, split_by_folder, split_by_share
 from latentseq.storage.clip_table import pack
 from latentseq.storage.frames import FORMAT
 
@@ -39,6 +39,7 @@ def assemble(plan: Plan, done: list[tuple[Task, Shard]]) -> tuple[dict[str, Any]
     kept = [(task, shard) for task, shard in done if any(part.source not in failed for part in task.parts)]
     kept = [(task, shard) for task, shard in kept if sum(about["rows"] for about in shard.parts)]
     clips = list(_crops(plan, kept, failed) if plan.recipe.crop else _scenes(plan, kept, failed))
+    _share_out(plan, clips)
     taken = {clip["source"] for clip in clips}
     tried = {part.source for task, _ in done for part in task.parts}
     skipped += [
@@ -84,11 +85,10 @@ def _scenes(plan: Plan, kept: list[tuple[Task, Shard]], failed: dict[int, str]) 
             first.setdefault(part.source, row)
             found.setdefault(part.source, []).extend(about.get("cuts", []))
             row += about["rows"]
-    recipe, at, total = plan.recipe, 0, row
-    for i, source in enumerate(plan.sources):
-        if i in failed or i not in first:
-            continue
-        rows = source.rows
+    recipe, taken = plan.recipe, [i for i in range(len(plan.sources)) if i in first and i not in failed]
+    firsts, total = places([plan.sources[i] for i in taken])
+    for i, at in zip(taken, firsts, strict=True):
+        source, rows = plan.sources[i], plan.sources[i].rows
         count = len(rows.numbers)
         # The first row whose picture is the cut's or a later one.
         starts = np.searchsorted(rows.numbers, np.array(found[i], np.int64))
@@ -111,18 +111,36 @@ def _scenes(plan: Plan, kept: list[tuple[Task, Shard]], failed: dict[int, str]) 
                     "start": _seconds(source, begin),
                     "end": _seconds(source, begin + length),
                 }
-        at += count
+
+
+def _share_out(plan: Plan, clips: list[dict[str, Any]]) -> None:
+    """Give clips their splits where they are from several folders.
+
+    Clips that may share frames have theirs already. Where all of those were named and none for validation, whole
+    files are held out for it.
+    """
+    split = [clip["split"] for clip in clips]
+    folders = [folder_of(plan.sources[clip["source"]].found.name) for clip in clips]
+    if not (plan.recipe.overlapping or plan.recipe.crop):
+        split = split_by_folder(folders, split)
+    elif any(plan.sources[clip["source"]].found.split for clip in clips):
+        of_sources = {clip["source"]: clip["split"] for clip in clips}
+        of_folders = [folder_of(plan.sources[i].found.name) for i in of_sources]
+        shared = dict(zip(of_sources, split_by_folder(of_folders, list(of_sources.values())), strict=True))
+        split = [shared[clip["source"]] for clip in clips]
+    for clip, name in zip(clips, split, strict=True):
+        clip["split"] = name
 
 
 def _crops(plan: Plan, kept: list[tuple[Task, Shard]], failed: dict[int, str]) -> Iterator[dict[str, Any]]:
     """Clips that were cut out; those of one stretch of film are on one side of a split."""
     assert plan.recipe.crop is not None
     length, row = plan.recipe.crop.length, 0
-    counts = np.cumsum([0, *(len(source.rows.numbers) for source in plan.sources)])
+    firsts, total = places(plan.sources)
     for task, shard in kept:
         for part, about in zip(task.parts, shard.parts, strict=True):
             source = plan.sources[part.source]
-            middle = (counts[part.source] + (part.start + part.stop) / 2) / counts[-1]
+            middle = (firsts[part.source] + (part.start + part.stop) / 2) / total
             split = source.found.split or split_by_share(middle, middle)
             for start in about.get("crops", []) if part.source not in failed else []:
                 yield {
@@ -167,4 +185,7 @@ def _about(source: Source) -> dict[str, Any]:
         "fps": round(source.rows.fps, 6),
         "seconds": round(footage.end - float(footage.times[0]), 4),
         "sound": footage.sound,
+        "gray": footage.gray,
+        "timed": footage.timed,
+        **({"reading": footage.reading} if footage.reading else {}),
     }

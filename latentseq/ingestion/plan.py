@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import json
 import math
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ from latentseq.media import audio
 from latentseq.media.discovery import Found, Skipped, nothing_found
 from latentseq.media.footage import Footage, Rows, rows_of
 from latentseq.media.preprocessing import MAX_PIXELS, MAX_SIDE, Preprocessing
-from latentseq.splits import SHARES
+from latentseq.splits import SHARES, folder_of, spread
 from latentseq.storage.shards import SHARD_BYTES
 
 VERSION = 2
@@ -177,20 +178,30 @@ def stretches(plan: Plan) -> list[Part]:
     None goes on from one clip of a file to the next, or lies on both sides of a split.
     """
     assert plan.recipe.crop is not None
-    parts, at, length = [], 0, plan.recipe.crop.length
-    total = sum(len(source.rows.numbers) for source in plan.sources)
+    parts, length = [], plan.recipe.crop.length
+    firsts, total = places(plan.sources)
     shares = np.cumsum(list(SHARES.values()))[:-1]
     for i, source in enumerate(plan.sources):
         most = max(2 * length, STRETCH_BYTES // math.prod(source.preprocessing.frame_shape))
-        count, borders = len(source.rows.numbers), [] if source.found.split else np.rint(total * shares) - at
+        count, borders = len(source.rows.numbers), [] if source.found.split else np.rint(total * shares) - firsts[i]
         for start, stop in itertools.pairwise([0, *source.rows.breaks.tolist(), count]):
             inner = [int(border) for border in borders if start + length <= border <= stop - length]
             for first, last in itertools.pairwise([start, *inner, stop]):
                 pieces = min(max(1, (last - first) // most), (last - first) // length)  # None where it is too short.
                 ends = [first + (last - first) * k // pieces for k in range(pieces + 1)] if pieces else []
                 parts += [Part(i, *piece) for piece in itertools.pairwise(ends)]
-        at += count
     return parts
+
+
+def places(sources: Sequence[Source]) -> tuple[list[int], int]:
+    """Where each source starts in the order in which rows are shared out among splits, and how many rows there are.
+
+    That order is spread over the folders: they may be in the order of their classes.
+    """
+    counts = np.array([len(source.rows.numbers) for source in sources], np.int64)
+    order, firsts = spread([folder_of(source.found.name) for source in sources]), np.zeros(len(counts), np.int64)
+    firsts[order] = np.cumsum(counts[order]) - counts[order]
+    return firsts.tolist(), int(counts.sum())
 
 
 def with_quotas(parts: list[Part], count: int) -> list[Part]:

@@ -27,6 +27,8 @@ class Recipe:
         audio: none, mel or wave: what is kept of the sound.
         seed: of the crops.
         array: which array is meant in files that hold several.
+        axes: of arrays, a letter for each; recognised where None.
+        range: the values of black and white of arrays and images that are not of 8 bits.
     """
 
     preprocessing: Preprocessing
@@ -40,6 +42,8 @@ class Recipe:
     audio: str = "none"
     seed: int = 0
     array: str | None = None
+    axes: str | None = None
+    range: str | None = None
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -78,7 +82,15 @@ class Recipe:
         own = ("cuts", "min_length", "clip_length", "stride", "count", "audio", "seed", "array")
         crop = {"crop": self.crop.side, "still": self.crop.still, "motion": self.crop.motion} if self.crop else {}
         size = {"size": None} if self.native else {}
-        return {**self.preprocessing.to_json(), **size, **{name: getattr(self, name) for name in own}, **crop}
+        # Left out where they are not used, so that a result from before they existed is still that of the same plan.
+        arrays = {name: value for name in ("axes", "range") if (value := getattr(self, name)) is not None}
+        return {
+            **self.preprocessing.to_json(),
+            **size,
+            **{name: getattr(self, name) for name in own},
+            **crop,
+            **arrays,
+        }
 
     def of_shards(self) -> dict[str, Any]:
         """What the content of a shard depends on: how scenes are cut into clips is decided later."""

@@ -7,11 +7,16 @@ from typing import Any
 
 import numpy as np
 
+from latentseq.errors import listed
 from latentseq.ingestion.plan import Plan, Source, Task
 from latentseq.protocols import Progress
+from latentseq.splits import folder_of, split_ranges
+from latentseq.storage.clip_table import values
 
 LISTED = 20
 """Lines of one kind that are shown; the manifest has them all."""
+_NAMED = 3
+"""Places that are named in one line."""
 _TRIED = 32
 """Pictures decoded to estimate how long it will take."""
 
@@ -66,6 +71,7 @@ def plan_report(plan: Plan, workers: int) -> str:
         ]
         lines.append(f"take {source.found.name}: {', '.join(facts)}")
     lines += _more(len(plan.sources))
+    lines += _readings([(source.found.name, source.footage.reading) for source in plan.sources])
     lines += list(_skipped([(each.name, each.reason) for each in plan.skipped]))
     shape = " x ".join(map(str, plan.frame_shape))
     made = _counted(recipe.count, "crop") if recipe.crop else _counted(plan.rows, "frame")
@@ -83,6 +89,7 @@ def plan_report(plan: Plan, workers: int) -> str:
 
 def summary(manifest: dict[str, Any], plan: Plan) -> Iterator[str]:
     """What came of it, line by line."""
+    yield from _readings([(each["path"], each.get("reading", "")) for each in manifest["sources"]])
     yield from _skipped([(each["path"], each["reason"]) for each in manifest["skipped"]])
     yield from _remarks(plan)
     clips = sum(run["count"] for run in manifest["clips"])
@@ -93,9 +100,31 @@ def summary(manifest: dict[str, Any], plan: Plan) -> Iterator[str]:
         f"{_counted(clips, 'clip')}, {_counted(frames, 'frame')} of {shape}{streams}, from "
         f"{len(manifest['sources'])} of {_counted(len(manifest['sources']) + len(manifest['skipped']), 'file')}"
     )
+    yield from held_out(manifest)
     if plan.recipe.crop and clips < plan.recipe.count:
         yield f"{plan.recipe.count:,} crops were asked for; no more have a motion of {plan.recipe.crop.motion:g}"
     yield from _hints(plan)
+
+
+def held_out(manifest: dict[str, Any]) -> Iterator[str]:
+    """Which clips are for validation and for test, and from where they are."""
+    runs = manifest["clips"]
+    lengths = np.repeat([run["length"] for run in runs], [run["count"] for run in runs])
+    split, sources = values(runs, "split"), values(runs, "source")
+    names = [manifest["sources"][source]["path"] for source in sources]
+    folders = [folder_of(name) for name in names]
+    places = folders if len(set(folders)) > 1 else names
+    ranges = split_ranges(lengths, None if None in split else np.array(split))
+    for part in ("validation", "test"):
+        rows = ranges[part][ranges[part][:, 1] < ranges[part][:, 2]]
+        if not len(rows):
+            continue
+        where = list(dict.fromkeys(places[clip] for clip in rows[:, 0]))
+        what = "folder" if places is folders else "file"
+        told = listed(where) if len(where) <= _NAMED else f"{len(where):,} of {_counted(len(set(places)), what)}"
+        partly = bool((rows[:, 2] - rows[:, 1] < lengths[rows[:, 0]]).any())
+        frames = _counted(int((rows[:, 2] - rows[:, 1]).sum()), "frame") + " of " if partly else ""
+        yield f"held out for {part}: {frames}{_counted(len(rows), 'clip')}, from {told}"
 
 
 def _hints(plan: Plan) -> Iterator[str]:
@@ -115,6 +144,19 @@ def _skipped(skipped: list[tuple[str, str]]) -> Iterator[str]:
     for name, reason in skipped[:LISTED]:
         yield f"skip {name}: {reason}"
     yield from _more(len(skipped))
+
+
+def _readings(sources: list[tuple[str, str]]) -> list[str]:
+    """How files were read where that had to be decided: a line for all that are read alike."""
+    alike: dict[str, list[str]] = {}
+    for name, reading in sources:
+        alike.setdefault(reading, []).append(name)
+    alike.pop("", None)
+    lines = [
+        f"{names[0]}{f' and {len(names) - 1:,} more' if len(names) > 1 else ''}: {reading}"
+        for reading, names in alike.items()
+    ]
+    return lines[:LISTED] + _more(len(lines))
 
 
 def _more(count: int) -> list[str]:

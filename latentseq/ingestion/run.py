@@ -20,6 +20,8 @@ from latentseq.ingestion.report import Counter, plan_report, summary
 from latentseq.ingestion.work import Shard, Worker, still_missing
 from latentseq.media import cuts as scene_cuts
 from latentseq.media.discovery import UNFINISHED, Found, discover, nothing_found
+from latentseq.media.layout import parse_axes
+from latentseq.media.levels import parse_range
 from latentseq.media.preprocessing import Preprocessing
 from latentseq.storage.atomic import read_json, sweep, write_sealed
 from latentseq.storage.folders import check_free
@@ -43,6 +45,8 @@ def ingest(
     fps: float | None = None,
     skip: int = 1,
     array: str | None = None,
+    axes: str | None = None,
+    range: str | None = None,
     cuts: bool = False,
     min_length: int = 20,
     clip_length: int | None = None,
@@ -74,6 +78,10 @@ def ingest(
         fps: frames a second, by presentation time.
         skip: keep every n-th frame.
         array: which array of .npz and .h5 files.
+        axes: the axes of the arrays, a letter for each: T for time, N for clips, H for height, W for width, C for
+            channels, such as ``TNHW``; recognised from the shape where None, which what is ambiguous is not.
+        range: the values of black and white in arrays and images that are not of 8 bits, such as ``0..4095``; where
+            None 0..65535 for integers and 0..1 for floats.
         cuts: a clip ends where a scene does.
         min_length: with ``cuts``, shorter scenes are left out, in frames.
         clip_length: cut into clips of so many frames; with ``crop`` the frames of a crop, 10 where None.
@@ -110,6 +118,8 @@ def ingest(
         fps=fps,
         skip=skip,
         array=array,
+        axes=axes,
+        range=range,
         cuts=cuts,
         min_length=min_length,
         clip_length=clip_length,
@@ -146,6 +156,8 @@ def plan_clips(
     fps: float | None = None,
     skip: int = 1,
     array: str | None = None,
+    axes: str | None = None,
+    range: str | None = None,
     cuts: bool = False,
     min_length: int = 20,
     clip_length: int | None = None,
@@ -182,10 +194,14 @@ def plan_clips(
         audio=audio,
         seed=seed,
         array=array,
+        axes=None if axes is None else parse_axes(axes),
+        range=None if range is None else str(parse_range(range)),
     )
     if cuts:
         scene_cuts.check_installed()
-    found, skipped = discover([Path(source) for source in sources], array=array, leave_out=out, workers=workers)
+    found, skipped = discover(
+        [Path(source) for source in sources], array=array, axes=axes, range=range, leave_out=out, workers=workers
+    )
     if not found:
         raise nothing_found(skipped)
     settled = replace(recipe.preprocessing, gray=gray or all(each.footage.gray for each in found))

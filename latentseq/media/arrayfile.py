@@ -19,12 +19,13 @@ from latentseq.errors import DataError, LatentseqError
 from latentseq.media.arrayheader import check_inflation, hdf5_dataset, header, no_such, npz_shapes
 from latentseq.media.footage import DEFAULT_FPS, Footage, Picture
 from latentseq.media.images import Still
+from latentseq.media.layout import WHOLE, Layout, layout_of, usual
+from latentseq.media.levels import WORD, Levels, check_depth, looked_at, to_bytes
 from latentseq.media.preprocessing import check_pixels
 
 ARRAY_SUFFIXES = frozenset({".npy", ".npz", ".h5", ".hdf5"})
 MAX_PICTURES = 50_000_000
 """Of one array: 23 days of video. A small file can claim any number, and their times take memory."""
-_CHANNELS = (1, 3, 4)
 _INFLATED = 1032
 """Times a byte can grow where zlib unpacks it."""
 _BLOCK = 64 * 2**20  # Bytes of an HDF5 dataset that are kept, because its chunks can only be read whole.
@@ -39,25 +40,31 @@ def is_array(path: Path) -> bool:
 class ArrayFile(Footage):
     """The pictures in an array.
 
-    Its axes are (frames, h, w), (frames, h, w, c), (clips, frames, h, w) or (clips, frames, h, w, c), where c is 1,
-    3, or 4 with alpha, which is shown on black; four axes that end in 1, 3 or 4 are (frames, h, w, c). Its type is
-    uint8, uint16, bool, or floats in [0, 1]; all become 8 bits.
+    Which axis is what is recognised from the shape, or said by the user (``media.layout``); a fourth channel is
+    alpha, which is shown on black. Its type is uint8, uint16, bool, or floats; all become 8 bits (``media.levels``).
 
     Attributes:
         key: the dataset's path inside the file; None for .npy, which holds one.
+        layout: its axes.
     """
 
     kind = "array"
 
-    def __init__(self, path: Path, key: str | None = None) -> None:
-        """Read the header.
+    def __init__(
+        self, path: Path, key: str | None = None, axes: str | None = None, levels: Levels | None = None
+    ) -> None:
+        """Read the header, and of 16 bits a few pictures.
 
         Args:
             path: the file.
             key: which dataset of an .npz or HDF5 file; of no meaning for .npy.
+            axes: a letter for each axis; recognised from the shape where None.
+            levels: the values of black and white of what is not of 8 bits; 0..65535 for uint16, and 0..1 for floats,
+                where None.
 
         Raises:
-            DataError: it cannot be read as an array, has no such dataset, or has not this shape and type.
+            DataError: it cannot be read as an array, has no such dataset, has not this shape and type, or its axes
+                or its values can be meant in more than one way.
         """
         self.path = path
         self.key = None if key is None or path.suffix.lower() == ".npy" else key.strip("/")
@@ -65,18 +72,25 @@ class ArrayFile(Footage):
         self._source: _Source | None = None
         source = self._open()
         try:
-            shape, dtype = self._shape, self._dtype = source.shape, source.dtype
-            self._lead, picture = self._layout(shape, dtype)
+            self._shape, self._dtype = source.shape, source.dtype
+            self.layout = self._layout(axes)
+            self._check_pieces(source)
             with _reading(path):
                 source.check(self._name)
         finally:
             source.close()
-        self._picture = picture
-        self.size, self.gray, self.detail = picture[:2], picture[2] == 1, str(dtype)
-        count, self._frames = math.prod(shape[: self._lead]), shape[self._lead - 1]
+        wide = self._dtype.kind == "u" and self._dtype.itemsize == 2
+        self._levels = levels if wide or self._dtype.kind == "f" else None
+        self.size, self.gray = self.layout.picture[:2], self.layout.picture[2] == 1
+        self.detail, self.reading = str(self._dtype), self.layout.told()
+        count, frames = self.layout.pictures, self.layout.frames
         self.times = np.arange(count) / DEFAULT_FPS
         self.end = count / DEFAULT_FPS
-        self.breaks = np.arange(self._frames, count, self._frames, dtype=np.int64)
+        self.breaks = np.arange(frames, count, frames, dtype=np.int64)
+        if wide:
+            self._check_depth(count)
+        if self._levels or wide:
+            self.reading += f", values {self._levels or WORD} from black to white"
 
     def walk(self, numbers: np.ndarray) -> Iterator[Picture]:
         """See ``Footage.walk``; floats out of range are found when their picture is asked for its frame.
@@ -90,9 +104,12 @@ class ArrayFile(Footage):
                 yield picture
 
     def digest(self) -> str:
-        """See ``Footage.digest``; two datasets of one file differ."""
+        """See ``Footage.digest``; two datasets of one file differ, and one that is read in two ways."""
+        parts = [self.key] if self.key is not None else []
+        parts += [self.layout.axes] if self.layout.axes != usual(self._shape) else []
+        parts += [f"range {self._levels}"] if self._levels else []
         whole = super().digest()
-        return whole if self.key is None else hashlib.sha256(f"{whole} {self.key}".encode()).hexdigest()
+        return hashlib.sha256(" ".join([whole, *parts]).encode()).hexdigest() if parts else whole
 
     def another(self) -> Self:
         """See ``Footage.another``."""
@@ -118,27 +135,56 @@ class ArrayFile(Footage):
                 case _:
                     return _Hdf5(self.path, self.key)
 
-    def _layout(self, shape: tuple[int, ...], dtype: np.dtype) -> tuple[int, tuple[int, int, int]]:
-        """How many axes stand before a picture's own, and its (h, w, c)."""
+    def _layout(self, axes: str | None) -> Layout:
+        """How it is read.
+
+        Raises:
+            DataError: a type or a shape that is no video.
+        """
+        shape, dtype = self._shape, self._dtype
         if not (dtype.kind == "b" or (dtype.kind == "u" and dtype.itemsize <= 2) or dtype.kind == "f"):
             raise DataError(
                 f"{self._name} is of type {dtype}; expected uint8, uint16, bool, or floats from 0 to 1. "
                 "Convert it and save it again."
             )
-        coloured = len(shape) in (4, 5) and shape[-1] in _CHANNELS
-        lead = len(shape) - (3 if coloured else 2)
-        if lead not in (1, 2):
+        if min(shape, default=1) < 1:
             raise DataError(
-                f"{self._name} has the shape {shape}; expected (frames, height, width), (clips, frames, height, "
-                "width), or one of them with 1, 3 or 4 channels at the end. Reshape it and save it again."
+                f"{self._name} has the shape {shape}, in which there is nothing; expected no axis of length 0. "
+                "Save it again with some pictures."
             )
-        if min(shape) < 1 or math.prod(shape[:lead]) > MAX_PICTURES:
+        layout = layout_of(shape, axes, self._name)
+        if layout.pictures > MAX_PICTURES:
             raise DataError(
-                f"{self._name} has the shape {shape}, {math.prod(shape[:lead])} pictures of {shape[lead:]}; expected "
-                f"1 to {MAX_PICTURES}, none of them empty. Save it again with some, or as several files."
+                f"{self._name} has the shape {layout.told()}; expected at most {MAX_PICTURES} pictures. Save it "
+                "again as several files."
             )
-        check_pixels(self.path, *shape[lead : lead + 2])
-        return lead, (*shape[lead : lead + 2], shape[-1] if coloured else 1)  # type: ignore[return-value]
+        check_pixels(self.path, *layout.picture[:2])
+        return layout
+
+    def _check_pieces(self, source: "_Source") -> None:
+        """Refuse what would be unpacked again and again for every picture.
+
+        Raises:
+            DataError: the pictures of a clip are scattered over what can only be read from start to end.
+        """
+        if (self.layout.in_pieces and not isinstance(source, _Npy)) or (source.packed and not self.layout.in_order):
+            raise DataError(
+                f"{self._name} has the axes {' '.join(self.layout.axes)}, in which the pictures of a clip are "
+                "scattered over a file that is read from start to end; expected T H W or N T H W, with channels last "
+                "or before H. Save the array as .npy, which can be read anywhere."
+            )
+
+    def _check_depth(self, count: int) -> None:
+        """Refuse 16 bits that would come out black.
+
+        Raises:
+            DataError: none of a few pictures has values of more than 14 bits, and no range was given.
+        """
+        if self._levels is None:
+            numbers = looked_at(count)
+            most = max(int(self._row(number).max()) for number in numbers.tolist())
+            self.close()
+            check_depth(most, len(numbers), self._name)
 
     def _row(self, number: int) -> np.ndarray:
         """(h, w, c) of the array's own type."""
@@ -153,27 +199,15 @@ class ArrayFile(Footage):
             self._source = source
         try:
             with _reading(self.path):
-                index = divmod(number, self._frames) if self._lead == 2 else (number,)
-                return self._source.row(index).reshape(self._picture)
+                picture = self._source.read(self.layout.at(number), ahead=self.layout.in_order)
+                return picture.transpose(self.layout.order).reshape(self.layout.picture)
         except DataError:
             self.close()  # A stream that failed does not know any more where it is.
             raise
 
     def _eight_bit(self, number: int, row: np.ndarray) -> np.ndarray:
         """(h, w, c) uint8 of a row."""
-        if row.dtype == np.uint8:
-            return row
-        if row.dtype.kind == "b":
-            return row.astype(np.uint8) * np.uint8(255)
-        if row.dtype.kind == "u":
-            return ((row.astype(np.uint32) + 128) // 257).astype(np.uint8)
-        low, high = row.min(), row.max()
-        if not (low >= 0 and high <= 1):  # Not the other way round, which would let NaN pass.
-            raise DataError(
-                f"Picture {number} of {self._name} has values from {low:.6g} to {high:.6g}; expected floats from 0 "
-                "to 1. Scale the array, or save it as uint8."
-            )
-        return np.rint(row.astype(np.result_type(row.dtype, np.float32)) * 255).astype(np.uint8)
+        return to_bytes(row, self._levels, f"Picture {number} of {self._name}")
 
 
 class _Source(ABC):
@@ -182,19 +216,34 @@ class _Source(ABC):
     Attributes:
         shape: as the header says.
         dtype: as the header says.
+        packed: whether it can only be read from its start on.
     """
 
     shape: tuple[int, ...]
     dtype: np.dtype
+    packed: bool = False
     _files: ExitStack
 
     @abstractmethod
     def check(self, name: str) -> None:
         """Raise DataError where the array is cut short, or a part of it was never written."""
 
+    def read(self, index: tuple[int | slice, ...], *, ahead: bool) -> np.ndarray:
+        """A picture; what is raised for damage may be of any kind.
+
+        Args:
+            index: numbers, and ``WHOLE`` for the picture's own axes; planes that lie apart are read one by one.
+            ahead: whether the next picture will be the one behind it.
+        """
+        first = index.index(WHOLE)
+        if all(each == WHOLE for each in index[first:]):
+            return self.row(index[:first], ahead=ahead)  # type: ignore[arg-type]
+        planes = ((*index[:first], i, *index[first + 1 :]) for i in range(self.shape[first]))
+        return np.stack([self.read(plane, ahead=ahead) for plane in planes])
+
     @abstractmethod
-    def row(self, index: Sequence[int]) -> np.ndarray:
-        """The picture at (frame,) or (clip, frame); what is raised for damage may be of any kind."""
+    def row(self, index: Sequence[int], *, ahead: bool) -> np.ndarray:
+        """What lies behind the first axes, in one piece; see ``read``."""
 
     def close(self) -> None:
         """Give the file back."""
@@ -219,7 +268,10 @@ class _Npy(_Source):
     def check(self, name: str) -> None:
         self._check_bytes(name, self._path.stat().st_size - self._offset)
 
-    def row(self, index: Sequence[int]) -> np.ndarray:
+    def read(self, index: tuple[int | slice, ...], *, ahead: bool) -> np.ndarray:
+        return self.row(index, ahead=ahead)
+
+    def row(self, index: Sequence[int | slice], *, ahead: bool) -> np.ndarray:
         if self._array is None:
             mapped = np.memmap(self._path, self.dtype, "r", self._offset, self.shape, "F" if self._by_column else "C")
             self._array = np.asarray(mapped)  # Slices of NumPy's subclass take longer than their copies.
@@ -248,16 +300,17 @@ class _Npz(_Source):
                 )
             packed = min(member.compress_size, path.stat().st_size)
             grown = packed * (_INFLATED if member.compress_type == zipfile.ZIP_DEFLATED else 1)
+            self.packed = member.compress_type == zipfile.ZIP_DEFLATED
             self._there = min(member.file_size, grown) - self._offset
             self._files = opened.pop_all()
 
     def check(self, name: str) -> None:
         self._check_bytes(name, self._there)
 
-    def row(self, index: Sequence[int]) -> np.ndarray:
+    def row(self, index: Sequence[int], *, ahead: bool) -> np.ndarray:
         shape = self.shape[len(index) :]
         size = math.prod(shape) * self.dtype.itemsize
-        number = int(np.ravel_multi_index(tuple(index), self.shape[: len(index)]))
+        number = int(np.ravel_multi_index(tuple(index), self.shape[: len(index)])) if index else 0
         self._stream.seek(self._offset + number * size)
         data = self._stream.read(size)
         if len(data) < size:
@@ -294,9 +347,12 @@ class _Hdf5(_Source):
                 "save only the pictures that there are."
             )
 
-    def row(self, index: Sequence[int]) -> np.ndarray:
+    def row(self, index: Sequence[int], *, ahead: bool) -> np.ndarray:
+        if not index:  # One picture is all there is.
+            check_inflation(self._path, self._dataset, (), 0, self.shape[0])
+            return self._dataset[...]
         *clip, frame = index
-        rows = self._rows_at_once(len(clip))
+        rows = self._rows_at_once(len(clip)) if ahead else 1
         start = (*clip, frame - frame % rows)
         if start != self._start:
             check_inflation(self._path, self._dataset, clip, start[-1], start[-1] + rows)

@@ -13,6 +13,8 @@ from latentseq.media.animation import Animation, is_animation
 from latentseq.media.arrayfile import ArrayFile, is_array
 from latentseq.media.footage import Footage
 from latentseq.media.images import ImageFolder, is_image, natural_key
+from latentseq.media.layout import parse_axes
+from latentseq.media.levels import Levels, parse_range
 from latentseq.media.records import Records, is_records
 from latentseq.media.video import VideoFile, is_video
 from latentseq.storage.folders import RUN
@@ -51,6 +53,14 @@ class Skipped(NamedTuple):
     damaged: bool = True
 
 
+class ArrayOptions(NamedTuple):
+    """How arrays are read, and images that are not of 8 bits; see ``ArrayFile``."""
+
+    key: str | None
+    axes: str | None
+    levels: Levels | None
+
+
 class _Candidate(NamedTuple):
     """What may be footage: how to open it."""
 
@@ -61,7 +71,13 @@ class _Candidate(NamedTuple):
 
 
 def discover(
-    sources: Sequence[Path], *, array: str | None = None, leave_out: Path | None = None, workers: int = 1
+    sources: Sequence[Path],
+    *,
+    array: str | None = None,
+    axes: str | None = None,
+    range: str | None = None,
+    leave_out: Path | None = None,
+    workers: int = 1,
 ) -> tuple[list[Found], list[Skipped]]:
     """Find and open all footage, in natural order; nothing is decoded that need not be.
 
@@ -71,6 +87,8 @@ def discover(
     Args:
         sources: files and folders.
         array: which array is meant in files that hold several.
+        axes: of arrays, a letter for each (``parse_axes``); recognised where None.
+        range: the values of black and white in arrays and images that are not of 8 bits (``parse_range``).
         leave_out: a folder that is not searched.
         workers: files opened at a time.
 
@@ -78,12 +96,14 @@ def discover(
         What was found, and what was skipped and why.
 
     Raises:
-        UsageError: a source does not exist.
+        UsageError: a source does not exist, or axes or range are none.
     """
+    levels = None if range is None else parse_range(range)
+    options = ArrayOptions(array, None if axes is None else parse_axes(axes), levels)
     candidates: list[_Candidate] = []
     skipped: list[Skipped] = []
     for root, files in _gathered(sources, leave_out):
-        for each in _sorted_out(root, files, array):
+        for each in _sorted_out(root, files, options):
             if isinstance(each, Skipped):
                 skipped.append(each)
             else:
@@ -139,7 +159,7 @@ def _gathered(sources: Sequence[Path], leave_out: Path | None) -> list[tuple[Pat
     return units
 
 
-def _sorted_out(root: Path, files: list[Path], array: str | None) -> Iterator[_Candidate | Skipped]:
+def _sorted_out(root: Path, files: list[Path], options: ArrayOptions) -> Iterator[_Candidate | Skipped]:
     """What is to be opened, and how, and what is not."""
     images: dict[Path, list[Path]] = {}
     for path in files:
@@ -163,14 +183,14 @@ def _sorted_out(root: Path, files: list[Path], array: str | None) -> Iterator[_C
         elif path in of_folders:
             if path == images[path.parent][0]:
                 folder = printable(below.parent if parts else root.name)
-                opener = partial(ImageFolder, path.parent, images[path.parent])
+                opener = partial(ImageFolder, path.parent, images[path.parent], options.levels)
                 yield _Candidate(folder, parts, path.parent, opener)
         elif is_video(path):
             yield _Candidate(name, parts, path, partial(VideoFile, path))
         elif is_image(path):
             yield _Candidate(name, parts, path, partial(Animation, path))
         elif is_array(path):
-            yield _Candidate(name, parts, path, partial(ArrayFile, path, array))
+            yield _Candidate(name, parts, path, partial(ArrayFile, path, *options))
         elif is_records(path):
             yield _Candidate(name, parts, path, partial(Records, path))
         else:

@@ -45,6 +45,7 @@ class Footage(ABC):
         gray: whether there is no colour.
         sound: whether there is sound beside it.
         seekable: whether a walk may start anywhere at little cost.
+        reading: what was decided about how it is read, for people; empty where there was nothing to decide.
     """
 
     path: Path
@@ -60,6 +61,7 @@ class Footage(ABC):
     gray: bool = False
     sound: bool = False
     seekable: bool = True
+    reading: str = ""
 
     @abstractmethod
     def walk(self, numbers: np.ndarray) -> Iterator[Picture]:

@@ -1,5 +1,6 @@
 """Image files of any kind as frames, and a folder of them as footage."""
 
+import hashlib
 import re
 import struct
 from collections.abc import Callable, Iterator
@@ -9,11 +10,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 
 from latentseq.errors import DataError, listed
 from latentseq.media.alpha import on_black
 from latentseq.media.footage import DEFAULT_FPS, Footage, Picture, file_digest
+from latentseq.media.levels import WORD, Levels, check_depth, looked_at, to_bytes
 from latentseq.media.preprocessing import Preprocessing, check_pixels
 
 IMAGE_SUFFIXES = frozenset({".apng", ".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
@@ -59,7 +61,8 @@ def image_size(path: Path) -> tuple[int, int]:
 def read_image(path: Path, preprocessing: Preprocessing) -> np.ndarray:
     """Read one image as a frame.
 
-    The EXIF orientation is applied; transparent parts become black; 16 bits are scaled to 8, not cut off.
+    The EXIF orientation is applied; transparent parts become black; 16 bits are scaled to 8, not cut off, and floats
+    are from 0 to 1.
 
     Args:
         path: the file.
@@ -99,12 +102,18 @@ def prepare(picture: Image.Image | np.ndarray, preprocessing: Preprocessing) -> 
     return preprocessing.place(np.asarray(image).reshape(h, w, -1))
 
 
-def plain(image: Image.Image) -> Image.Image:
-    """Decode an image as it is shown: upright, 8 bits, what is transparent on black; ``L`` or ``RGB``."""
+def plain(image: Image.Image, levels: Levels | None = None, name: str = "The picture") -> Image.Image:
+    """Decode an image as it is shown: upright, 8 bits, what is transparent on black; ``L`` or ``RGB``.
+
+    Args:
+        image: any.
+        levels: the values of black and white of what has more than 8 bits.
+        name: of it, for the error where a value is outside of them.
+    """
     mode = "L" if _is_gray(image.mode) else "RGB"
     image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I") or image.mode == "F":
-        return Image.fromarray(_scaled_to_byte(np.asarray(image), image.mode))
+    if _is_wide(image.mode):
+        return Image.fromarray(to_bytes(np.asarray(image), levels, name))
     if image.has_transparency_data:
         image = Image.fromarray(on_black(np.asarray(image.convert("RGBA"))))
     return image.convert(mode)
@@ -139,15 +148,17 @@ class ImageFolder(Footage):
 
     kind = "images"
 
-    def __init__(self, path: Path, files: list[Path]) -> None:
-        """Compare the images by their headers.
+    def __init__(self, path: Path, files: list[Path], levels: Levels | None = None) -> None:
+        """Compare the images by their headers, and look into a few where they are of 16 bits.
 
         Args:
             path: the folder.
             files: the images, in the order in which they are shown.
+            levels: the values of black and white of what has more than 8 bits; 0..65535 for integers, and 0..1 for
+                floats, where None.
 
         Raises:
-            DataError: there are none, one cannot be read, or two differ in size.
+            DataError: there are none, one cannot be read, two differ in size, or 16 bits would come out black.
         """
         if not files:
             raise DataError(
@@ -167,25 +178,35 @@ class ImageFolder(Footage):
         self.detail = listed({header.format for header in headers})
         self.times = np.arange(len(files)) / DEFAULT_FPS
         self.end = len(files) / DEFAULT_FPS
+        pairs = list(zip(files, headers, strict=True))
+        whole = [file for file, header in pairs if header.mode.startswith("I") or header.deep]
+        self._levels = levels if whole or any(_is_wide(header.mode) for header in headers) else None
+        if whole and levels is None:
+            seen = [whole[number] for number in looked_at(len(whole)).tolist()]
+            check_depth(max(_most(file) for file in seen), len(seen), str(path))
+        if whole or self._levels:
+            self.reading = f"{self.detail} of more than 8 bits, values {self._levels or WORD} from black to white"
 
     def walk(self, numbers: np.ndarray) -> Iterator[Picture]:
         """See ``Footage.walk``; a damaged image is found when its picture is asked for its frame."""
         for number, same in groupby(numbers.tolist()):
-            picture = Still(partial(_decoded, self.files[number]))
+            picture = Still(partial(_decoded, self.files[number], self._levels))
             for _ in same:
                 yield picture
 
     def digest(self) -> str:
         """See ``Footage.digest``; names do not count, the order does."""
-        return file_digest(self.files)
+        whole = file_digest(self.files)
+        return hashlib.sha256(f"{whole} range {self._levels}".encode()).hexdigest() if self._levels else whole
 
 
 class _Header(NamedTuple):
-    """What a file says of its picture; ``size`` is (h, w) as it is shown."""
+    """What a file says of its picture: ``size`` is (h, w) as it is shown, ``deep`` whether a colour has 16 bits."""
 
     size: tuple[int, int]
     mode: str
     format: str
+    deep: bool
 
 
 def _header(path: Path) -> _Header:
@@ -195,16 +216,18 @@ def _header(path: Path) -> _Header:
             # Asking a PNG for EXIF that its header does not announce would decode the whole picture.
             turned = "exif" in image.info and image.getexif().get(_ORIENTATION, 1) >= 5
             size = (image.width, image.height) if turned else (image.height, image.width)
-            return _Header(size, image.mode, str(image.format))
+            return _Header(size, image.mode, str(image.format), _is_deep(image))
     except IMAGE_TROUBLE as cause:
         raise unreadable(path, cause) from cause
 
 
-def _decoded(path: Path) -> Image.Image:
+def _decoded(path: Path, levels: Levels | None = None) -> Image.Image:
     image = open_image(path)
     try:
         with image:
-            return plain(image)
+            if levels and _is_deep(image):
+                return Image.fromarray(to_bytes(_colours(path, image), levels, str(path)))
+            return plain(image, levels, str(path))
     except IMAGE_TROUBLE as cause:
         raise unreadable(path, cause) from cause
 
@@ -252,7 +275,35 @@ def _is_gray(mode: str) -> bool:
     return mode in ("1", "L", "LA", "F") or mode.startswith("I")
 
 
-def _scaled_to_byte(values: np.ndarray, mode: str) -> np.ndarray:
-    """Integers are taken for 16 bits, floats for [0, 1]: Pillow's own conversion would cut both off at 255."""
-    unit = np.nan_to_num(values.astype(np.float32)) / (1 if mode == "F" else 65535)
-    return np.rint(np.clip(unit, 0, 1) * 255).astype(np.uint8)
+def _is_wide(mode: str) -> bool:
+    """Whether pictures of one of Pillow's modes have more than 8 bits: integers, mostly of 16, and floats."""
+    return mode.startswith("I") or mode == "F"
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Whether an image that was just opened has 16 bits for each colour, of which Pillow gives the upper 8."""
+    if not isinstance(image, ImageFile.ImageFile):
+        return False
+    return image.mode.startswith("RGB") and any("16" in str(tile[3]) for tile in image.tile)
+
+
+def _colours(path: Path, image: Image.Image) -> np.ndarray:
+    """(h, w, 3) uint16 of an image of 16 bits for each colour, by a decoder that keeps them all."""
+    import av
+
+    kind = {"PNG": "png_pipe", "TIFF": "tiff_pipe"}.get(str(image.format))
+    if kind is None:
+        raise ValueError(f"its colours have 16 bits, which are not read from {image.format} files")
+    with path.open("rb") as file, av.open(file, "r", format=kind) as opened:
+        frames = list(opened.decode(video=0))
+    return frames[0].to_ndarray(format="rgb48le")
+
+
+def _most(path: Path) -> int:
+    """The highest value in an image of 16 bits."""
+    image = open_image(path)
+    try:
+        with image:
+            return int((_colours(path, image) if _is_deep(image) else np.asarray(image)).max())
+    except IMAGE_TROUBLE as cause:
+        raise unreadable(path, cause) from cause

@@ -27,6 +27,7 @@ from latentseq.storage.reading import (
     Fields,
     check_seal,
     is_digest,
+    is_number,
     is_plain,
     open_regular,
     read_object,
@@ -146,6 +147,30 @@ class Artifact:
             DataError: it says none.
         """
         return Fields(self.config, self.path / ARTIFACT, "config").shape(key, (1, 2, 3), MAX_ITEM)
+
+    @property
+    def footage(self) -> dict[str, Any]:
+        """What is known of the data that it was trained on (``mismatch.traits_of``); nothing of older artifacts.
+
+        Raises:
+            DataError: it is not what it has to be.
+        """
+        training = self.about.get("training")
+        if not isinstance(training, dict) or "footage" not in training:
+            return {}
+        fields = Fields(
+            Fields(training, self.path / ARTIFACT, "training").inner("footage"), self.path / ARTIFACT, "footage"
+        )
+        fields.number("fps", 0, 1e6)
+        traits = dict(training["footage"])
+        aspect = traits.get("aspect", [1, 1])
+        if not (
+            isinstance(aspect, list) and len(aspect) == 2 and all(is_number(each) and each > 0 for each in aspect)
+        ):
+            fields.refuse("aspect", aspect, "two numbers above 0")
+        if "colour" in traits:
+            fields.flag("colour")
+        return traits
 
     def _digest(self, name: str) -> str | None:
         """SHA-256 of a state file; None where there is none."""

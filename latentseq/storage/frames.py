@@ -42,6 +42,7 @@ class ClipFolder(Dataset):
         self.fps = manifest["fps"]
         self._timed = "times" in arrays
         self.streams = manifest["streams"]
+        self.sources = _whole(manifest)
         splits = self._reader.clip_values("split")
         self.split = None if None in splits else np.array(splits)
 
@@ -84,6 +85,12 @@ class ClipFolder(Dataset):
     def about(self) -> dict[str, Any]:
         """The manifest."""
         return self._reader.manifest
+
+
+def _whole(manifest: dict[str, Any]) -> list[dict[str, Any]]:
+    """What is known of the sources; of windows that were cut out of them, their size says nothing."""
+    cropped = "crop" in manifest["source"]["config"]
+    return [{k: v for k, v in each.items() if not (cropped and k == "size")} for each in manifest.get("sources", [])]
 
 
 def write_clips(dataset: Dataset, folder: Path, progress: Progress) -> None:

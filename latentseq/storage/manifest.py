@@ -219,6 +219,12 @@ def _check_told(values: list[Any], path: Path, key: str) -> None:
         if key == "sources":
             each.whole("frames", 0, _ROWS)
             each.number("fps", 0, _FPS)
+            for flag in value.keys() & {"gray", "timed"}:
+                each.flag(flag)
+            if "size" in value:
+                each.shape("size", (2,), _SIDE)
+            if "reading" in value:
+                each.text("reading", 1 << 16)
 
 
 _CHECKS = MappingProxyType({CLIPS: check_clips, LATENTS: check_latents})

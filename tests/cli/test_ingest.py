@@ -40,6 +40,8 @@ def test_a_summary_ends_it(footage, cli, tmp_path):
         "skip in/notes.txt: .txt is no kind of file that holds video, images or arrays.",
         "skip in/short.npy: It has 6 frames, and clips of 10 are asked for.",
         "1 clip, 10 frames of 16 x 24 x 3, from 1 of 3 files",
+        "held out for validation: 1 frame of 1 clip, from in/film.mp4",
+        "held out for test: 1 frame of 1 clip, from in/film.mp4",
     ]
     assert cli("ingest", footage, out, "--size", "16x24", "--clip-length", 10, "--fps", 10) == answer
     assert cli("verify", out).code == 0
@@ -50,9 +52,9 @@ def test_long_lists_are_cut_short(cli, tmp_path):
     for i in range(25):
         (tmp_path / "in" / f"{i}.txt").write_text("hello")
     lines = cli("ingest", tmp_path / "in", tmp_path / "out").err.splitlines()
-    assert len(lines) == 22
-    assert lines[19].startswith("skip in/19.txt: ")
-    assert lines[20:] == ["… and 5 more", "1 clip, 6 frames of 20 x 24 x 1, from 1 of 26 files"]
+    assert lines[0] == "in/a.npy: (6, 20, 24) read as T H W: 6 frames of 20 x 24, gray"
+    assert lines[20].startswith("skip in/19.txt: ")
+    assert lines[21:23] == ["… and 5 more", "1 clip, 6 frames of 20 x 24 x 1, from 1 of 26 files"]
 
 
 def test_different_rates_are_pointed_out(write_movie, cli, tmp_path):
@@ -67,11 +69,14 @@ def test_crops_that_are_missing_are_pointed_out(cli, tmp_path):
     moving, still = array(tmp_path / "moving.npy", 30), array(tmp_path / "still.npy", 30, still=True)
     options = ["--crop", 8, "--count", 50, "--motion", 0.01, "--still", 0.2]
     both = cli("ingest", moving, still, tmp_path / "both", *options)
-    assert both.err.splitlines() == ["50 clips, 500 frames of 8 x 8 x 1, from 2 of 2 files"]
+    assert both.err.splitlines()[:2] == [
+        "moving.npy and 1 more: (30, 20, 24) read as T H W: 30 frames of 20 x 24, gray",
+        "50 clips, 500 frames of 8 x 8 x 1, from 2 of 2 files",
+    ]
     lines = cli("ingest", still, tmp_path / "still", *options).err.splitlines()
-    clips = int(re.match(r"\d+", lines[0])[0])
+    clips = int(re.match(r"\d+", lines[1])[0])
     assert 0 < clips < 25
-    assert lines == [
+    assert [lines[1], lines[-1]] == [
         f"{clips} clips, {10 * clips} frames of 8 x 8 x 1, from 1 of 1 file",
         "50 crops were asked for; no more have a motion of 0.01",
     ]
@@ -100,6 +105,7 @@ def test_a_dry_run_of_crops_and_of_splits(cli, tmp_path, tree):
     assert answer.out.splitlines() == [
         "take in/test/a.npy: array uint8, 20 x 24, 30 pictures, 25 a second, test",
         "take in/train/a.npy: array uint8, 20 x 24, 30 pictures, 25 a second, train",
+        "in/test/a.npy and 1 more: (30, 20, 24) read as T H W: 30 frames of 20 x 24, gray",
         "2,000 crops of 8 x 8 x 1, 25 a second, from 2 of 2 files: 1.3 MB, 1 shard, about 1 s with 1 worker",
     ]
     assert not (tmp_path / "out").exists()
@@ -171,3 +177,19 @@ def test_an_existing_result_is_kept_until_it_is_asked_to_be_replaced(footage, cl
     message = f"{out} exists already. Choose another name, or replace it with --overwrite."
     assert refused(2, "ingest", footage, out, "--size", 32) == message
     assert cli("ingest", footage, out, "--size", 32, "--overwrite", "--quiet") == (0, f"{out}\n", "")
+
+
+def test_how_it_was_read_is_in_the_plan_the_manifest_and_the_summary(cli, tmp_path):
+    path, out = tmp_path / "a.npy", tmp_path / "out"
+    np.save(path, np.zeros((6, 9, 16, 20), np.uint8))
+    line = "a.npy: (6, 9, 16, 20) read as T N H W: 9 clips of 6 frames of 16 x 20, gray"
+    assert line in cli("ingest", path, out, "--axes", "tnhw", "--dry-run").out.splitlines()
+    assert cli("ingest", path, out, "--axes", "tnhw").err.splitlines() == [
+        line,
+        "9 clips, 54 frames of 16 x 20 x 1, from 1 of 1 file",
+        "held out for validation: 1 clip, from a.npy",
+        "held out for test: 1 clip, from a.npy",
+    ]
+    shown = cli("show", out).out
+    assert "(6, 9, 16, 20) read as T N H W" in shown
+    assert '"axes": "TNHW"' in shown

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import h5py
 import numpy as np
-from ingesting import bars, numbered
+from ingesting import SCALE, bars, numbered
 from PIL import Image
 
 from latentseq.arrays import Clip
@@ -32,16 +32,20 @@ NO_RECORD = (
 )
 OTHER_TYPE = "{{}} is of type {}; expected uint8, uint16, bool, or floats from 0 to 1. Convert it and save it again."
 OTHER_SHAPE = (
-    "{{}} has the shape {}; expected (frames, height, width), (clips, frames, height, width), or one of them with 1, "
-    "3 or 4 channels at the end. Reshape it and save it again."
+    "{{}} has the shape {}, which is not recognised as pictures; expected (T, H, W), (N, T, H, W), or one of them "
+    "with 1, 3 or 4 channels, last or before H. Say what its axes are with --axes, a letter for each: T for time, N "
+    "for clips, H for height, W for width, C for channels (for example --axes TNHW; in commands other than ingest "
+    "--data-set axes=TNHW), or reshape it and save it again."
+)
+NO_PICTURES = (
+    "{{}} has the shape {}, in which there is nothing; expected no axis of length 0. Save it again with some "
+    "pictures."
 )
 OTHER_COUNT = (
-    "{{}} has the shape {}, {} pictures of (24, 48); expected 1 to 50000000, none of them empty. Save it again with "
-    "some, or as several files."
+    "{{}} has the shape {} read as T H W: {:,} frames of 24 x 48, gray; expected at most 50000000 pictures. Save it "
+    "again as several files."
 )
-OUT_OF_RANGE = (
-    "Picture {} of {{}} has values from {} to {}; expected floats from 0 to 1. Scale the array, or save it as uint8."
-)
+OUT_OF_RANGE = "Picture {} of {{}} has values from {} to {}; expected floats from 0 to 1. " + SCALE
 SHORT_ARRAY = (
     "{{}} is cut short: uint8 of shape {} takes {} bytes, and at most {} are there. Copy or save the file again."
 )
@@ -213,7 +217,7 @@ def of_arrays() -> dict[str, Case]:
         "out of range": case("a.npy", npy(floats * 255), OUT_OF_RANGE.format(1, 0, 255)),
         "objects": case("a.npy", pickled(good), OTHER_TYPE.format("object")),
         "a pickle": case("a.npy", pickle.dumps(good), NO_ARRAY.format("the magic string is not correct; …")),
-        "no frames": case("a.npy", npy(good[:0]), OTHER_COUNT.format((0, 24, 48), 0)),
+        "no frames": case("a.npy", npy(good[:0]), NO_PICTURES.format((0, 24, 48))),
         "one picture": case("a.npy", npy(good[0]), OTHER_SHAPE.format((24, 48))),
         "six axes": case("a.npy", npy(good[None, None, None]), OTHER_SHAPE.format((1, 1, 1, 6, 24, 48))),
         "10^12 frames": case("a.npy", claimed((10**12, 24, 48)), OTHER_COUNT.format((10**12, 24, 48), 10**12)),

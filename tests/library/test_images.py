@@ -71,9 +71,9 @@ def test_sixteen_bits_are_scaled(tmp_path):
 
 
 def test_floats_are_taken_for_zero_to_one(tmp_path):
-    Image.fromarray(np.array([[0, 0.2], [1, 7]], np.float32)).save(tmp_path / "a.tiff")
+    Image.fromarray(np.array([[0, 0.2], [1, 0.5]], np.float32)).save(tmp_path / "a.tiff")
     frame = read_image(tmp_path / "a.tiff", Preprocessing((2, 2), gray=True))
-    assert frame[..., 0].tolist() == [[0, 51], [255, 255]]
+    assert frame[..., 0].tolist() == [[0, 51], [255, 128]]
 
 
 def test_cmyk_and_bilevel(tmp_path):

@@ -179,9 +179,9 @@ def test_skip_keeps_every_nth_and_comes_after_the_rate(write_movie, numbers, tmp
 def test_the_clips_of_an_array_stay_clips(tmp_path):
     array = np.arange(3 * 5, dtype=np.uint8).reshape(3, 5, 1, 1) * np.ones((20, 24), np.uint8)
     path = write_array(tmp_path / "a.npy", array)
-    taken = take(tmp_path / "out", path)
+    taken = take(tmp_path / "out", path, axes="NTHW")
     np.testing.assert_array_equal(np.stack(taken.frames)[..., 0], array)
-    skipping = take(tmp_path / "skipping", path, skip=2)  # Counted from the start of each clip.
+    skipping = take(tmp_path / "skipping", path, axes="NTHW", skip=2)  # Counted from the start of each clip.
     assert [frames[:, 0, 0, 0].tolist() for frames in skipping.frames] == [[0, 2, 4], [5, 7, 9], [10, 12, 14]]
 
 
@@ -249,6 +249,8 @@ def test_the_manifest_says_what_was_taken(write_movie, tmp_path):
             "fps": 12.5,
             "seconds": 1.6,
             "sound": False,
+            "gray": False,
+            "timed": True,
         },
         {
             "path": "b.npy",
@@ -261,6 +263,9 @@ def test_the_manifest_says_what_was_taken(write_movie, tmp_path):
             "fps": 12.5,
             "seconds": 0.24,
             "sound": False,
+            "gray": True,
+            "timed": False,
+            "reading": "(6, 48, 96) read as T H W: 6 frames of 48 x 96, gray",
         },
     ]
     assert manifest["source"] == {
@@ -332,7 +337,7 @@ def test_footage_that_would_fill_the_memory_is_left_out(write_movie, tmp_path):
     long = np.repeat(numbered(2)[..., None], 3, -1)
     write_film(tmp_path / "in" / "long.mkv", long, times=[0, 100_000_000])
     write_movie("in/a.mp4", 5)
-    taken = take(tmp_path / "out", tmp_path / "in", fps=1000)
+    taken = take(tmp_path / "out", tmp_path / "in", fps=1000, axes="THW")
     assert taken.sources == ["in/a.mp4"]
     assert taken.skipped["in/line.npy"] == (
         "Its frames are 1 x 60000 (h x w), and would have to be 64 x 3840000 to cover 64 x 64. "
@@ -342,7 +347,7 @@ def test_footage_that_would_fill_the_memory_is_left_out(write_movie, tmp_path):
         "It lasts 100000 s, 100000040 frames at 1000 a second; expected at most 10000000. Choose another --fps, or "
         "export it again."
     )
-    assert take(tmp_path / "stretched", line, fit="stretch").lengths == [2]
+    assert take(tmp_path / "stretched", line, fit="stretch", axes="THW").lengths == [2]
 
 
 def test_numbers_may_be_whole_or_not(write_movie, tmp_path, tree):

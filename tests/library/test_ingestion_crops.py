@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from ingesting import numbered, take, write_array, write_film
+from ingesting import SCALE, numbered, take, write_array, write_film
 
 from latentseq.errors import DataError
 from latentseq.ingestion.run import ingest
@@ -98,7 +98,7 @@ def test_the_count_is_reached_where_little_moves(tmp_path):
     film = np.zeros((40, 40, 60), np.uint8)
     film[::2, 20, 30] = 255  # One pixel that flickers: one window in 132 of 4 x 4 holds it.
     array = write_array(tmp_path / "film.npy", film)
-    taken = take(tmp_path / "out", array, crop=4, count=400, still=0)
+    taken = take(tmp_path / "out", array, axes="THW", crop=4, count=400, still=0)
     assert len(taken.frames) == 400
     assert all(crop.max() == 255 for crop in taken.frames)
 
@@ -170,8 +170,7 @@ def test_damaged_footage_costs_none(workers, stretches, tmp_path):
     taken = take(tmp_path / "out", tmp_path / "in", crop=8, count=120, motion=MOVES, workers=workers)
     assert (taken.sources, len(taken.frames)) == (["in/b.npy"], 120)
     assert taken.skipped == {
-        "in/a.npy": "Picture 150 of in/a.npy has values from 2 to 2; expected floats from 0 to 1. Scale the array, "
-        "or save it as uint8."
+        "in/a.npy": "Picture 150 of in/a.npy has values from 2 to 2; expected floats from 0 to 1. " + SCALE
     }
     assert {t for t, _, _ in corners(taken)} <= set(range(21))
 

@@ -339,12 +339,14 @@ def test_a_dry_run_writes_nothing(arrays, tmp_path, tree):
     before = tree(tmp_path)
     text = ingest([arrays], tmp_path / "out", dry_run=True, workers=2, clip_length=9)
     assert tree(tmp_path) == before
-    assert text.splitlines()[:3] == [
+    assert text.splitlines()[:5] == [
         "take in/a.npy: array uint8, 48 x 96, 12 pictures, 25 a second",
         "take in/b.npy: array uint8, 48 x 96, 10 pictures, 25 a second",
+        "in/a.npy: (12, 48, 96) read as T H W: 12 frames of 48 x 96, gray",
+        "in/b.npy: (10, 48, 96) read as T H W: 10 frames of 48 x 96, gray",
         "skip in/c.npy: It has 8 frames, and clips of 9 are asked for.",
     ]
-    assert text.splitlines()[3:] == [
+    assert text.splitlines()[5:] == [
         "22 frames of 48 x 96 x 1, 25 a second, from 2 of 3 files: 0.1 MB, 5 shards, about 1 s with 2 workers"
     ]
 

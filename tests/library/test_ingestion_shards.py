@@ -6,7 +6,7 @@ import re
 import av
 import numpy as np
 import pytest
-from ingesting import numbered, take, write_array, write_images
+from ingesting import SCALE, numbered, take, write_array, write_images
 
 from latentseq.errors import DataError
 from latentseq.ingestion.run import ingest
@@ -89,7 +89,7 @@ def test_any_number_of_workers_gives_the_same_bytes(options, small, write_movie,
     write_movie("in/b.webm", 30, codec="libvpx", options={"deadline": "realtime"})
     write_movie("in/c.mkv", 50, fps=3000)  # Matroska cannot tell its frames apart by their times.
     write_images(tmp_path / "in" / "d", numbered(25))
-    np.savez(tmp_path / "in" / "e.npz", frames=numbered(35).reshape(5, 7, 48, 96))
+    np.savez(tmp_path / "in" / "e.npz", frames=numbered(35).reshape(7, 5, 48, 96))
     (tmp_path / "in" / "f.mp4").write_text("damaged")
     one, four = (
         take(tmp_path / str(n), tmp_path / "in", gray=True, array="frames", workers=n, **options) for n in (1, 4)
@@ -135,10 +135,7 @@ def test_a_film_found_damaged_while_decoding_is_left_out_whole(
             "Copy or export the file again."
         }
         if number
-        else {
-            "in/b.npy": "Picture 0 of in/b.npy has values from 1.5 to 1.5; expected floats from 0 to 1. Scale the "
-            "array, or save it as uint8."
-        }
+        else {"in/b.npy": "Picture 0 of in/b.npy has values from 1.5 to 1.5; expected floats from 0 to 1. " + SCALE}
     )
     assert [path.name for path in taken.out.iterdir() if path.suffix != ".h5"] == ["manifest.json"]
 
@@ -156,8 +153,7 @@ def test_damage_in_a_shard_that_is_shared_costs_the_damaged_alone(numbers, tmp_p
     assert taken.of_clips("split") == ["train"] * 6
     assert [shard["rows"] for shard in taken.manifest["shards"]] == [10]
     assert taken.skipped["in/b.npy"] == (
-        "Picture 1 of in/b.npy has values from 0 to 2; expected floats from 0 to 1. Scale the array, or save it as "
-        "uint8."
+        "Picture 1 of in/b.npy has values from 0 to 2; expected floats from 0 to 1. " + SCALE
     )
     assert taken.skipped["in/shots"].startswith("in/shots/frame4.png cannot be read as an image: ")
 
@@ -166,9 +162,7 @@ def test_copies_that_are_damaged_are_each_called_by_their_name(tmp_path):
     for name in ("a", "b"):
         write_array(tmp_path / "in" / f"{name}.npy", np.full((2, 48, 96), 3.0))
     write_array(tmp_path / "in" / "c.npy", numbered(5))
-    reason = (
-        "Picture 0 of {} has values from 3 to 3; expected floats from 0 to 1. Scale the array, or save it as uint8."
-    )
+    reason = "Picture 0 of {} has values from 3 to 3; expected floats from 0 to 1. " + SCALE
     taken = take(tmp_path / "out", tmp_path / "in")
     assert taken.skipped == {name: reason.format(name) for name in ("in/a.npy", "in/b.npy")}
     # What a shard says of damage does not depend on names, for neither does its own.
@@ -191,7 +185,7 @@ def test_where_all_is_damaged_nothing_is_left(options, small, tmp_path, tree):
         "There is nothing to take: expected videos, folders of images, or arrays. Skipped: in/a.npy: Picture "
     )
     assert str(caught.value).endswith(
-        " of in/a.npy has values from 1.5 to 1.5; expected floats from 0 to 1. Scale the array, or save it as uint8."
+        " of in/a.npy has values from 1.5 to 1.5; expected floats from 0 to 1. " + SCALE
     )
     assert tree(tmp_path) == before
 

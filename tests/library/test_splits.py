@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from latentseq.splits import split_by_share, split_ranges
+from latentseq.splits import split_by_folder, split_by_share, split_ranges
 
 PARTS = ("train", "validation", "test")
 
@@ -107,3 +107,51 @@ def test_stretches_that_end_at_a_border_are_on_one_side_of_it(total):
         assert split_by_share(begin / total, stop / total) == part
         assert split_by_share(begin / total, (begin + 1) / total) == part
         assert split_by_share((stop - 1) / total, stop / total) == part
+
+
+def _held(folders, split=None):
+    """The items that are for validation and for test, as (folder, place in it)."""
+    found = split_by_folder(folders, split or [None] * len(folders))
+    places = [folders[:i].count(folder) for i, folder in enumerate(folders)]
+    named = [(part, folder, place) for part, folder, place in zip(found, folders, places, strict=True)]
+    return {part: {(folder, place) for name, folder, place in named if name == part} for part in PARTS}
+
+
+def test_folders_of_one_class_each_are_all_trained_on_and_all_held_out():
+    folders = [name for name in "abcdef" for _ in range(10)]
+    found = _held(folders)
+    assert found["validation"] == {(name, 9) for name in "abcdef"}
+    assert found["test"] == {(name, 8) for name in "abcdef"}
+    assert len(found["train"]) == 48
+
+
+@pytest.mark.parametrize("counts", [[3] * 100, [100, 3, 7], [2, 2, 2], [25, 25], [1, 40], [8, 1, 1, 9]])
+def test_no_folder_is_held_out_whole_and_the_shares_are_kept(counts):
+    folders = [str(i) for i, count in enumerate(counts) for _ in range(count)]
+    found, held = _held(folders), max(1, round(sum(counts) / 10))
+    assert (len(found["validation"]), len(found["test"])) == (held, held)
+    assert {folder for folder, _ in found["train"]} == set(folders)
+    assert _held(folders) == found
+
+
+def test_held_out_clips_of_many_small_folders_are_from_all_over_the_list():
+    folders = [f"{i:03}" for i in range(100) for _ in range(3)]
+    for part in ("validation", "test"):
+        numbers = sorted(int(folder) for folder, _ in _held(folders)[part])
+        assert len(numbers) == 30
+        assert max(b - a for a, b in zip([0, *numbers], [*numbers, 99], strict=True)) <= 8
+
+
+@pytest.mark.parametrize("folders", ["aaaaaaaaaa", "ab", "a", ""])
+def test_one_folder_and_few_clips_are_left_to_split_ranges(folders):
+    assert split_by_folder(list(folders), [None] * len(folders)) == [None] * len(folders)
+
+
+def test_where_no_clip_was_named_for_validation_a_tenth_of_the_training_clips_is_from_all_folders():
+    folders, split = [*"aaaaabbbbbcccccddddd", *"xx"], ["train"] * 20 + ["test"] * 2
+    found = _held(folders, split)
+    assert found["test"] == {("x", 0), ("x", 1)}
+    assert len(found["validation"]) == 2
+    assert len({folder for folder, _ in found["validation"]}) == 2
+    named = ["train", "validation", "test", "train"]
+    assert split_by_folder(list("abcd"), named) == named

@@ -6,7 +6,7 @@ import json
 import threading
 from collections import OrderedDict
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -14,9 +14,10 @@ from latentseq.arrays import Clip
 from latentseq.errors import DataError, UsageError
 from latentseq.media import audio as sound
 from latentseq.media.discovery import Found, discover, nothing_found
-from latentseq.media.footage import rows_of
+from latentseq.media.footage import Rows, rows_of
 from latentseq.media.preprocessing import Preprocessing
 from latentseq.protocols import Dataset
+from latentseq.splits import folder_of, split_by_folder
 
 OPEN_FILES = 4
 """Decoders held at a time: each keeps a few full-sized frames and threads of its own."""
@@ -39,6 +40,8 @@ class Files(Dataset):
         fps: float | None = None,
         array: str | None = None,
         audio: str = "none",
+        axes: str | None = None,
+        range: str | None = None,
     ) -> None:
         """Find the footage and count its frames.
 
@@ -51,18 +54,21 @@ class Files(Dataset):
             fps: frames a second, by presentation time; None leaves them as they are.
             array: which array of files that hold several.
             audio: what is kept of the sound, as the stream of that name: 'mel', 'wave' or 'none'.
+            axes: the axes of arrays, a letter for each, such as 'TNHW': T for time, N for clips, H for height, W for
+                width, C for channels; None recognises them from the shape.
+            range: the values of black and white in arrays and images that are not of 8 bits, such as '0..4095'.
 
         Raises:
             DataError: something cannot be read, or there is nothing.
             UsageError: an option that is out of range.
         """
         self.path, self.size, self.fit, self.gray, self.skip = path, size, fit, gray, skip
-        self.array, self.audio = array, audio
+        self.array, self.audio, self.axes, self.range = array, audio, axes, range
         self._fps = fps
         self._preprocessing = Preprocessing.of(size, fit, gray, skip, fps)
         if audio not in ("none", *sound.KINDS):
             raise UsageError(f"Option audio is {audio!r}; expected 'mel', 'wave' or 'none'.")
-        self._found = _found(Path(path).expanduser(), array)
+        self._found = _found(Path(path).expanduser(), array, axes, range)
         self._rows = [rows_of(each.footage, self._preprocessing) for each in self._found]
         self.fps = self._rows[0].fps
         edges = [np.unique([0, *rows.breaks, len(rows.numbers)]) for rows in self._rows]
@@ -70,7 +76,9 @@ class Files(Dataset):
         self._clips = [(i, *pair) for i, e in enumerate(edges) for pair in itertools.pairwise(e.tolist())]
         self._lengths = np.array([stop - start for _, start, stop in self._clips], np.int64)
         splits = [self._found[i].split for i, _, _ in self._clips]
+        splits = split_by_folder([folder_of(self._found[i].name) for i, _, _ in self._clips], splits)
         self.split = None if None in splits else np.array(splits)
+        self.sources = [_facts(*each) for each in zip(self._found, self._rows, strict=True)]
         if audio != "none":
             self.streams = {"audio": sound.width(audio, self.fps), "audio_mask": 1}
         self._open: OrderedDict[int, Found] = OrderedDict()
@@ -138,9 +146,16 @@ class Files(Dataset):
         return self._found[which]
 
 
-def _found(path: Path, array: str | None) -> list[Found]:
+def _facts(found: Found, rows: Rows) -> dict[str, Any]:
+    """What is known of a file; see ``Dataset.sources``."""
+    footage = found.footage
+    facts = {key: getattr(footage, key) for key in ("kind", "gray", "timed", "reading")}
+    return {"path": found.name, "fps": rows.fps, "size": list(footage.size), **facts}
+
+
+def _found(path: Path, array: str | None, axes: str | None, range: str | None) -> list[Found]:
     """All footage below a path, none of it damaged: ``ingest`` would leave that out, and write down why."""
-    found, skipped = discover([path], array=array)
+    found, skipped = discover([path], array=array, axes=axes, range=range)
     damaged = [each for each in skipped if each.damaged]
     if damaged and (found or len(damaged) > 1):
         raise DataError(
