@@ -14,6 +14,7 @@ from latentseq.media.preprocessing import Preprocessing
 from latentseq.protocols import Dataset, Predictor
 from latentseq.storage.artifact import Artifact, read_artifact
 from latentseq.storage.atomic import read_json, write_json
+from latentseq.storage.reading import is_number
 
 COST = "cost.json"
 """Seconds of training and peak memory: in a file of its own, since they differ from run to run."""
@@ -155,4 +156,4 @@ def read_cost(folder: str | Path) -> dict[str, float]:
     if not path.is_file():
         return {}
     found = read_json(path, "what a training cost")
-    return {k: float(v) for k, v in found.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
+    return {k: float(v) for k, v in found.items() if is_number(v)}

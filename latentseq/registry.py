@@ -87,7 +87,11 @@ def load(group: str, name: str) -> Any:
             f"The {_one(group)} {name!r} ({row.value}, from {row.distribution} {row.version}) is {plugin!r}; "
             f"expected a class derived from latentseq.{KINDS[group].__name__}."
         )
-    unnamed = [str(p) for p in plugin.keywords().values() if p.kind not in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    unnamed = [
+        str(p.replace(annotation=p.empty, default=p.empty))
+        for p in plugin.keywords().values()
+        if p.kind not in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+    ]
     if unnamed:
         raise PluginError(
             f"The {_one(group)} {name!r} ({row.value}, from {row.distribution} {row.version}) takes "

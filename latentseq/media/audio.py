@@ -312,7 +312,7 @@ def _lattice(path: Path) -> _Lattice | None:
     with open_container(path) as container:
         stream = _sound_stream(container)
         if stream is not None:
-            for frame in _decoded(container.demux(), stream, -math.inf, math.inf):
+            for frame in _decoded(container.demux(), stream, -math.inf, math.inf, path):
                 if frame.time is not None:
                     block = 64 if stream.codec_context.name == "vorbis" else 0  # It mixes two lengths of blocks.
                     return _Lattice(frame.time + frame.samples / frame.sample_rate, block)

@@ -105,7 +105,7 @@ class RecurrentDynamics(KerasDynamics):
         first = source.train.take(np.arange(1))
         check_posterior(self.network.head, "log_var" in first)
         chosen = _Only(source.train, self.conditions), _Only(source.validation, self.conditions)
-        offset, scale, step = _statistics(source.train)
+        offset, scale, step = _statistics(source.train, spread=self.network.head.needs_posterior)
         self.network.offset.assign(offset)
         self.network.scale.assign(scale)
         # Where differences are predicted, the first forecast is the last item, give or take a usual step.
@@ -222,25 +222,31 @@ class _Only(Windows):
         return {k: v for k, v in self._windows.take(indices).items() if k in self._names}
 
 
-def _statistics(windows: Windows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _statistics(windows: Windows, *, spread: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean, standard deviation, and usual step in units of it; (*latent_shape) each.
 
     Of each dimension of a vector and of each channel of a map: one that moves across a map has the same numbers
     everywhere, so that one kernel fits all positions. Over at most ``STATISTICS_WINDOWS`` windows, evenly spread.
+
+    With ``spread``, a dimension is also scaled by the standard deviation of its posterior where that is the larger one:
+    of a film without motion the means hardly differ, and in their units a posterior would be a million wide.
     """
     chosen = np.linspace(0, len(windows) - 1, min(len(windows), STATISTICS_WINDOWS)).astype(np.int64)
-    n, total, squares, steps = 0, np.zeros(()), np.zeros(()), np.zeros(())
+    n, total, squares, steps, variance = 0, np.zeros(()), np.zeros(()), np.zeros(()), np.zeros(())
     for start in range(0, len(chosen), 100):
-        z = windows.take(chosen[start : start + 100])["mean"].astype(np.float64)
+        batch = windows.take(chosen[start : start + 100])
+        z = batch["mean"].astype(np.float64)
         shape, over = z.shape[2:], tuple(range(z.ndim - 1))
         n += z[..., 0].size
         total, squares = total + z.sum(over), squares + np.square(z).sum(over)
         steps = steps + np.square(np.diff(z, axis=1)).mean(over) * z[..., 0].size
+        if spread:
+            variance = variance + np.exp(batch["log_var"].astype(np.float64)).sum(over)
     offset = total / n
     deviation = np.sqrt(np.maximum(squares / n - np.square(offset), 0))
     floor = max(MIN_SHARE * float(np.sqrt(np.square(deviation).mean())), 1e-6)
-    scale = np.maximum(deviation, floor)
-    offset, scale, step = (np.broadcast_to(x, shape) for x in (offset, scale, np.sqrt(steps / n) / scale))
+    scale = np.maximum(np.maximum(deviation, floor), np.sqrt(variance / n))
+    offset, scale, step = (np.broadcast_to(x, shape) for x in (offset, scale, np.sqrt((steps + variance) / n) / scale))
     return offset.astype(np.float32), scale.astype(np.float32), step
 
 
