@@ -200,7 +200,11 @@ def _running(env: str, step: str) -> Iterator[None]:
 
         if isinstance(cause, DependencyNotInstalled):
             raise UsageError(f"The environment {env!r} cannot be drawn: {cause}.") from cause
-        if not is_fault(cause) or isinstance(cause, LatentseqError) or (isinstance(cause, Exception) and not_now(cause)):
+        if (
+            not is_fault(cause)
+            or isinstance(cause, LatentseqError)
+            or (isinstance(cause, Exception) and not_now(cause))
+        ):
             raise
         raise PluginError(
             f"The environment {env!r} fails in its {step}: {cause_of(cause)}. That is a fault of the environment: "

@@ -61,7 +61,9 @@ def _artifact(file: Path) -> _Checked:
     artifact = read_artifact(file.parent)
     files: dict[str, str] = artifact.about["files"]
     wrong = [sentence for name, digest in files.items() if (sentence := _compared(file.parent / name, digest))]
-    return _Checked(f"{artifact.plugin}, fingerprint and {_counted(len(files), 'file')} {_as_written(artifact.about)}", wrong)
+    return _Checked(
+        f"{artifact.plugin}, fingerprint and {_counted(len(files), 'file')} {_as_written(artifact.about)}", wrong
+    )
 
 
 def _shards(file: Path) -> _Checked:

@@ -110,12 +110,13 @@ def run(arguments: list[str], *, debug: bool = False) -> int:
     except (KeyboardInterrupt, typer.Abort) as error:
         return _fail(error, "interrupted.", 128 + signal.SIGINT, debug)
     except SystemExit as left:
-        # Rich and Typer answer a broken pipe by leaving.
-        if isinstance(left.__context__, BrokenPipeError) and _has_no_reader():
+        # Typer answers any broken pipe by leaving; Rich that of standard output, which then leads nowhere already.
+        last = traceback.extract_tb(left.__traceback__)[-1]
+        if isinstance(left.__context__, BrokenPipeError) and (last.name == "on_broken_pipe" or _has_no_reader()):
             return _write_nowhere()
         if left.code == TERMINATED:
             return TERMINATED
-        return _fail(left, _told(left), PluginError.exit_code, debug)
+        return _fail(left, _told(left, last), PluginError.exit_code, debug)
     except Exception as error:
         if isinstance(error, BrokenPipeError) and _has_no_reader():
             return _write_nowhere()
@@ -160,9 +161,8 @@ def _write_nowhere() -> int:
     return 0
 
 
-def _told(left: SystemExit) -> str:
+def _told(left: SystemExit, last: traceback.FrameSummary) -> str:
     """Whose ``sys.exit`` it was that ended a command in the middle."""
-    last = traceback.extract_tb(left.__traceback__)[-1]
     return (
         f"{last.filename} ended the process in line {last.lineno} by sys.exit({left.code!r}), where it should raise an "
         "exception. It belongs to a plugin, or to something that a plugin uses: update or remove that."

@@ -81,7 +81,9 @@ def is_shallow(value: Any) -> bool:
     """Whether a JSON value has at most ``JSON_DEPTH`` lists and objects inside one another."""
     level = [value]
     for _ in range(JSON_DEPTH + 1):
-        inner = (each.values() if isinstance(each, dict) else each for each in level if isinstance(each, (dict, list)))
+        inner = (
+            each.values() if isinstance(each, dict) else each for each in level if isinstance(each, (dict, list))
+        )
         level = [value for values in inner for value in values if isinstance(value, (dict, list))]
         if not level:
             return True

@@ -55,7 +55,9 @@ def caused(error: Exception, cause: Exception) -> Exception:
     return error
 
 
-@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE, errno.ETIMEDOUT])
+@pytest.mark.parametrize(
+    "number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE, errno.ETIMEDOUT]
+)
 def test_a_file_that_cannot_be_read_now(number):
     cause = OSError(number, os.strerror(number))
     told = f"a.mp4 could not be read now: {os.strerror(number)}. {AGAIN}"
@@ -66,7 +68,10 @@ def test_a_file_that_cannot_be_read_now(number):
 @pytest.mark.parametrize(
     ("cause", "number"),
     [
-        (OSError("Unable to open file (name = 'a', errno = 24, error message = 'Too many open files')"), errno.EMFILE),
+        (
+            OSError("Unable to open file (name = 'a', errno = 24, error message = 'Too many open files')"),
+            errno.EMFILE,
+        ),
         (RuntimeError("I/O error: Stale file handle (os error 116)"), errno.ESTALE),
         (av.error.OSError(errno.EMFILE, "Too many open files"), errno.EMFILE),
         (av.error.TimeoutError(errno.ETIMEDOUT, "Connection timed out"), errno.ETIMEDOUT),

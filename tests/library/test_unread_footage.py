@@ -73,7 +73,9 @@ def failing(monkeypatch):
     return fail
 
 
-@pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT, errno.ENFILE])
+@pytest.mark.parametrize(
+    "number", [errno.EMFILE, errno.EIO, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT, errno.ENFILE]
+)
 @pytest.mark.parametrize("name", ["film.mp4", *MAKERS])
 def test_it_is_not_left_out(name, number, sources, failing, tmp_path, monkeypatch):
     if name in MAKERS:

@@ -246,7 +246,9 @@ def _statistics(windows: Windows, *, spread: bool = False) -> tuple[np.ndarray, 
     deviation = np.sqrt(np.maximum(squares / n - np.square(offset), 0))
     floor = max(MIN_SHARE * float(np.sqrt(np.square(deviation).mean())), 1e-6)
     scale = np.maximum(np.maximum(deviation, floor), np.sqrt(variance / n))
-    offset, scale, step = (np.broadcast_to(x, shape) for x in (offset, scale, np.sqrt((steps + variance) / n) / scale))
+    offset, scale, step = (
+        np.broadcast_to(x, shape) for x in (offset, scale, np.sqrt((steps + variance) / n) / scale)
+    )
     return offset.astype(np.float32), scale.astype(np.float32), step
 
 
