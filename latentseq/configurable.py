@@ -52,7 +52,8 @@ class Configurable(ABC):
             if not is_fault(cause):
                 raise
             raise PluginError(
-                f"{cls.name} cannot be built: {cause_of(cause)}. Update or remove the distribution that it comes from."
+                f"{cls.name} cannot be built: {cause_of(cause)}. Update or remove the distribution that it "
+                "comes from."
             ) from cause
 
     @classmethod

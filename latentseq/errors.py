@@ -115,8 +115,8 @@ def unread(path: object, cause: object) -> TryAgainError | None:
     if number is None:
         return None
     return TryAgainError(
-        f"{path} could not be read now: {os.strerror(number)}. Run the same command again; if it stays so, look after "
-        "the disk, and copy the file again."
+        f"{path} could not be read now: {os.strerror(number)}. Run the same command again; if it stays so, look "
+        "after the disk, and copy the file again."
     )
 
 

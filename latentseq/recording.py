@@ -217,6 +217,7 @@ def _registered(env: str) -> str:
 
     Raises:
         UsageError: there is none of that name, or what it needs cannot be imported.
+        PluginError: the module that registers it fails.
     """
     module, _, name = env.rpartition(":")
     try:
@@ -240,8 +241,8 @@ def _registered(env: str) -> str:
             raise
         if not isinstance(cause, ImportError):
             raise PluginError(
-                f"The module {module!r} of the environment {env!r} fails while it is imported: {cause_of(cause)}. That "
-                "is a fault of the module: update it, or choose another environment."
+                f"The module {module!r} of the environment {env!r} fails while it is imported: {cause_of(cause)}. "
+                "That is a fault of the module: update it, or choose another environment."
             ) from cause
         raise UsageError(
             f"The module {module!r} of the environment {env!r} cannot be imported: {cause}. "

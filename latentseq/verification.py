@@ -74,7 +74,8 @@ def _shards(file: Path) -> _Checked:
         sentence = _compared(file.parent / name, digest) or _counts(file.parent / name, rows)
         wrong += [sentence] if sentence else []
     total = sum(rows for _, rows, _ in shards)
-    said = f"{manifest['format']}, {_counted(len(shards), 'shard')} with {_counted(total, 'row')} {_as_written(manifest)}"
+    counts = f"{_counted(len(shards), 'shard')} with {_counted(total, 'row')}"
+    said = f"{manifest['format']}, {counts} {_as_written(manifest)}"
     others = sorted({p.name for p in file.parent.glob("*.h5")} - {name for name, _, _ in shards})
     return _Checked(said + (f"; not part of it: {', '.join(others)}" if others else ""), wrong)
 

@@ -59,6 +59,17 @@ def options(
     ] = None,
 ) -> None:
     """Encode video to latents, learn how they move, roll them forward."""
+    _check_directory()
+    if backend is not None:
+        choose_backend(backend)
+
+
+def _check_directory() -> None:
+    """Refuse to work where relative paths lead nowhere.
+
+    Raises:
+        UsageError: the working directory was removed.
+    """
     try:
         Path.cwd()
     except FileNotFoundError as cause:
@@ -66,8 +77,6 @@ def options(
             "The working directory does not exist any more: it was removed while this shell was in it. Change to "
             "another directory with cd, then run the command again."
         ) from cause
-    if backend is not None:
-        choose_backend(backend)
 
 
 for _name in COMMANDS:
@@ -164,8 +173,8 @@ def _write_nowhere() -> int:
 def _told(left: SystemExit, last: traceback.FrameSummary) -> str:
     """Whose ``sys.exit`` it was that ended a command in the middle."""
     return (
-        f"{last.filename} ended the process in line {last.lineno} by sys.exit({left.code!r}), where it should raise an "
-        "exception. It belongs to a plugin, or to something that a plugin uses: update or remove that."
+        f"{last.filename} ended the process in line {last.lineno} by sys.exit({left.code!r}), where it should raise "
+        "an exception. It belongs to a plugin, or to something that a plugin uses: update or remove that."
     )
 
 

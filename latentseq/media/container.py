@@ -171,7 +171,7 @@ def read_index(path: Path) -> Index:
 
 
 def _unread(path: Path, cause: OSError | av.FFmpegError) -> TryAgainError | None:
-    """The error to raise where a file could not be read now; None where FFmpeg speaks of damage, as it mostly does."""
+    """The error to raise where a file could not be read now; None where FFmpeg speaks of damage."""
     return unread_now(path, cause) if cause.errno in UNREAD else None
 
 

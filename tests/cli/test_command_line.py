@@ -190,5 +190,6 @@ def test_a_pipe_that_is_not_standard_output(error, cli, runs, tmp_path, monkeypa
 @pytest.mark.parametrize("value", ["[" * 20_000 + "]" * 20_000, '{"a":' * 500 + "1" + "}" * 500])
 def test_a_setting_that_is_nested_too_deeply(value, refused, tmp_path):
     assert refused(2, "train-ae", *SQUARES, tmp_path / "out", "--set", f"latent_dim={value}") == (
-        "The value of the setting 'latent_dim' has more than 100 lists and objects inside one another; expected fewer."
+        "The value of the setting 'latent_dim' has more than 100 lists and objects inside one another; expected "
+        "fewer."
     )

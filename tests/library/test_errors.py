@@ -69,7 +69,7 @@ def test_a_file_that_cannot_be_read_now(number):
     ("cause", "number"),
     [
         (
-            OSError("Unable to open file (name = 'a', errno = 24, error message = 'Too many open files')"),
+            OSError("Unable to open file (name = '', errno = 24, error message = 'Too many open files')"),
             errno.EMFILE,
         ),
         (RuntimeError("I/O error: Stale file handle (os error 116)"), errno.ESTALE),

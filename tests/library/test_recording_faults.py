@@ -101,8 +101,8 @@ def test_a_frame_rate_that_is_none(fps, tmp_path):
 def test_a_module_that_fails_while_it_is_imported(text, reason, install, tmp_path):
     install("faulty", {}, faulty_module=text)
     assert refused("faulty_module:Faulty-v0", tmp_path / "out") == (
-        f"The module 'faulty_module' of the environment 'faulty_module:Faulty-v0' fails while it is imported: {reason}. "
-        "That is a fault of the module: update it, or choose another environment."
+        "The module 'faulty_module' of the environment 'faulty_module:Faulty-v0' fails while it is imported: "
+        f"{reason}. That is a fault of the module: update it, or choose another environment."
     )
 
 

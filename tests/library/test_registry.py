@@ -151,7 +151,8 @@ def test_a_constructor_that_takes_what_has_no_name(parameters, named, install):
 
 @pytest.mark.parametrize(("code", "error"), [(1, PluginError), (None, PluginError), (143, SystemExit)])
 def test_a_constructor_that_ends_the_process(code, error, install):
-    text = f"{MODULE}\nclass Leaver(Pond):\n    __abstractmethods__ = frozenset()\n    def __init__(self): raise SystemExit({code})\n"
+    text = f"{MODULE}\nclass Leaver(Pond):\n    def __init__(self): raise SystemExit({code})\n"
+    text += "Leaver.__abstractmethods__ = frozenset()\n"
     install("ponds", {"datasets": {"leaver": "leaver_module:Leaver"}}, leaver_module=text)
     with pytest.raises(error) as caught:
         registry.build("datasets", "leaver", None)

@@ -1,4 +1,4 @@
-"""Footage that cannot be read for the moment is not damaged: nothing is left out, and the next run takes all of it."""
+"""Footage that cannot be read for the moment is not damaged: nothing is left out, and the next run takes it all."""
 
 import builtins
 import errno

@@ -228,8 +228,8 @@ def _statistics(windows: Windows, *, spread: bool = False) -> tuple[np.ndarray, 
     Of each dimension of a vector and of each channel of a map: one that moves across a map has the same numbers
     everywhere, so that one kernel fits all positions. Over at most ``STATISTICS_WINDOWS`` windows, evenly spread.
 
-    With ``spread``, a dimension is also scaled by the standard deviation of its posterior where that is the larger one:
-    of a film without motion the means hardly differ, and in their units a posterior would be a million wide.
+    With ``spread``, a dimension is also scaled by the standard deviation of its posterior where that is larger: of a
+    film without motion the means hardly differ, and in their units a posterior would be a million wide.
     """
     chosen = np.linspace(0, len(windows) - 1, min(len(windows), STATISTICS_WINDOWS)).astype(np.int64)
     n, total, squares, steps, variance = 0, np.zeros(()), np.zeros(()), np.zeros(()), np.zeros(())
