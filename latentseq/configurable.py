@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from latentseq.errors import UsageError, did_you_mean, listed
+from latentseq.errors import PluginError, UsageError, cause_of, did_you_mean, is_fault, listed
 
 PART_OPTIONS = "_options"
 """What the keyword of a part's options ends with: those of ``features`` are in ``features_options``."""
@@ -42,10 +42,19 @@ class Configurable(ABC):
 
         Raises:
             UsageError: a keyword that does not exist, is missing, or has a value of another type.
+            PluginError: the constructor ends the process.
         """
         cls.check_keywords(config)
         check_types(cls.name, cls.__init__, config)
-        return cls(**config)
+        try:
+            return cls(**config)
+        except SystemExit as cause:
+            if not is_fault(cause):
+                raise
+            raise PluginError(
+                f"{cls.name} cannot be built: {cause_of(cause)}. Update or remove the distribution that it "
+                "comes from."
+            ) from cause
 
     @classmethod
     def complete(cls, options: Mapping[str, Any]) -> dict[str, Any]:

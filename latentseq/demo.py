@@ -12,6 +12,7 @@ from latentseq.models import load_predictor
 from latentseq.sampling import continue_clip, first_clip
 from latentseq.storage.atomic import read_json, write_bytes, write_json
 from latentseq.storage.folders import HISTORY, run_folder
+from latentseq.storage.reading import as_written
 from latentseq.training.watch import Watcher, read_history
 from latentseq.workflow import encode, train_ae, train_lstm
 
@@ -100,7 +101,9 @@ def table(out: str | Path) -> str:
     Args:
         out: the folder that ``demo`` wrote.
     """
-    errors = curves(read_json(Path(out) / "metrics.json", "the metrics of a demo"))
+    metrics = read_json(Path(out) / "metrics.json", "the metrics of a demo")
     lines = [f"{'squared error at step':22}" + "".join(f"{i + 1:>7}" for i in range(HORIZON))]
-    lines += [f"{name.replace('_', ' '):22}" + "".join(f"{e:7.1f}" for e in errors[name]) for name in errors]
+    with as_written(Path(out)):
+        errors = curves(metrics)
+        lines += [f"{name.replace('_', ' '):22}" + "".join(f"{e:7.1f}" for e in errors[name]) for name in errors]
     return "\n".join(lines)

@@ -5,27 +5,52 @@ what to do. The class says what kind of trouble it is, and so which exit code th
 """
 
 import errno
+import os
+import re
+import signal
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-SHORT = {errno.ENOMEM, errno.EMFILE, errno.ENFILE}
-"""What the machine says where it has too little of something for a while."""
-UNREAD = {*SHORT, errno.EIO}
-"""What it says where a file cannot be read now, which says nothing of what is in the file."""
+UNREAD = {
+    errno.ENOMEM,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.EIO,
+    errno.EAGAIN,
+    errno.EBUSY,
+    errno.ESTALE,
+    errno.ETIMEDOUT,
+    errno.ENOTCONN,
+    errno.ECONNRESET,
+    errno.ECONNABORTED,
+    errno.EHOSTDOWN,
+    errno.EHOSTUNREACH,
+    errno.ENETDOWN,
+    errno.ENETUNREACH,
+    errno.EREMOTEIO,
+}
+"""What the machine says where a file cannot be read now: that says nothing about the content of the file."""
 NOT_NOW = {
-    *SHORT,
+    *UNREAD,
     errno.ENOSPC,
     errno.EDQUOT,
     errno.EFBIG,
     errno.EROFS,
     errno.EACCES,
     errno.EPERM,
-    errno.EIO,
     errno.ENOTDIR,
     errno.EEXIST,
     errno.ENAMETOOLONG,
 }
 """What the machine says where nothing is wrong with the request."""
+_VAGUE = {errno.EIO, errno.ENOMEM, errno.EAGAIN}
+"""What FFmpeg also says where a file is damaged."""
+_NAMED = re.compile(r"\berrno = (\d+), error message|\(os error (\d+)\)")
+"""How HDF5 and libraries in Rust name the number of an error in their text."""
+
+
+TERMINATED = 128 + signal.SIGTERM
+"""The exit code of a process that SIGTERM ended, and the code of the ``SystemExit`` that ends it."""
 
 
 class LatentseqError(Exception):
@@ -74,13 +99,47 @@ def not_now(error: Exception) -> str | None:
 
 
 def unread(path: object, cause: object) -> TryAgainError | None:
-    """What to tell where a file could not be read now; None where the cause is another: the file itself, then."""
-    if not (isinstance(cause, OSError) and cause.errno in UNREAD):
+    """The error to raise where a file could not be read now; None where the reason is in the file itself.
+
+    This is the one place that tells the two apart. Every reader asks it before it calls a file damaged.
+
+    Args:
+        path: the file, for the message.
+        cause: what was raised; the errors that it was raised from are looked at too.
+    """
+    number = None
+    while isinstance(cause, BaseException) and number is None:
+        if isinstance(cause, TryAgainError):
+            return TryAgainError(str(cause))
+        number, cause = _number(cause), cause.__cause__
+    if number is None:
         return None
     return TryAgainError(
-        f"{path} could not be read now: {cause.strerror}. Run the same command again; if it stays so, look after the "
-        "disk, and copy the file again."
+        f"{path} could not be read now: {os.strerror(number)}. Run the same command again; if it stays so, look "
+        "after the disk, and copy the file again."
     )
+
+
+def _number(error: BaseException) -> int | None:
+    """Which of ``UNREAD`` an error is, by its attribute (Python's own and FFmpeg's have one) or by its text."""
+    number = getattr(error, "errno", None)
+    if number in _VAGUE and type(error).__module__ == "av.error":
+        return None
+    if number is None and (named := _NAMED.search(str(error))):
+        number = int(named[1] or named[2])
+    return number if number in UNREAD else None
+
+
+def is_fault(error: BaseException) -> bool:
+    """Whether somebody else's code failed: it raised an exception or called ``sys.exit``; no signal ended it."""
+    return isinstance(error, Exception) or (isinstance(error, SystemExit) and error.code != TERMINATED)
+
+
+def cause_of(error: BaseException) -> str:
+    """What somebody else's code raised, in words; no full stop at the end."""
+    if isinstance(error, SystemExit):
+        return f"it ended the process by sys.exit({error.code!r}), where it should raise an exception"
+    return f"{type(error).__name__}: {error}".rstrip(":. ")
 
 
 def listed(names: Iterable[str]) -> str:

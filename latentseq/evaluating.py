@@ -31,6 +31,7 @@ from latentseq.sampling import continue_clip
 from latentseq.storage.artifact import Artifact, read_artifact
 from latentseq.storage.atomic import read_json, write_bytes, write_json
 from latentseq.storage.folders import output_folder
+from latentseq.storage.reading import as_written
 from latentseq.training.watch import Watcher
 
 METRICS, COSTS = "metrics.json", "costs.json"
@@ -120,10 +121,12 @@ def table(out: str | Path) -> str:
         out: the folder that ``evaluate`` wrote.
 
     Raises:
-        DataError: it holds no metrics.
+        DataError: it holds no metrics, or they were changed.
     """
     costs = read_json(Path(out) / COSTS, "the costs of an evaluation")
-    return text(read_json(Path(out) / METRICS, "the metrics of an evaluation"), costs)
+    metrics = read_json(Path(out) / METRICS, "the metrics of an evaluation")
+    with as_written(Path(out)):
+        return text(metrics, costs)
 
 
 def speed(predictor: Predictor, windows: Windows, protocol: Protocol) -> float:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from latentseq.data import check_seed, parse_size
-from latentseq.errors import UsageError, did_you_mean
+from latentseq.errors import LatentseqError, PluginError, UsageError, cause_of, did_you_mean, is_fault, not_now
 from latentseq.media.footage import DEFAULT_FPS
 from latentseq.media.images import prepare
 from latentseq.media.preprocessing import Preprocessing
@@ -21,6 +21,8 @@ from latentseq.storage.frames import FORMAT
 from latentseq.storage.shards import MANIFEST, ShardWriter
 from latentseq.training.watch import Watcher
 
+MAX_FPS = 1e6
+"""Frames a second that a folder of clips can say."""
 CHUNK = 64
 """Frames written at a time."""
 
@@ -78,6 +80,7 @@ def record(
 
     Raises:
         UsageError: the environment, its options, a number or the output do not fit, or Gymnasium is not installed.
+        PluginError: the environment fails, or gives what is no reward or no frame rate.
         TryAgainError: the disk is full.
     """
     out, options = Path(out), dict(env_options or {})
@@ -88,9 +91,10 @@ def record(
     _check_json(options)
     preprocessing = Preprocessing(parse_size(1 if size is None else size), fit, gray)
     with output_folder(out, MANIFEST, overwrite=overwrite) as folder, _opened(env, options) as made:
-        width = _action_width(made, env)
+        width, fps = _action_width(made, env), _fps(made, env)
         if size is None:
-            made.reset(seed=seed)
+            with _running(env, "reset"):
+                made.reset(seed=seed)
             h, w = _drawn(made, env).shape[:2]
             preprocessing = Preprocessing((h, w), fit, gray)
 
@@ -101,7 +105,7 @@ def record(
         writer = ShardWriter(folder)
         with contextlib.closing(Watcher("record", quiet=quiet)) as watcher:
             for i in range(episodes):
-                rows, length = _play(made, look, [seed, i], steps, repeat), 0
+                rows, length = _play(made, env, look, [seed, i], steps, repeat), 0
                 while chunk := list(itertools.islice(rows, CHUNK)):
                     columns = zip(_Row._fields, zip(*chunk, strict=True), strict=True)
                     writer.add({key: np.stack(column) for key, column in columns})
@@ -122,10 +126,10 @@ def record(
         writer.close(
             format=FORMAT,
             frame_shape=list(preprocessing.frame_shape),
-            fps=(made.metadata.get("render_fps") or DEFAULT_FPS) / repeat,
+            fps=fps / repeat,
             streams={"action": width, "reward": 1, "done": 1},
             source={"dataset": "record", "config": config},
-            **_action_names(made),
+            **_action_names(made, env),
         )
     return out
 
@@ -156,8 +160,11 @@ def _opened(env: str, options: Mapping[str, Any]) -> Iterator[Any]:
         try:
             # Without the checker: it fails where the environment itself would not.
             made = gymnasium.make(name, render_mode="rgb_array", disable_env_checker=True, **options)
-        except Exception as cause:  # An environment is anybody's code, and each refuses in a way of its own.
+        except BaseException as cause:  # An environment is anybody's code, and each refuses in a way of its own.
+            if not is_fault(cause):
+                raise
             reason = str(cause).partition(" was raised from the environment creator")[0] or type(cause).__name__
+            reason = cause_of(cause) if isinstance(cause, SystemExit) else reason
             given = f" with the options {json.dumps(options)}" if options else ""
             raise UsageError(
                 f"The environment {env!r} cannot be made{given}: {reason.rstrip('.')}. "
@@ -165,10 +172,44 @@ def _opened(env: str, options: Mapping[str, Any]) -> Iterator[Any]:
             ) from cause
         try:
             yield made
-        except gymnasium.error.DependencyNotInstalled as cause:
-            raise UsageError(f"The environment {env!r} cannot be drawn: {cause}.") from cause
-        finally:
+        except BaseException:
+            with contextlib.suppress(Exception):  # The error that brought us here is the one worth telling.
+                made.close()
+            raise
+        with _running(env, "close"):
             made.close()
+
+
+@contextlib.contextmanager
+def _running(env: str, step: str) -> Iterator[None]:
+    """Run code of an environment: whatever that raises is a fault of the environment.
+
+    Args:
+        env: the name of the environment.
+        step: what it is asked for: reset, step, render or close.
+
+    Raises:
+        UsageError: it needs a package that is not installed.
+        PluginError: it fails.
+        OSError: the machine could not do it now.
+    """
+    try:
+        yield
+    except BaseException as cause:
+        from gymnasium.error import DependencyNotInstalled
+
+        if isinstance(cause, DependencyNotInstalled):
+            raise UsageError(f"The environment {env!r} cannot be drawn: {cause}.") from cause
+        if (
+            not is_fault(cause)
+            or isinstance(cause, LatentseqError)
+            or (isinstance(cause, Exception) and not_now(cause))
+        ):
+            raise
+        raise PluginError(
+            f"The environment {env!r} fails in its {step}: {cause_of(cause)}. That is a fault of the environment: "
+            "update it, give it other options, or choose another one."
+        ) from cause
 
 
 def _registered(env: str) -> str:
@@ -176,6 +217,7 @@ def _registered(env: str) -> str:
 
     Raises:
         UsageError: there is none of that name, or what it needs cannot be imported.
+        PluginError: the module that registers it fails.
     """
     module, _, name = env.rpartition(":")
     try:
@@ -194,7 +236,14 @@ def _registered(env: str) -> str:
     try:
         if module:
             importlib.import_module(module)
-    except ImportError as cause:
+    except BaseException as cause:
+        if not is_fault(cause):
+            raise
+        if not isinstance(cause, ImportError):
+            raise PluginError(
+                f"The module {module!r} of the environment {env!r} fails while it is imported: {cause_of(cause)}. "
+                "That is a fault of the module: update it, or choose another environment."
+            ) from cause
         raise UsageError(
             f"The module {module!r} of the environment {env!r} cannot be imported: {cause}. "
             "Check its name, or install it."
@@ -212,21 +261,56 @@ def _action_width(made: Any, env: str) -> int:
 
     Raises:
         UsageError: actions that are no fixed number of numbers.
+        PluginError: it has no actions.
     """
     from gymnasium import spaces
 
-    if not isinstance(made.action_space, (spaces.Box, spaces.Discrete, spaces.MultiBinary, spaces.MultiDiscrete)):
+    with _running(env, "action_space"):
+        space = made.action_space
+    if not isinstance(space, (spaces.Box, spaces.Discrete, spaces.MultiBinary, spaces.MultiDiscrete)):
         raise UsageError(
-            f"The actions of the environment {env!r} are {made.action_space}; expected a space of the kind Box, "
+            f"The actions of the environment {env!r} are {space}; expected a space of the kind Box, "
             "Discrete, MultiBinary or MultiDiscrete. Choose another environment, or wrap this one."
         )
-    return spaces.flatdim(made.action_space)
+    return spaces.flatdim(space)
 
 
-def _action_names(made: Any) -> dict[str, list[str]]:
+def _fps(made: Any, env: str) -> float:
+    """Frames a second, as the environment says it, or else the usual number.
+
+    Raises:
+        PluginError: what it says is no frame rate.
+    """
+    with _running(env, "metadata"):
+        fps = made.metadata.get("render_fps")
+    fps = DEFAULT_FPS if fps is None else fps
+    if not isinstance(fps, (int, float, np.number)) or not 0 < fps <= MAX_FPS:
+        raise PluginError(
+            f"The environment {env!r} says that its render_fps is {fps!r}; expected a number above 0 and at most "
+            f"{MAX_FPS:g}. That is a fault of the environment: update it, or choose another one."
+        )
+    return float(fps)
+
+
+def _reward(earned: Any, env: str) -> float:
+    """The reward of a step.
+
+    Raises:
+        PluginError: it is no finite number.
+    """
+    if np.size(earned) == 1 and np.asarray(earned).dtype.kind in "buif" and np.isfinite(earned).all():
+        return float(np.asarray(earned).item())
+    raise PluginError(
+        f"The environment {env!r} gives the reward {earned!r}; expected a finite number. That is a fault of the "
+        "environment: update it, or choose another one."
+    )
+
+
+def _action_names(made: Any, env: str) -> dict[str, list[str]]:
     """What the actions are called, where the environment says it of every one."""
     tell = getattr(made.unwrapped, "get_action_meanings", None)
-    names = [str(name) for name in tell()] if tell else []
+    with _running(env, "get_action_meanings"):
+        names = [str(name) for name in tell()] if tell else []
     return {"actions": names} if len(names) == getattr(made.action_space, "n", None) else {}
 
 
@@ -236,7 +320,8 @@ def _drawn(made: Any, env: str) -> np.ndarray:
     Raises:
         UsageError: it draws nothing, or something else.
     """
-    picture = made.render()
+    with _running(env, "render"):
+        picture = made.render()
     if isinstance(picture, np.ndarray) and picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3:
         return picture
     found = "nothing" if picture is None else f"a {type(picture).__name__}"
@@ -248,13 +333,16 @@ def _drawn(made: Any, env: str) -> np.ndarray:
     )
 
 
-def _play(made: Any, look: Callable[[], np.ndarray], entropy: list[int], steps: int, repeat: int) -> Iterator[_Row]:
+def _play(
+    made: Any, env: str, look: Callable[[], np.ndarray], entropy: list[int], steps: int, repeat: int
+) -> Iterator[_Row]:
     """One episode of a random policy."""
     from gymnasium import spaces
 
     env_seed, policy_seed = (int(state) >> 1 for state in np.random.SeedSequence(entropy).generate_state(2))
-    made.reset(seed=env_seed)
-    made.action_space.seed(policy_seed)
+    with _running(env, "reset"):
+        made.reset(seed=env_seed)
+        made.action_space.seed(policy_seed)
     nothing = np.zeros(spaces.flatdim(made.action_space), np.float32)
     reward, terminated, over = 0.0, False, False
     for i in range(steps):
@@ -266,7 +354,9 @@ def _play(made: Any, look: Callable[[], np.ndarray], entropy: list[int], steps: 
         yield _Row(frame, spaces.flatten(made.action_space, action).astype(np.float32), *received)
         reward = 0.0
         for _ in range(repeat):
-            _, earned, terminated, truncated, _ = made.step(action)
-            reward, over = reward + float(earned), terminated or truncated
+            with _running(env, "step"):
+                _, earned, terminated, truncated, _ = made.step(action)
+                terminated, over = bool(terminated), bool(terminated or truncated)
+            reward += _reward(earned, env)
             if over:
                 break

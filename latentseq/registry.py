@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from latentseq.backend import check_backend
 from latentseq.configurable import Configurable, as_json, check_names, check_types, with_parts
-from latentseq.errors import DataError, PluginError, UsageError, did_you_mean, listed
+from latentseq.errors import DataError, PluginError, UsageError, cause_of, did_you_mean, is_fault, listed
 from latentseq.protocols import Dataset, Decoder, Dynamics, Encoder, Plugin, Predictor
 
 KINDS: dict[str, type[Configurable]] = {
@@ -77,16 +77,29 @@ def load(group: str, name: str) -> Any:
     row = _listing(group, entry_point)
     try:
         plugin = entry_point.load()
-    except Exception as cause:
+    except BaseException as cause:
+        if not is_fault(cause):
+            raise
         check_backend()  # Keras itself does not import where it is told to run on what is not there.
         raise PluginError(
             f"The {_one(group)} {name!r} ({row.value}, from {row.distribution} {row.version}) does not import: "
-            f"{type(cause).__name__}: {cause}. Reinstall or remove that distribution; other plugins still work."
+            f"{cause_of(cause)}. Reinstall or remove that distribution; other plugins still work."
         ) from cause
     if not (isinstance(plugin, type) and issubclass(plugin, KINDS[group])):
         raise PluginError(
             f"The {_one(group)} {name!r} ({row.value}, from {row.distribution} {row.version}) is {plugin!r}; "
             f"expected a class derived from latentseq.{KINDS[group].__name__}."
+        )
+    unnamed = [
+        str(p.replace(annotation=p.empty, default=p.empty))
+        for p in plugin.keywords().values()
+        if p.kind not in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+    ]
+    if unnamed:
+        raise PluginError(
+            f"The {_one(group)} {name!r} ({row.value}, from {row.distribution} {row.version}) takes "
+            f"{listed(unnamed)} in its constructor; expected keywords with names only, because they are its "
+            "configuration. Ask its author to name them."
         )
     return plugin
 

@@ -21,6 +21,7 @@ from latentseq.sampling import first_clip
 from latentseq.storage.artifact import read_artifact
 from latentseq.storage.atomic import read_json, write_bytes, write_json
 from latentseq.storage.folders import output_folder
+from latentseq.storage.reading import as_written
 from latentseq.training.watch import Watcher
 
 RECORD = "surprise.json"
@@ -109,7 +110,8 @@ def table(out: str | Path) -> str:
         out: the folder that ``surprise`` wrote.
     """
     record = read_json(Path(out) / RECORD, "moments of surprise")
-    lines = [f"{clock(m['seconds']):>9}  frame {m['frame']:<7} {m[UNIT]:10.1f} {UNIT}" for m in record["moments"]]
+    with as_written(Path(out)):
+        lines = [f"{clock(m['seconds']):>9}  frame {m['frame']:<7} {m[UNIT]:10.1f} {UNIT}" for m in record["moments"]]
     return "\n".join(lines)
 
 

@@ -1,15 +1,15 @@
 """Whether the files of a folder are those that were written."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from latentseq.errors import DataError
+from latentseq.errors import DataError, unread
 from latentseq.storage.artifact import ARTIFACT, read_artifact
-from latentseq.storage.atomic import read_json
 from latentseq.storage.hdf5 import stored_arrays
-from latentseq.storage.manifest import MANIFEST, check_shards
-from latentseq.storage.reading import Fields, open_regular
+from latentseq.storage.manifest import MANIFEST, read_manifest
+from latentseq.storage.reading import SEAL, open_regular
 from latentseq.storage.shards import ABOUT
 
 
@@ -61,27 +61,28 @@ def _artifact(file: Path) -> _Checked:
     artifact = read_artifact(file.parent)
     files: dict[str, str] = artifact.about["files"]
     wrong = [sentence for name, digest in files.items() if (sentence := _compared(file.parent / name, digest))]
-    return _Checked(f"{artifact.plugin}, fingerprint and {_counted(len(files), 'file')} as written", wrong)
+    return _Checked(
+        f"{artifact.plugin}, fingerprint and {_counted(len(files), 'file')} {_as_written(artifact.about)}", wrong
+    )
 
 
 def _shards(file: Path) -> _Checked:
-    manifest = read_json(file, "a manifest")
-    fields = Fields(manifest, file)
-    fields.require("format", "shards")
-    fields.text("format", 100)
-    try:
-        shards = [(shard["file"], shard["rows"], shard["sha256"]) for shard in manifest["shards"]]
-    except (KeyError, TypeError) as cause:
-        raise DataError(f"{file} cannot be used: it does not say file, rows and sha256 of every shard.") from cause
-    check_shards(manifest, file)
+    manifest = read_manifest(file.parent)
+    shards = [(shard["file"], shard["rows"], shard["sha256"]) for shard in manifest["shards"]]
     wrong = []
     for name, rows, digest in shards:
         sentence = _compared(file.parent / name, digest) or _counts(file.parent / name, rows)
         wrong += [sentence] if sentence else []
     total = sum(rows for _, rows, _ in shards)
-    said = f"{manifest['format']}, {_counted(len(shards), 'shard')} with {_counted(total, 'row')} as written"
+    counts = f"{_counted(len(shards), 'shard')} with {_counted(total, 'row')}"
+    said = f"{manifest['format']}, {counts} {_as_written(manifest)}"
     others = sorted({p.name for p in file.parent.glob("*.h5")} - {name for name, _, _ in shards})
     return _Checked(said + (f"; not part of it: {', '.join(others)}" if others else ""), wrong)
+
+
+def _as_written(value: Mapping[str, Any]) -> str:
+    """What was compared; an older file has no checksum of its own, and then that is said."""
+    return "as written" if SEAL in value else f"as written; the rest of the file has no {SEAL!r} to compare it with"
 
 
 def _compared(path: Path, digest: str) -> str | None:
@@ -93,6 +94,8 @@ def _compared(path: Path, digest: str) -> str | None:
     except FileNotFoundError:
         return f"{path} is missing."
     except OSError as cause:
+        if later := unread(path, cause):
+            raise later from cause
         return f"{path} cannot be read: {cause.strerror or cause}."
     return f"{path} is damaged: its SHA-256 is another."
 

@@ -2,16 +2,19 @@
 
 import importlib
 import os
+import select
 import signal
 import sys
+import traceback
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.exceptions import TyperException
 
 from latentseq.backend import choose_backend
-from latentseq.errors import LatentseqError, TryAgainError, not_now, printable
-from latentseq_cli.quiet import silence_native_logs
+from latentseq.errors import TERMINATED, LatentseqError, PluginError, TryAgainError, UsageError, not_now, printable
+from latentseq_cli.quiet import open_streams, silence_native_logs
 from latentseq_cli.repeating import Repeatable
 
 COMMANDS = (
@@ -56,8 +59,24 @@ def options(
     ] = None,
 ) -> None:
     """Encode video to latents, learn how they move, roll them forward."""
+    _check_directory()
     if backend is not None:
         choose_backend(backend)
+
+
+def _check_directory() -> None:
+    """Refuse to work where relative paths lead nowhere.
+
+    Raises:
+        UsageError: the working directory was removed.
+    """
+    try:
+        Path.cwd()
+    except FileNotFoundError as cause:
+        raise UsageError(
+            "The working directory does not exist any more: it was removed while this shell was in it. Change to "
+            "another directory with cd, then run the command again."
+        ) from cause
 
 
 for _name in COMMANDS:
@@ -68,12 +87,13 @@ for _name in COMMANDS:
 
 def main() -> None:
     """Run the command line; ends the process."""
-    debug = "--debug" in sys.argv
+    open_streams()
+    arguments, debug = sys.argv[1:], "--debug" in _ordered(sys.argv[1:])[0]
     if not debug:
         silence_native_logs()
     # Bound to numbers before anything is imported that might install handlers of its own.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    sys.exit(run(sys.argv[1:], debug=debug))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    sys.exit(run(arguments, debug=debug))
 
 
 def run(arguments: list[str], *, debug: bool = False) -> int:
@@ -81,13 +101,15 @@ def run(arguments: list[str], *, debug: bool = False) -> int:
 
     Args:
         arguments: of the command line, without the program.
-        debug: let exceptions through.
+        debug: show the traceback of what went wrong.
 
     Returns:
-        The exit code: 0, 2 usage, 65 bad data, 70 a broken plugin, 75 try again, 130 interrupted.
+        The exit code: 0, 2 usage, 65 bad data, 70 a broken plugin, 75 try again, 130 interrupted, 143 terminated.
     """
+    front, rest = _ordered(arguments)
     try:
-        result: Any = app(_ordered(arguments), prog_name="latentseq", standalone_mode=False)
+        result: Any = app(front + rest, prog_name="latentseq", standalone_mode=False)
+        sys.stdout.flush()
     except LatentseqError as error:
         return _fail(error, str(error), error.exit_code, debug)
     except TyperException as error:
@@ -96,14 +118,17 @@ def run(arguments: list[str], *, debug: bool = False) -> int:
         return _fail(error, text, 2, debug) if text.strip() else 2
     except (KeyboardInterrupt, typer.Abort) as error:
         return _fail(error, "interrupted.", 128 + signal.SIGINT, debug)
-    except (BrokenPipeError, SystemExit) as gone:
-        # Rich and Typer answer a broken pipe by leaving with 1.
-        if isinstance(gone, SystemExit) and gone.code != 1:
-            return gone.code if isinstance(gone.code, int) else 0
-        # The reader of our output is gone, as with `| head`; what is left must not be flushed at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except SystemExit as left:
+        # Typer answers any broken pipe by leaving; Rich that of standard output, which then leads nowhere already.
+        last = traceback.extract_tb(left.__traceback__)[-1]
+        if isinstance(left.__context__, BrokenPipeError) and (last.name == "on_broken_pipe" or _has_no_reader()):
+            return _write_nowhere()
+        if left.code == TERMINATED:
+            return TERMINATED
+        return _fail(left, _told(left, last), PluginError.exit_code, debug)
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and _has_no_reader():
+            return _write_nowhere()
         passing = not_now(error)
         if passing:
             return _fail(error, passing, TryAgainError.exit_code, debug)
@@ -114,21 +139,47 @@ def run(arguments: list[str], *, debug: bool = False) -> int:
     return result if isinstance(result, int) else 0
 
 
-def _ordered(arguments: list[str]) -> list[str]:
-    """The options of all commands to the front: they are taken wherever they stand."""
+def _ordered(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """The options of all commands, which are taken wherever they stand before ``--``; and everything else."""
     front, rest, waiting = [], [], iter(arguments)
     for argument in waiting:
-        if argument == "--backend":
+        if argument == "--":
+            rest += [argument, *waiting]
+        elif argument == "--backend":
             front += [argument, *(value for value in [next(waiting, None)] if value is not None)]
         elif argument == "--debug" or argument.startswith("--backend="):
             front.append(argument)
         else:
             rest.append(argument)
-    return front + rest
+    return front, rest
+
+
+def _has_no_reader() -> bool:
+    """Whether nobody reads standard output any more, as behind ``| head``."""
+    try:
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)
+        return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+    except (OSError, ValueError):
+        return False
+
+
+def _write_nowhere() -> int:
+    """Let what is still to be written to standard output vanish at exit; gives the exit code, 0."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _told(left: SystemExit, last: traceback.FrameSummary) -> str:
+    """Whose ``sys.exit`` it was that ended a command in the middle."""
+    return (
+        f"{last.filename} ended the process in line {last.lineno} by sys.exit({left.code!r}), where it should raise "
+        "an exception. It belongs to a plugin, or to something that a plugin uses: update or remove that."
+    )
 
 
 def _fail(error: BaseException, text: str, code: int, debug: bool) -> int:
     if debug:
-        raise error
+        traceback.print_exception(error)
     print(f"error: {printable(text)}", file=sys.stderr)
     return code

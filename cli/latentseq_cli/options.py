@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from latentseq.errors import UsageError
+from latentseq.storage.reading import JSON_DEPTH, is_shallow
 
 Set = Annotated[
     list[str] | None,
@@ -69,7 +70,7 @@ def settings(pairs: Sequence[str] | None) -> dict[str, Any]:
     """``key=value`` pairs; a value is JSON, or else the text itself.
 
     Raises:
-        UsageError: no ``=``, or no key.
+        UsageError: no ``=``, no key, or a value that is nested too deeply.
     """
     found: dict[str, Any] = {}
     for pair in pairs or []:
@@ -78,6 +79,17 @@ def settings(pairs: Sequence[str] | None) -> dict[str, Any]:
             raise UsageError(f"The setting {pair!r} is not KEY=VALUE. Write it as in --set latent_dim=64.")
         try:
             found[key.strip()] = json.loads(value)
+        except RecursionError:
+            raise _too_deep(key) from None
         except ValueError:
             found[key.strip()] = value
+        if not is_shallow(found[key.strip()]):
+            raise _too_deep(key)
     return found
+
+
+def _too_deep(key: str) -> UsageError:
+    return UsageError(
+        f"The value of the setting {key.strip()!r} has more than {JSON_DEPTH} lists and objects inside one another; "
+        "expected fewer."
+    )

@@ -1,9 +1,31 @@
-"""Keeps the log lines of TensorFlow off the terminal: native code writes most, to file descriptor 2 itself."""
+"""The standard streams: safe to write to, and without the log lines of TensorFlow.
+
+Native code writes most of those, to file descriptor 2 itself.
+"""
 
 import faulthandler
+import io
 import logging
 import os
 import sys
+
+
+def open_streams() -> None:
+    """Make standard output and standard error safe to write to, however the process was started.
+
+    A descriptor that is closed is opened to nowhere, so that no other file gets its number. A character that the
+    encoding of the terminal does not have is written as an escape.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # It gets the lowest number that is free: this one.
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def silence_native_logs() -> None:
@@ -16,7 +38,7 @@ def silence_native_logs() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     terminal = os.dup(2)
-    sys.stderr = os.fdopen(terminal, "w", buffering=1, encoding="utf-8", errors="backslashreplace")
+    sys.stderr = os.fdopen(terminal, "w", buffering=1, encoding=sys.stderr.encoding, errors="backslashreplace")
     faulthandler.enable(sys.stderr)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from latentseq.crops import draw
-from latentseq.errors import SHORT, DataError
+from latentseq.errors import DataError
 from latentseq.ingestion.plan import Part, Plan, Source, Task, stretches, with_quotas
 from latentseq.media import audio, cuts
 from latentseq.media.discovery import told
-from latentseq.media.footage import Footage
+from latentseq.media.footage import Footage, unread_now
 from latentseq.storage.hdf5 import stored_arrays
 from latentseq.storage.ledger import Ledger
 from latentseq.storage.reading import Fields
@@ -115,8 +115,8 @@ class Worker:
         except (Stopped, MemoryError):
             raise
         except Exception as error:  # One strange file must not keep the others from being taken.
-            if isinstance(error, OSError) and error.errno in SHORT:
-                raise
+            if later := unread_now(source.footage.path, error):
+                raise later from error
             return self._nothing(), {"error": told(error, source.footage.path, source.digest)}
 
     def _decoded(self, source: Source, footage: Footage, part: Part) -> tuple[np.ndarray, list[int]]:

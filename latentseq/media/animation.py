@@ -10,7 +10,7 @@ from typing import BinaryIO, NamedTuple, Self
 import numpy as np
 from PIL import Image
 
-from latentseq.errors import DataError
+from latentseq.errors import DataError, unread
 from latentseq.media.footage import DEFAULT_FPS, Footage, Picture
 from latentseq.media.images import IMAGE_TROUBLE, Still, image_size, open_image, plain, unreadable
 from latentseq.media.preprocessing import check_pixels
@@ -125,7 +125,7 @@ class Animation(Footage):
             image = plain(self._image)
         except IMAGE_TROUBLE as cause:
             self.close()  # It does not know any more where it is.
-            raise DataError(
+            raise unread(self.path, cause) or DataError(
                 f"{self.path} is damaged at frame {number}: it lists {len(self.times)} frames, and this one cannot "
                 "be decoded. Copy or export the file again."
             ) from cause

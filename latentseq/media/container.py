@@ -14,9 +14,9 @@ import numpy as np
 from av.container import InputContainer
 from av.stream import Disposition
 
-from latentseq.errors import DataError
+from latentseq.errors import UNREAD, DataError, TryAgainError
 from latentseq.media.alpha import AlphaPlane, has_alpha_plane
-from latentseq.media.footage import CLOCK, DEFAULT_FPS, keeps_rate
+from latentseq.media.footage import CLOCK, DEFAULT_FPS, keeps_rate, unread_now
 from latentseq.media.preprocessing import MAX_PIXELS, check_pixels
 from latentseq.media.structure import check_structure
 
@@ -85,6 +85,8 @@ def open_container(path: Path, **options: str) -> InputContainer:
         # Titles are of no use here, and one in another encoding is no reason to refuse a file.
         return av.open(str(path.absolute()), options=options, metadata_errors="replace")
     except (av.FFmpegError, OSError) as cause:
+        if later := _unread(path, cause):
+            raise later from cause
         # ArgumentError is how a format that is not on the list is refused.
         refused = isinstance(cause, (av.InvalidDataError, av.ArgumentError))
         reason = "its content is of no known video format, or its end is missing" if refused else cause.strerror
@@ -127,6 +129,23 @@ def stated_rate(container: InputContainer, stream: av.VideoStream) -> float | No
 def is_untimed(container: InputContainer) -> bool:
     """Whether a file is nothing but coded frames, without the times at which they are shown."""
     return container.format.name in ("h264", "hevc")
+
+
+@contextlib.contextmanager
+def damage_ignored(path: Path) -> Iterator[None]:
+    """Go on behind the block where FFmpeg finds damage in it.
+
+    Args:
+        path: the file that is read in the block.
+
+    Raises:
+        TryAgainError: it is no damage; the file could not be read now.
+    """
+    try:
+        yield
+    except av.FFmpegError as cause:
+        if later := _unread(path, cause):
+            raise later from cause
 
 
 def frames_of(container: InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
@@ -190,6 +209,11 @@ def _read_index(path: Path) -> tuple[Index, bool]:
     return index, says_durations
 
 
+def _unread(path: Path, cause: OSError | av.FFmpegError) -> TryAgainError | None:
+    """The error to raise where a file could not be read now; None where FFmpeg speaks of damage."""
+    return unread_now(path, cause) if cause.errno in UNREAD else None
+
+
 def _films(container: InputContainer) -> list[av.VideoStream]:
     """Its video streams, without pictures that belong to sound."""
     return [film for film in container.streams.video if not film.disposition & Disposition.attached_pic]
@@ -229,7 +253,7 @@ def _packets(container: InputContainer, stream: av.VideoStream, path: Path, fram
                 if packet.dts is not None:
                     delays.add(packet.pts - packet.dts)
     except av.FFmpegError as cause:
-        raise DataError(
+        raise _unread(path, cause) or DataError(
             f"{path} is damaged after {max(0, latest):.2f} s: {cause.strerror}. Copy or download the file again."
         ) from cause
     backwards = any(a > b for a, b in itertools.pairwise(decoded))
@@ -313,7 +337,9 @@ def _decoded(container: InputContainer, stream: av.VideoStream) -> Iterator[av.V
             frames = alpha.decode(packet) if alpha else packet.decode()
         except av.EOFError:
             return
-        except av.FFmpegError:
+        except av.FFmpegError as cause:
+            if later := _unread(Path(container.name), cause):
+                raise later from cause
             yield None
         else:
             yield from frames

@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from latentseq.errors import DataError, UsageError
+from latentseq.errors import DataError, UsageError, unread
 from latentseq.media.animation import Animation, is_animation
 from latentseq.media.arrayfile import ArrayFile, is_array
-from latentseq.media.footage import Footage
+from latentseq.media.footage import Footage, unread_now
 from latentseq.media.images import ImageFolder, is_image, natural_key
 from latentseq.media.layout import parse_axes
 from latentseq.media.levels import Levels, parse_range
@@ -203,6 +203,8 @@ def _kind(path: Path) -> str:
     try:
         mode = path.stat().st_mode
     except OSError as error:
+        if later := unread(path, error):
+            raise later from error
         return "closed" if isinstance(error, PermissionError) else "nothing"
     return "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "other"
 
@@ -211,7 +213,13 @@ def _files(top: Path, leave_out: Path | None) -> Iterator[Path]:
     """All files below a folder; and in place of folders of ours, and of such as cannot be opened, their own path."""
     seen: set[tuple[int, int]] = set()
     closed: list[Path] = []
-    walk = os.walk(top.absolute(), followlinks=True, onerror=lambda error: closed.append(Path(error.filename)))
+
+    def note(error: OSError) -> None:
+        if later := unread(error.filename, error):
+            raise later from error
+        closed.append(Path(error.filename))
+
+    walk = os.walk(top.absolute(), followlinks=True, onerror=note)
     for folder, below, names in walk:
         here = Path(folder)
         about = here.stat()
@@ -235,7 +243,11 @@ def _is_same(folder: Path, other: Path) -> bool:
 def _open(candidate: _Candidate) -> Found | Skipped:
     try:
         footage = candidate.open()
+    except MemoryError:
+        raise
     except Exception as error:  # One strange file must not keep the others from being taken.
+        if later := unread_now(candidate.path, error):
+            raise later from error
         return Skipped(candidate.name, told(error, candidate.path, candidate.name))
     named = [_SPLITS[part.lower()] for part in candidate.parts if part.lower() in _SPLITS]
     return Found(candidate.name, footage, named[0] if named else None)

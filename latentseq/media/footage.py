@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 
+from latentseq.errors import TryAgainError, unread
 from latentseq.media.preprocessing import Preprocessing
 
 DEFAULT_FPS = 25.0
@@ -146,6 +147,24 @@ def file_digest(paths: list[Path]) -> str:
             return part.hexdigest()
         whole.update(part.digest())
     return whole.hexdigest()
+
+
+def unread_now(path: Path, cause: BaseException | None = None) -> TryAgainError | None:
+    """The error to raise where a file could not be read now; None where it is damaged.
+
+    Libraries in C may lose the reason on the way, or give the wrong one: all of the file is read once more.
+
+    Args:
+        path: the file, or a folder of images, which Python itself reads.
+        cause: what was raised, if anything was.
+    """
+    later = unread(path, cause)
+    try:
+        if not later and path.is_file():
+            file_digest([path])
+    except OSError as again:
+        return unread(path, again)
+    return later
 
 
 def _played(footage: Footage, fps: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

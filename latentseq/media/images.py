@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageFile, ImageOps
 
-from latentseq.errors import DataError, listed
+from latentseq.errors import DataError, LatentseqError, listed, unread
 from latentseq.media.alpha import on_black
 from latentseq.media.footage import DEFAULT_FPS, Footage, Picture, file_digest
 from latentseq.media.levels import WORD, Levels, check_depth, looked_at, to_bytes
@@ -254,8 +254,8 @@ def open_image(path: Path) -> Image.Image:
     return image
 
 
-def unreadable(path: Path, cause: BaseException) -> DataError:
-    """The error that says why a file is no image.
+def unreadable(path: Path, cause: BaseException) -> LatentseqError:
+    """The error that says why a file is no image: a DataError, or a TryAgainError where it cannot be read now.
 
     Args:
         path: the file.
@@ -264,7 +264,7 @@ def unreadable(path: Path, cause: BaseException) -> DataError:
     reason = (
         "its content is of no known image format" if isinstance(cause, Image.UnidentifiedImageError) else str(cause)
     )
-    return DataError(
+    return unread(path, cause) or DataError(
         f"{path} cannot be read as an image: {reason.rstrip('.')}. Expected a JPEG, PNG, WebP, BMP or TIFF file; "
         "copy or export it again, or remove it."
     )

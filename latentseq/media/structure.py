@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from latentseq.errors import DataError
+from latentseq.errors import DataError, unread
 
 
 class Structure(NamedTuple):
@@ -43,7 +43,8 @@ def check_structure(path: Path) -> Structure:
             start = parts.read(0, 400)
             return next((follow(parts) for begins, follow in _KINDS if begins(start)), Structure())
     except OSError as cause:
-        raise DataError(f"{path} cannot be read as a video: {cause.strerror}. Check its rights.") from cause
+        wrong = DataError(f"{path} cannot be read as a video: {cause.strerror}. Check its rights.")
+        raise unread(path, cause) or wrong from cause
 
 
 class _Parts:

@@ -1,6 +1,5 @@
 """Video files, read by frame number."""
 
-import contextlib
 import struct
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -14,8 +13,8 @@ from av.video.reformatter import VideoReformatter
 
 from latentseq.errors import DataError
 from latentseq.media.audio import has_sound
-from latentseq.media.container import frames_of, is_untimed, open_container, read_index, video_stream
-from latentseq.media.footage import Footage, Picture
+from latentseq.media.container import damage_ignored, frames_of, is_untimed, open_container, read_index, video_stream
+from latentseq.media.footage import Footage, Picture, unread_now
 from latentseq.media.preprocessing import Preprocessing
 from latentseq.media.screen import remark, shown
 
@@ -127,7 +126,7 @@ class VideoFile(Footage):
             frame = self._advance(number)
             if frame is not None:
                 return frame
-        raise DataError(
+        raise unread_now(self.path) or DataError(
             f"{self.path} is damaged at frame {number}: it lists {len(self.times)} frames, and this one cannot be "
             "decoded. Copy or export the file again."
         )
@@ -150,7 +149,7 @@ class VideoFile(Footage):
             self._container = open_container(self.path)
             self._stream = video_stream(self._container, self.path)
         if start and self._pts is not None:
-            with contextlib.suppress(av.FFmpegError):  # What then comes is not what was asked for, and is refused.
+            with damage_ignored(self.path):  # What then comes is not what was asked for, and is refused.
                 self._container.seek(int(self._pts[start]), stream=self._stream)
         frames = frames_of(self._container, self._stream)
         return enumerate(frames) if self._pts is None else _numbered(frames, self._pts)

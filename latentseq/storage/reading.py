@@ -1,5 +1,6 @@
 """Reading files that may be a stranger's: regular ones, no larger than is sane, every field checked before use."""
 
+import contextlib
 import hashlib
 import io
 import json
@@ -7,17 +8,19 @@ import math
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from textwrap import shorten
 from typing import Any, NoReturn
 
-from latentseq.errors import DataError, listed, unread
+from latentseq.errors import DataError, cause_of, listed, unread
 
 JSON_BYTES = 128 << 20
 """Of a JSON file: a manifest that says start and end of three million clips."""
 JSON_PARTS = 4_000_000
 """Objects and lists in it, which take up to thirty times their bytes in memory."""
+JSON_DEPTH = 100
+"""Objects and lists inside one another: far fewer than Python can write or walk through."""
 SEAL = "seal"
 """The key of a JSON object under which its own SHA-256 is."""
 _DIGEST = re.compile("[0-9a-f]{64}")
@@ -62,13 +65,29 @@ def parse_json(data: bytes) -> Any:
     if data.count(b"[") + data.count(b"{") > JSON_PARTS:
         raise ValueError(f"it has more than {JSON_PARTS} lists and objects")
     try:
-        return json.loads(data.decode(), parse_constant=_no_number, parse_float=_finite)
+        value = json.loads(data.decode(), parse_constant=_no_number, parse_float=_finite)
     except _NotFiniteError:
         raise
     except RecursionError as cause:
         raise ValueError("its lists and objects are nested too deeply") from cause
     except ValueError as cause:
         raise ValueError("it is not JSON") from cause
+    if not is_shallow(value):
+        raise ValueError("its lists and objects are nested too deeply")
+    return value
+
+
+def is_shallow(value: Any) -> bool:
+    """Whether a JSON value has at most ``JSON_DEPTH`` lists and objects inside one another."""
+    level = [value]
+    for _ in range(JSON_DEPTH + 1):
+        inner = (
+            each.values() if isinstance(each, dict) else each for each in level if isinstance(each, (dict, list))
+        )
+        level = [value for values in inner for value in values if isinstance(value, (dict, list))]
+        if not level:
+            return True
+    return False
 
 
 def read_object(path: Path, what: str, most: int = JSON_BYTES) -> dict[str, Any]:
@@ -93,6 +112,25 @@ def read_object(path: Path, what: str, most: int = JSON_BYTES) -> dict[str, Any]
     if not isinstance(value, dict):
         raise DataError(f"{path} cannot be read as {what}: it holds a {type(value).__name__}, expected an object.")
     return value
+
+
+@contextlib.contextmanager
+def as_written(path: Path) -> Iterator[None]:
+    """Refuse a file of results in whose values the block fails: somebody has changed them.
+
+    Args:
+        path: the file, or the folder of files.
+
+    Raises:
+        DataError: the block fails.
+    """
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as cause:
+        raise DataError(
+            f"{path} is not as it was written: a value in it is missing or of another kind ({cause_of(cause)}). Run "
+            "the command that wrote it again."
+        ) from cause
 
 
 def seal(value: Mapping[str, Any]) -> str:

@@ -8,6 +8,8 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
+from latentseq.errors import TERMINATED
+
 NOTICE = b"\nstopping after this step; once more, and it stops at once\n"
 
 
@@ -28,7 +30,7 @@ class Halt:
         if self.signal == signal.SIGINT:
             raise KeyboardInterrupt
         if self.signal is not None:
-            raise SystemExit(128 + self.signal)
+            raise SystemExit(TERMINATED)
 
 
 @contextlib.contextmanager

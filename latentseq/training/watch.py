@@ -10,13 +10,21 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from latentseq.errors import DataError
+from latentseq.errors import DataError, unread
 from latentseq.storage.atomic import write_bytes
 from latentseq.storage.reading import read_small
 
 LINE_EVERY = 5.0
 """Seconds between two lines where there is no terminal."""
 _HISTORY_BYTES = 64 << 20
+
+
+class _Console(Console):
+    """Progress: where nobody reads it any more, the work goes on without it."""
+
+    def on_broken_pipe(self) -> None:
+        """See ``Console.on_broken_pipe``, which would end the process."""
+        self.quiet = True
 
 
 class Watcher:
@@ -31,7 +39,7 @@ class Watcher:
             quiet: show nothing.
         """
         self.title, self.quiet = title, quiet
-        self._console = Console(file=stream or sys.stderr, highlight=False, soft_wrap=True)
+        self._console = _Console(file=stream or sys.stderr, highlight=False, soft_wrap=True)
         self._bar: Progress | None = None
         self._last_line = time.monotonic()
 
@@ -91,7 +99,7 @@ def read_history(path: Path) -> list[dict[str, Any]]:
         rows = csv.DictReader(io.StringIO(read_small(path, _HISTORY_BYTES).decode(), newline=""), strict=True)
         return [{k: v if k == "stage" else float(v) for k, v in row.items() if v} for row in rows]
     except (OSError, ValueError, TypeError, csv.Error) as cause:
-        raise DataError(
+        raise unread(path, cause) or DataError(
             f"{path} cannot be read as a history of training: {cause}. Expected a row of numbers for each epoch, "
             "under the names of the columns; copy the file again, or train again."
         ) from cause

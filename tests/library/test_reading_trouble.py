@@ -8,11 +8,12 @@ import os
 import numpy as np
 import pytest
 
+from latentseq import demo, evaluating, surprisal
 from latentseq.errors import DataError, TryAgainError
 from latentseq.storage import reading
 from latentseq.storage.atomic import read_json, write_sealed
 from latentseq.storage.folders import output_folder
-from latentseq.storage.reading import check_seal
+from latentseq.storage.reading import check_seal, parse_json
 from latentseq.storage.shards import ShardReader, ShardWriter
 from latentseq.storage.workspace import exclusive
 from latentseq.training.checkpoint import Checkpoints
@@ -100,3 +101,38 @@ def test_a_lock_that_has_no_room_leaves_nothing(monkeypatch, tmp_path):
         pytest.fail("It was entered.")
     assert str(caught.value).startswith(f"{tmp_path / 'out'} could not be written: No space left on device.")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "deep", ["[" * 20_000 + "]" * 20_000, '{"a":' * 500 + "1" + "}" * 500, "[" * 102 + "]" * 102]
+)
+def test_json_that_is_nested_too_deeply(deep, tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text(f'{{"a": {deep}}}')
+    with pytest.raises(DataError) as caught:
+        read_json(path, "a manifest")
+    assert str(caught.value) == (f"{path} cannot be read as a manifest: its lists and objects are nested too deeply.")
+
+
+def test_json_that_is_nested_as_deeply_as_may_be():
+    text = "[" * 100 + "]" * 100
+    assert json.dumps(parse_json(text.encode())) == text
+
+
+@pytest.mark.parametrize(
+    ("table", "name"),
+    [(evaluating.table, "metrics.json"), (demo.table, "metrics.json"), (surprisal.table, "surprise.json")],
+)
+@pytest.mark.parametrize(
+    "value",
+    [{}, {"models": 3}, {"models": [], "moments": [{}]}, {"models": {"a": None}, "protocol": {}, "moments": 1}],
+)
+def test_results_that_were_changed_by_hand(table, name, value, tmp_path):
+    write_sealed(tmp_path / name, value)
+    write_sealed(tmp_path / "costs.json", {})
+    with pytest.raises(DataError) as caught:
+        table(tmp_path)
+    assert str(caught.value).startswith(
+        f"{tmp_path} is not as it was written: a value in it is missing or of another kind ("
+    )
+    assert str(caught.value).endswith("). Run the command that wrote it again.")

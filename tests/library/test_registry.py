@@ -98,6 +98,10 @@ def test_the_same_claim_twice_is_one(install):
         ("raise RuntimeError('no GPU')", "RuntimeError: no GPU"),
         ("x = 1", "AttributeError: module 'dry_module' has no attribute 'Pond'"),
         ("x = ", "SyntaxError: invalid syntax (dry_module.py, line 1)"),
+        (
+            "import sys; sys.exit(1)",
+            "it ended the process by sys.exit(1), where it should raise an exception",
+        ),
     ],
 )
 def test_a_plugin_that_does_not_import(text, cause, install):
@@ -130,3 +134,30 @@ def test_what_is_no_class(install):
         "The dataset 'word' (pond_module:__name__, from ponds 1.0) is 'pond_module'; "
         "expected a class derived from latentseq.Dataset."
     )
+
+
+@pytest.mark.parametrize(
+    ("parameters", "named"),
+    [("*args", "*args"), ("depth: int = 2, **other", "**other"), ("depth: int, size: int = 3, /", "depth and size")],
+)
+def test_a_constructor_that_takes_what_has_no_name(parameters, named, install):
+    text = f"{MODULE}\nclass Open(Pond):\n    def __init__(self, {parameters}): pass\n"
+    install("ponds", {"datasets": {"open": "open_module:Open"}}, open_module=text)
+    assert refused("datasets", "open", PluginError) == (
+        f"The dataset 'open' (open_module:Open, from ponds 1.0) takes {named} in its constructor; expected keywords "
+        "with names only, because they are its configuration. Ask its author to name them."
+    )
+
+
+@pytest.mark.parametrize(("code", "error"), [(1, PluginError), (None, PluginError), (143, SystemExit)])
+def test_a_constructor_that_ends_the_process(code, error, install):
+    text = f"{MODULE}\nclass Leaver(Pond):\n    def __init__(self): raise SystemExit({code})\n"
+    text += "Leaver.__abstractmethods__ = frozenset()\n"
+    install("ponds", {"datasets": {"leaver": "leaver_module:Leaver"}}, leaver_module=text)
+    with pytest.raises(error) as caught:
+        registry.build("datasets", "leaver", None)
+    if error is PluginError:
+        assert str(caught.value) == (
+            f"pond cannot be built: it ended the process by sys.exit({code}), where it should raise an exception. "
+            "Update or remove the distribution that it comes from."
+        )

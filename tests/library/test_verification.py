@@ -1,5 +1,6 @@
 """Every file is compared with what it was when it was written."""
 
+import errno
 import json
 import shutil
 
@@ -9,10 +10,10 @@ import pytest
 
 from latentseq import verification
 from latentseq.data import open_data
-from latentseq.errors import DataError
+from latentseq.errors import DataError, TryAgainError
 from latentseq.storage import shards
 from latentseq.storage.artifact import copy_artifact, save_artifact
-from latentseq.storage.atomic import read_json, write_json
+from latentseq.storage.atomic import read_json, write_json, write_sealed
 from latentseq.storage.frames import write_clips
 from latentseq.storage.latents import write_latents
 from latentseq.training.watch import Watcher
@@ -118,10 +119,16 @@ def test_files_that_the_manifest_does_not_name_are_said(clips):
     }
 
 
+def rewritten(folder, change) -> None:
+    """Write a manifest anew after a change, sealed as a manifest of such words would be."""
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    change(manifest)
+    write_sealed(path, manifest)
+
+
 def test_a_manifest_that_is_wrong_about_its_rows(clips):
-    manifest = json.loads((clips / "manifest.json").read_text())
-    manifest["shards"][1]["rows"] = 7
-    write_json(clips / "manifest.json", manifest)
+    rewritten(clips, lambda manifest: manifest["shards"][1].update(rows=7))
     assert refused(clips) == (
         f"{clips} is not as it was written. {clips / 'shard-00001.h5'} holds 6 rows, and the manifest says 7." + END
     )
@@ -131,20 +138,80 @@ def test_a_shard_whose_arrays_differ(clips):
     path = clips / "shard-00001.h5"
     with h5py.File(path, "a") as file:
         file["action"] = np.zeros((5, 1))
-    manifest = json.loads((clips / "manifest.json").read_text())
-    manifest["shards"][1]["sha256"] = verification.hashlib.sha256(path.read_bytes()).hexdigest()
-    write_json(clips / "manifest.json", manifest)
+    digest = verification.hashlib.sha256(path.read_bytes()).hexdigest()
+    rewritten(clips, lambda manifest: manifest["shards"][1].update(sha256=digest))
     assert f"{path} holds 5 and 6 rows, and the manifest says 6." in refused(clips)
+
+
+def test_a_manifest_that_says_something_else(clips):
+    path = clips / "manifest.json"
+    path.write_text(path.read_text().replace('"fps": 25.0', '"fps": 26.0'))
+    seal = f"{path} is not as it was written: what it says has another SHA-256 than its 'seal'."
+    assert refused(clips) == f"{clips} is not as it was written. {seal}{END}{END}"
+
+
+def test_a_manifest_of_a_format_that_nobody_reads(clips):
+    path = clips / "manifest.json"
+    rewritten(clips, lambda manifest: manifest.update(format="latentseq-clips/9"))
+    assert refused(clips) == (
+        f"{clips} is not as it was written. {path} cannot be used: format is 'latentseq-clips/9'; expected "
+        "latentseq-clips/1 and latentseq-latents/1. Make the folder again, or get it anew from where it came." + END
+    )
+
+
+def test_an_older_manifest_has_no_seal_and_that_is_said(clips):
+    path = clips / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["seal"]
+    write_json(path, manifest)
+    assert verify(clips) == {
+        "manifest.json": "latentseq-clips/1, 3 shards with 18 rows as written; the rest of the file has no 'seal' to "
+        "compare it with"
+    }
+
+
+def test_no_damage_of_what_is_said_gets_past(run, clips):
+    """Bytes of every manifest and artifact are flipped or removed, one place after another."""
+    random, passed = np.random.default_rng(0), []
+    for path in (clips / "manifest.json", run / "cache" / "manifest.json", run / "artifact.json"):
+        whole = path.read_bytes()
+        for case in range(20):
+            damaged, at = bytearray(whole), int(random.integers(len(whole)))
+            if case % 2:
+                damaged[at] ^= 1 << int(random.integers(8))
+            else:
+                del damaged[at : at + int(random.integers(1, 8))]
+            path.write_bytes(damaged)
+            try:
+                verify(path.parent)
+            except DataError:
+                continue
+            passed.append(json.loads(damaged) == json.loads(whole))  # Then only empty space is another.
+        path.write_bytes(whole)
+    assert all(passed)
+    assert len(passed) < 12
+
+
+def test_a_file_that_cannot_be_read_now_is_not_damaged(clips, monkeypatch):
+    def fail(path):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(verification, "open_regular", fail)
+    with pytest.raises(TryAgainError, match=r"shard-00000.h5 could not be read now: Input/output error"):
+        verify(clips)
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
         ("{", "{} cannot be read as a manifest: it is not JSON."),
-        ("{}", "{} cannot be used: it says nothing of format and shards. Make the folder again."),
         (
-            '{"format": "x", "shards": [{"file": "a"}]}',
-            "{} cannot be used: it does not say file, rows and sha256 of every shard.",
+            "{}",
+            "{} cannot be used: it says nothing of clips, format, fps, shards and streams. Make the folder again.",
+        ),
+        (
+            '{"format": "latentseq-clips/1", "clips": [], "fps": 1, "streams": {}, "shards": [{"file": "a"}]}',
+            "{} cannot be used: it says nothing of rows and sha256. Make the folder again.",
         ),
     ],
 )

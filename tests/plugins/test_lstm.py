@@ -14,6 +14,7 @@ from latentseq.protocols import Source
 from latentseq.testing import DynamicsPromises
 from latentseq.training.trainer import Trainer
 from latentseq_plugins.dynamics.lstm import LSTM
+from latentseq_plugins.dynamics.recurrent import _statistics
 
 
 @pytest.mark.jax
@@ -309,3 +310,16 @@ def test_steps_and_temperature_out_of_range_are_refused():
             f"steps is {steps} and temperature {temperature}; expected steps of 1 or more and a temperature of 0 "
             "or more."
         )
+
+
+@pytest.mark.parametrize("still", [0.0, 1e-9])
+def test_the_posterior_of_a_film_without_motion_is_no_wider_than_a_unit(still):
+    """Dimension 0 moves by more than its posterior; dimension 1 does not, and its posterior deviates by 0.5."""
+    random = np.random.default_rng(0)
+    mean = np.stack([random.normal(3, 2, (50, 8)), np.full((50, 8), 7) + still * random.normal(size=(50, 8))], -1)
+    log_var = np.broadcast_to(np.log(np.float32([0.01, 0.25])), mean.shape)
+    windows = Rows(mean=mean.astype(np.float32), log_var=log_var)
+    _, scale, step = _statistics(windows, spread=True)
+    assert scale == pytest.approx([mean[..., 0].std(), 0.5], rel=1e-3)
+    assert step[1] == pytest.approx(1, rel=1e-3)
+    assert _statistics(windows)[1][1] < 0.2

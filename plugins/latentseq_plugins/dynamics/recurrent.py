@@ -110,7 +110,7 @@ class RecurrentDynamics(KerasDynamics):
         first = source.train.take(np.arange(1))
         check_posterior(self.network.head, "log_var" in first)
         chosen = _Only(source.train, self.conditions), _Only(source.validation, self.conditions)
-        offset, scale, step = _statistics(source.train)
+        offset, scale, step = _statistics(source.train, spread=self.network.head.needs_posterior)
         self.network.offset.assign(offset)
         self.network.scale.assign(scale)
         self._measure_range(source.train, STATISTICS_WINDOWS)
@@ -204,8 +204,8 @@ class RecurrentDynamics(KerasDynamics):
         """How far the latents of at most so many windows reach, standardised, and a margin."""
         offset, scale = (ops.convert_to_numpy(x) for x in (self.network.offset, self.network.scale))
         low, high, radius = np.inf, -np.inf, 0.0
-        for z in _spread_latents(windows, most):
-            z = (z - offset) / scale
+        for batch in _spread_batches(windows, most):
+            z = (batch["mean"].astype(np.float64) - offset) / scale
             over = tuple(range(z.ndim - 1))  # Of each dimension, as the statistics.
             low, high = np.minimum(low, z.min(over)), np.maximum(high, z.max(over))
             radius = max(radius, float(np.linalg.norm(z, axis=-1).max()))
@@ -241,31 +241,39 @@ class _Only(Windows):
         return {k: v for k, v in self._windows.take(indices).items() if k in self._names}
 
 
-def _statistics(windows: Windows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _statistics(windows: Windows, *, spread: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean, standard deviation, and usual step in units of it; (*latent_shape) each.
 
     Of each dimension of a vector and of each channel of a map: one that moves across a map has the same numbers
     everywhere, so that one kernel fits all positions. Over at most ``STATISTICS_WINDOWS`` windows, evenly spread.
+
+    With ``spread``, a dimension is also scaled by the standard deviation of its posterior where that is larger: of a
+    film without motion the means hardly differ, and in their units a posterior would be a million wide.
     """
-    n, total, squares, steps = 0, np.zeros(()), np.zeros(()), np.zeros(())
-    for z in _spread_latents(windows, STATISTICS_WINDOWS):
+    n, total, squares, steps, variance = 0, np.zeros(()), np.zeros(()), np.zeros(()), np.zeros(())
+    for batch in _spread_batches(windows, STATISTICS_WINDOWS):
+        z = batch["mean"].astype(np.float64)
         shape, over = z.shape[2:], tuple(range(z.ndim - 1))
         n += z[..., 0].size
         total, squares = total + z.sum(over), squares + np.square(z).sum(over)
         steps = steps + np.square(np.diff(z, axis=1)).mean(over) * z[..., 0].size
+        if spread:
+            variance = variance + np.exp(batch["log_var"].astype(np.float64)).sum(over)
     offset = total / n
     deviation = np.sqrt(np.maximum(squares / n - np.square(offset), 0))
     floor = max(MIN_SHARE * float(np.sqrt(np.square(deviation).mean())), 1e-6)
-    scale = np.maximum(deviation, floor)
-    offset, scale, step = (np.broadcast_to(x, shape) for x in (offset, scale, np.sqrt(steps / n) / scale))
+    scale = np.maximum(np.maximum(deviation, floor), np.sqrt(variance / n))
+    offset, scale, step = (
+        np.broadcast_to(x, shape) for x in (offset, scale, np.sqrt((steps + variance) / n) / scale)
+    )
     return offset.astype(np.float32), scale.astype(np.float32), step
 
 
-def _spread_latents(windows: Windows, most: int) -> Iterator[np.ndarray]:
-    """Latents (b, t, *latent_shape) float64 of at most so many windows, evenly spread, 100 at a time."""
+def _spread_batches(windows: Windows, most: int) -> Iterator[Batch]:
+    """At most so many windows, evenly spread, 100 at a time."""
     chosen = np.linspace(0, len(windows) - 1, min(len(windows), most)).astype(np.int64)
     for start in range(0, len(chosen), 100):
-        yield windows.take(chosen[start : start + 100])["mean"].astype(np.float64)
+        yield windows.take(chosen[start : start + 100])
 
 
 def _shapes(shapes: Mapping[str, tuple[int, ...]]) -> str:
