@@ -1,5 +1,6 @@
 """What a plugin whose learned state is Keras networks shares: plain weights on disk, and running in chunks."""
 
+import inspect
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,16 +9,30 @@ from typing import Any
 import keras
 import numpy as np
 
+from latentseq.backend import check_backend, own_settings
 from latentseq.protocols import Dynamics, Plugin, Windows
 from latentseq.training.checkpoint import load_tensors, save_tensors
 
+check_backend(keras.config.backend())
 WEIGHTS = "weights.safetensors"
 CHUNK = 64
 """Rows run at once, at most."""
 
 
 class KerasPlugin(Plugin):
-    """State = the weights of its networks, by path: ``network/layer/variable``."""
+    """State = the weights of its networks, by path: ``network/layer/variable``.
+
+    All methods and properties of a subclass, its constructor first of all, run under our own settings of Keras.
+    """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Put what the subclass defines under our settings, as every network is built and called somewhere in it."""
+        super().__init_subclass__(**options)
+        for name, member in list(vars(cls).items()):
+            if inspect.isfunction(member):
+                setattr(cls, name, own_settings()(member))
+            elif isinstance(member, property):
+                setattr(cls, name, property(*(f and own_settings()(f) for f in _accessors(member)), member.__doc__))
 
     @property
     @abstractmethod
@@ -61,6 +76,10 @@ class KerasDynamics(KerasPlugin, Dynamics):
     @abstractmethod
     def calibrate(self, validation: Windows) -> None:
         """Measure on validation windows what is not learned, once the network is: ``mean`` and the conditions."""
+
+
+def _accessors(member: property) -> tuple[Callable[..., Any] | None, ...]:
+    return member.fget, member.fset, member.fdel
 
 
 def in_chunks(run: Callable[[np.ndarray], Any], x: np.ndarray) -> list[np.ndarray]:

@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from latentseq.arrays import Batch
+from latentseq.backend import own_settings
 from latentseq.errors import UsageError, listed
 from latentseq.keras_plugin import KerasDynamics, KerasPlugin
 from latentseq.protocols import Dynamics, Encoder, History, Source, Windows
@@ -92,6 +93,7 @@ class TuningNetwork(keras.Model):
         return ops.mean(ops.sum(error, axis=(2, 3, 4)))
 
 
+@own_settings()
 def tune(
     encoder: Encoder, dynamics: Dynamics, parts: Sequence[str], source: Source, latents: Windows, trainer: Trainer
 ) -> History:
