@@ -81,9 +81,7 @@ def to_uint8(frames: np.ndarray) -> np.ndarray:
     return np.rint(np.clip(frames, 0, 1) * 255).astype(np.uint8)
 
 
-def as_items(
-    x: Any, item_shape: tuple[int, ...], name: str, *, axes: int = 1, frames: bool = False
-) -> np.ndarray:
+def as_items(x: Any, item_shape: tuple[int, ...], name: str, *, axes: int = 1, frames: bool = False) -> np.ndarray:
     """Check and coerce a batch at the seam.
 
     Args:

@@ -110,7 +110,9 @@ class LatentPredictor(Predictor):
 
     def reconstruct(self, frames: np.ndarray) -> np.ndarray:
         """See ``Predictor.reconstruct``."""
-        return self._decode(encode_windows(self.encoder, as_items(frames, self.input_shape, "frames", axes=2, frames=True)).mean)
+        return self._decode(
+            encode_windows(self.encoder, as_items(frames, self.input_shape, "frames", axes=2, frames=True)).mean
+        )
 
     def _decode(self, z: np.ndarray) -> np.ndarray:
         b, t = z.shape[:2]

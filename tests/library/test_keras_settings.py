@@ -1,4 +1,4 @@
-"""The backend and the settings of Keras that users have for other work: models here are the same under all of them."""
+"""Settings of Keras that users have for other work: models here are the same under all of them."""
 
 import json
 import os
