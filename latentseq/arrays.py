@@ -21,7 +21,7 @@ State: TypeAlias = dict[str, np.ndarray]
 
 
 RANGE_TOLERANCE = 1e-3
-"""How far frames may lie outside of [0, 1]: rounding and interpolation lead there, another scale leads much further."""
+"""How far frames may lie outside of [0, 1]: rounding leads there, another scale leads much further."""
 MAX_TEMPERATURE = 100.0
 """Noise that is ten times as wide as a model learned; beyond it lie overflows, and no use."""
 

@@ -1,11 +1,11 @@
 """What Keras computes with: TensorFlow or JAX, looked at without importing either; and the settings it computes with.
 
-The backend is that of ``--backend``, which is the same as ``KERAS_BACKEND``; where neither is there, the ``backend`` of
-Keras's own file ``keras.json``, if it is jax or tensorflow; else TensorFlow.
+The backend is that of ``--backend``, which is the same as ``KERAS_BACKEND``; where neither is there, the ``backend``
+of Keras's own file ``keras.json``, if it is jax or tensorflow; else TensorFlow.
 
-Keras has settings of its own for the whole process: the dtype of new numbers and layers, the order of an image's axes.
-Whoever uses latentseq may have changed them for other work, in ``keras.json`` or in a notebook. Models here are built
-and run under ours, so that they are the same models everywhere; see ``own_settings``.
+Keras has settings for the whole process: the dtype of new numbers and layers, the order of an image's axes. Whoever
+uses latentseq may have changed them for other work, in ``keras.json`` or in a notebook. Models here are built and run
+under ours, so that they are the same models everywhere; see ``own_settings``.
 """
 
 import contextlib

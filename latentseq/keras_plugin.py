@@ -82,6 +82,18 @@ def _accessors(member: property) -> tuple[Callable[..., Any] | None, ...]:
     return member.fget, member.fset, member.fdel
 
 
+def swish(x: Any) -> Any:
+    """The activation x * sigmoid(x).
+
+    TensorFlow's own has a gradient function that is kept in a table of the process for good, with the whole graph
+    around it: every model that was ever traced would stay in memory.
+
+    References:
+        Ramachandran, Zoph & Le, Searching for Activation Functions, arXiv 1710.05941.
+    """
+    return x * keras.ops.sigmoid(x)
+
+
 def in_chunks(run: Callable[[np.ndarray], Any], x: np.ndarray) -> list[np.ndarray]:
     """Run rows through a compiled function, a chunk at a time.
 
