@@ -1,11 +1,7 @@
-"""What Keras computes with: TensorFlow or JAX, looked at without importing either; and the settings it computes with.
+"""What Keras computes with: TensorFlow or JAX, looked at without importing either.
 
 The backend is that of ``--backend``, which is the same as ``KERAS_BACKEND``; where neither is there, the ``backend``
 of Keras's own file ``keras.json``, if it is jax or tensorflow; else TensorFlow.
-
-Keras has settings for the whole process: the dtype of new numbers and layers, the order of an image's axes. Whoever
-uses latentseq may have changed them for other work, in ``keras.json`` or in a notebook. Models here are built and run
-under ours, so that they are the same models everywhere; see ``own_settings``.
 """
 
 import contextlib
@@ -22,8 +18,6 @@ BACKENDS = {"jax": 'pip install "latentseq[jax]"', "tensorflow": 'pip install "t
 """Name, as Keras has it -> how it is installed."""
 VARIABLE = "KERAS_BACKEND"
 """Of the environment; Keras reads it when it is imported, and never again."""
-FLOAT, EPSILON, IMAGES = "float32", 1e-7, "channels_last"
-"""Settings of Keras that models are built and run under, which are its defaults."""
 
 
 def check_backend(name: str | None = None) -> None:
@@ -78,43 +72,12 @@ def default_backend() -> Iterator[None]:
         del os.environ[VARIABLE]
 
 
-@contextlib.contextmanager
-def own_settings() -> Iterator[None]:
-    """Within it, Keras has our settings; the user's are back afterwards.
-
-    A layer that says its own dtype, such as ``mixed_bfloat16``, keeps it.
-    """
-    from keras import config  # Whoever calls this has imported Keras.
-
-    policy = config.dtype_policy()
-    before = config.floatx(), config.epsilon(), config.image_data_format()
-    if (policy.name, *before) == (FLOAT, FLOAT, EPSILON, IMAGES):
-        yield
-        return
-    try:
-        _configure(FLOAT, FLOAT, EPSILON, IMAGES)
-        yield
-    finally:
-        _configure(policy, *before)
-
-
-def _configure(policy: object, floatx: str, epsilon: float, images: str) -> None:
-    from keras import config
-
-    config.set_floatx(floatx)
-    config.set_epsilon(epsilon)
-    config.set_image_data_format(images)
-    config.set_dtype_policy(policy)
-
-
 def _chosen() -> str:
     """The backend that Keras runs on, or the one that it will be imported on."""
     if os.environ.get(VARIABLE):
         return os.environ[VARIABLE]
     if "keras" in sys.modules:
-        import keras
-
-        return str(keras.config.backend())
+        return str(sys.modules["keras"].config.backend())
     home = os.environ.get("KERAS_HOME") or Path("~", ".keras").expanduser()
     try:
         said = json.loads(Path(home, "keras.json").read_text())["backend"]

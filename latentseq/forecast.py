@@ -7,7 +7,6 @@ import numpy as np
 from keras import ops
 
 from latentseq.arrays import check_rolling
-from latentseq.backend import own_settings
 from latentseq.heads import Head
 from latentseq.protocols import Forecast
 
@@ -32,13 +31,11 @@ class HeadForecast(Forecast):
         self._spread, self._offset, self._scale = spread, offset, scale
 
     @cached_property
-    @own_settings()
     def mean(self) -> np.ndarray:  # type: ignore[override]
         """(b, t, *latent_shape) float32."""
         mean = self._head.distribution(self._outputs, self._base, self._spread).mean()
         return ops.convert_to_numpy(mean) * self._scale + self._offset
 
-    @own_settings()
     def log_prob(self, z: np.ndarray) -> np.ndarray:
         """See ``Forecast.log_prob``."""
         standard = ((z - self._offset) / self._scale).astype(np.float32)
@@ -47,7 +44,6 @@ class HeadForecast(Forecast):
         )
         return log_prob.reshape(*z.shape[:2], -1).sum(-1) - np.log(self._scale).sum()
 
-    @own_settings()
     def sample(self, n: int, *, seed: int, temperature: float = 1.0) -> np.ndarray:
         """See ``Forecast.sample``."""
         check_rolling(samples=n, seed=seed, temperature=temperature)

@@ -1,15 +1,16 @@
 """What a plugin whose learned state is Keras networks shares: plain weights on disk, and running in chunks."""
 
+import contextlib
 import inspect
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from latentseq.backend import check_backend, own_settings
+from latentseq.backend import check_backend
 from latentseq.protocols import Dynamics, Plugin, Windows
 from latentseq.training.checkpoint import load_tensors, save_tensors
 
@@ -17,6 +18,37 @@ check_backend(keras.config.backend())
 WEIGHTS = "weights.safetensors"
 CHUNK = 64
 """Rows run at once, at most."""
+FLOAT, EPSILON, IMAGES = "float32", 1e-7, "channels_last"
+"""Settings of Keras that models are built and run under, which are its defaults."""
+
+
+@contextlib.contextmanager
+def own_settings() -> Iterator[None]:
+    """Within it, Keras has our settings; the user's are back afterwards.
+
+    Keras has settings for the whole process: the dtype of numbers and layers, the order of an image's axes. Whoever
+    uses latentseq may have changed them for other work, in ``keras.json`` or in a notebook; models here are the same.
+    A layer that says its own dtype, such as ``mixed_bfloat16``, keeps it.
+    """
+    config = keras.config
+    policy = config.dtype_policy()
+    before = config.floatx(), config.epsilon(), config.image_data_format()
+    if (policy.name, *before) == (FLOAT, FLOAT, EPSILON, IMAGES):
+        yield
+        return
+    try:
+        _configure(FLOAT, FLOAT, EPSILON, IMAGES)
+        yield
+    finally:
+        _configure(policy, *before)
+
+
+def _configure(policy: object, floatx: str, epsilon: float, images: str) -> None:
+    config = keras.config
+    config.set_floatx(floatx)
+    config.set_epsilon(epsilon)
+    config.set_image_data_format(images)
+    config.set_dtype_policy(policy)
 
 
 class KerasPlugin(Plugin):
@@ -32,7 +64,8 @@ class KerasPlugin(Plugin):
             if inspect.isfunction(member):
                 setattr(cls, name, own_settings()(member))
             elif isinstance(member, property):
-                setattr(cls, name, property(*(f and own_settings()(f) for f in _accessors(member)), member.__doc__))
+                getter = own_settings()(member.fget) if member.fget else None
+                setattr(cls, name, property(getter, member.fset, member.fdel, member.__doc__))
 
     @property
     @abstractmethod
@@ -76,10 +109,6 @@ class KerasDynamics(KerasPlugin, Dynamics):
     @abstractmethod
     def calibrate(self, validation: Windows) -> None:
         """Measure on validation windows what is not learned, once the network is: ``mean`` and the conditions."""
-
-
-def _accessors(member: property) -> tuple[Callable[..., Any] | None, ...]:
-    return member.fget, member.fset, member.fdel
 
 
 def swish(x: Any) -> Any:

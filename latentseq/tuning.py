@@ -8,9 +8,8 @@ import numpy as np
 from keras import ops
 
 from latentseq.arrays import Batch
-from latentseq.backend import own_settings
 from latentseq.errors import UsageError, listed
-from latentseq.keras_plugin import KerasDynamics, KerasPlugin
+from latentseq.keras_plugin import KerasDynamics, KerasPlugin, own_settings
 from latentseq.protocols import Dynamics, Encoder, History, Source, Windows
 from latentseq.training.trainer import Trainer
 
