@@ -6,17 +6,24 @@ One letter an axis, everywhere: ``b`` sequences, ``t`` time, ``n`` frames, ``h w
 Frames are uint8 in storage and float32 in [0, 1] at the seam.
 """
 
+import math
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from latentseq.errors import DataError
+from latentseq.errors import DataError, UsageError
 
 Batch: TypeAlias = dict[str, np.ndarray]
 """Arrays by name, every one (b, ...): what a window source gives and what a network is trained on."""
 
 State: TypeAlias = dict[str, np.ndarray]
 """Recurrent state, every array (b, ...). Owned by the model that made it; anyone may repeat, index and save it."""
+
+
+RANGE_TOLERANCE = 1e-3
+"""How far frames may lie outside of [0, 1]: rounding leads there, another scale leads much further."""
+MAX_TEMPERATURE = 100.0
+"""Noise that is ten times as wide as a model learned; beyond it lie overflows, and no use."""
 
 
 class Latents(NamedTuple):
@@ -93,7 +100,7 @@ def check_finite(frames: np.ndarray, what: str) -> None:
         raise DataError(f"{what} frames with values that are not finite. Train it again.")
 
 
-def as_items(x: Any, item_shape: tuple[int, ...], name: str, *, axes: int = 1) -> np.ndarray:
+def as_items(x: Any, item_shape: tuple[int, ...], name: str, *, axes: int = 1, frames: bool = False) -> np.ndarray:
     """Check and coerce a batch at the seam.
 
     Args:
@@ -101,15 +108,58 @@ def as_items(x: Any, item_shape: tuple[int, ...], name: str, *, axes: int = 1) -
         item_shape: shape of one item.
         name: what to call the array in an error.
         axes: how many leading axes there must be: 1 (n) or 2 (b, t).
+        frames: whether the values have to lie in [0, 1].
 
     Returns:
         The array, float32.
 
     Raises:
-        DataError: a dtype or a shape that does not fit.
+        DataError: a dtype or a shape that does not fit, no items at all, a value that is not finite, or frames
+            outside of [0, 1].
     """
     x = to_float(x)
     if x.ndim != axes + len(item_shape) or x.shape[axes:] != tuple(item_shape):
         wanted = ", ".join(["n" if axes == 1 else "b, t", *map(str, item_shape)])
         raise DataError(f"{name} has shape {x.shape}; expected ({wanted}).")
+    if not x.size:
+        raise DataError(f"{name} has shape {x.shape}, which holds no items; expected 1 or more.")
+    low, high = float(x.min()), float(x.max())  # Either is NaN where any value is.
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise DataError(
+            f"{name} holds values that are not finite (NaN or infinity); expected finite numbers. Replace them, or "
+            "leave those items out."
+        )
+    if frames and not -RANGE_TOLERANCE <= low <= high <= 1 + RANGE_TOLERANCE:
+        raise DataError(f"{name} has values from {low:g} to {high:g}; expected 0 to 1. {_rescaling(low, high)}")
     return x
+
+
+def check_rolling(*, steps: int = 1, samples: int = 1, seed: int = 0, temperature: float = 0.0) -> None:
+    """Refuse what no model can roll forward by.
+
+    Args:
+        steps: items to imagine.
+        samples: futures of each sequence.
+        seed: of the noise.
+        temperature: of the noise.
+
+    Raises:
+        UsageError: one of them is out of its range.
+    """
+    for name, value, fits, expected in (
+        ("steps", steps, steps >= 1, "1 or more"),
+        ("samples", samples, samples >= 1, "1 or more"),
+        ("seed", seed, seed >= 0, "a whole number of 0 or more"),
+        ("temperature", temperature, 0 <= temperature <= MAX_TEMPERATURE, f"a number from 0 to {MAX_TEMPERATURE:g}"),
+    ):
+        if not fits:
+            raise UsageError(f"{name} is {value}; expected {expected}.")
+
+
+def _rescaling(low: float, high: float) -> str:
+    """How to bring frames of a common range to [0, 1]."""
+    if low >= 0 and high <= 255:
+        return "Divide frames of 0..255 by 255, or give them as uint8."
+    if low >= -1 and high <= 1:
+        return "Frames of -1..1 become frames of 0..1 by (frames + 1) / 2."
+    return "Scale the frames to that range before the call."

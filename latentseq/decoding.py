@@ -60,6 +60,18 @@ class TrainingData:
         """Width of every side stream."""
         return dict(self._plan.streams if self._plan else self._dataset.streams if self._dataset else {})
 
+    def is_same(self, cache: Path, fingerprint: str) -> bool:
+        """Whether a finished run was trained on this data; nothing is decoded.
+
+        Args:
+            cache: the folder that the run decoded files into.
+            fingerprint: of the data that it was trained on.
+        """
+        if self._plan is not None:
+            return is_done(cache, self._plan)
+        assert self._dataset is not None  # One of the two it is.
+        return self._dataset.fingerprint() == fingerprint
+
     def open(self, cache: Path, *, quiet: bool) -> Dataset:
         """The dataset, decoded into a folder where it has to be.
 

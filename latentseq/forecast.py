@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from latentseq.arrays import check_rolling
 from latentseq.heads import Head
 from latentseq.protocols import Forecast
 
@@ -45,6 +46,7 @@ class HeadForecast(Forecast):
 
     def sample(self, n: int, *, seed: int, temperature: float = 1.0) -> np.ndarray:
         """See ``Forecast.sample``."""
+        check_rolling(samples=n, seed=seed, temperature=temperature)
         b, *rest = self._base.shape[:-1]
         noise = self._head.noise(np.random.default_rng(seed), (b, n, *rest), temperature)
         drawn = self._head.draw(self._outputs[:, None], self._base[:, None], noise)

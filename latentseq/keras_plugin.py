@@ -1,23 +1,71 @@
 """What a plugin whose learned state is Keras networks shares: plain weights on disk, and running in chunks."""
 
+import contextlib
+import inspect
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
+from latentseq.backend import check_backend
 from latentseq.protocols import Dynamics, Plugin, Source
 from latentseq.training.checkpoint import load_tensors, save_tensors
 
+check_backend(keras.config.backend())
 WEIGHTS = "weights.safetensors"
 CHUNK = 64
 """Rows run at once, at most."""
+FLOAT, EPSILON, IMAGES = "float32", 1e-7, "channels_last"
+"""Settings of Keras that models are built and run under, which are its defaults."""
+
+
+@contextlib.contextmanager
+def own_settings() -> Iterator[None]:
+    """Within it, Keras has our settings; the user's are back afterwards.
+
+    Keras has settings for the whole process: the dtype of numbers and layers, the order of an image's axes. Whoever
+    uses latentseq may have changed them for other work, in ``keras.json`` or in a notebook; models here are the same.
+    A layer that says its own dtype, such as ``mixed_bfloat16``, keeps it.
+    """
+    config = keras.config
+    policy = config.dtype_policy()
+    before = config.floatx(), config.epsilon(), config.image_data_format()
+    if (policy.name, *before) == (FLOAT, FLOAT, EPSILON, IMAGES):
+        yield
+        return
+    try:
+        _configure(FLOAT, FLOAT, EPSILON, IMAGES)
+        yield
+    finally:
+        _configure(policy, *before)
+
+
+def _configure(policy: object, floatx: str, epsilon: float, images: str) -> None:
+    config = keras.config
+    config.set_floatx(floatx)
+    config.set_epsilon(epsilon)
+    config.set_image_data_format(images)
+    config.set_dtype_policy(policy)
 
 
 class KerasPlugin(Plugin):
-    """State = the weights of its networks, by path: ``network/layer/variable``."""
+    """State = the weights of its networks, by path: ``network/layer/variable``.
+
+    All methods and properties of a subclass, its constructor first of all, run under our own settings of Keras.
+    """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Put what the subclass defines under our settings, as every network is built and called somewhere in it."""
+        super().__init_subclass__(**options)
+        for name, member in list(vars(cls).items()):
+            if inspect.isfunction(member):
+                setattr(cls, name, own_settings()(member))
+            elif isinstance(member, property):
+                getter = own_settings()(member.fget) if member.fget else None
+                setattr(cls, name, property(getter, member.fset, member.fdel, member.__doc__))
 
     @property
     @abstractmethod
@@ -62,6 +110,18 @@ class KerasDynamics(KerasPlugin, Dynamics):
     @abstractmethod
     def calibrate(self, latents: Source) -> None:
         """Measure what is not learned, once the network is, on windows of ``mean`` and the conditions."""
+
+
+def swish(x: Any) -> Any:
+    """The activation x * sigmoid(x).
+
+    TensorFlow's own has a gradient function that is kept in a table of the process for good, with the whole graph
+    around it: every model that was ever traced would stay in memory.
+
+    References:
+        Ramachandran, Zoph & Le, Searching for Activation Functions, arXiv 1710.05941.
+    """
+    return x * keras.ops.sigmoid(x)
 
 
 def in_chunks(run: Callable[[np.ndarray], Any], x: np.ndarray) -> list[np.ndarray]:

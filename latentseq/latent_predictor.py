@@ -91,7 +91,7 @@ class LatentPredictor(Predictor):
         conditions: Mapping[str, np.ndarray] | None = None,
     ) -> tuple[np.ndarray, State]:
         """See ``Predictor.observe``."""
-        frames = as_items(frames, self.input_shape, "frames", axes=2)
+        frames = as_items(frames, self.input_shape, "frames", axes=2, frames=True)
         forecast, state = self.dynamics.observe(encode_windows(self.encoder, frames), state, conditions=conditions)
         return self._decode(forecast.mean), state
 
@@ -110,7 +110,9 @@ class LatentPredictor(Predictor):
 
     def reconstruct(self, frames: np.ndarray) -> np.ndarray:
         """See ``Predictor.reconstruct``."""
-        return self._decode(encode_windows(self.encoder, as_items(frames, self.input_shape, "frames", axes=2)).mean)
+        return self._decode(
+            encode_windows(self.encoder, as_items(frames, self.input_shape, "frames", axes=2, frames=True)).mean
+        )
 
     def _decode(self, z: np.ndarray) -> np.ndarray:
         b, t = z.shape[:2]

@@ -100,7 +100,19 @@ def train(
     decoding = {"size": size, "fit": fit, "gray": gray, "fps": fps, "skip": skip}
     (_check_latent if latent else _check_other)(arguments, decoding)
     asked = asked_for("train", arguments, **({} if latent else {"group": "predictors", "plugin": predictor}))
-    if is_finished(out, asked, resume=resume, overwrite=overwrite):
+
+    def same_data(model: Artifact) -> bool:
+        if latent:
+            found = data_for(model, data, data_options, watcher=Watcher(quiet=True)).fingerprint()
+            return found == model.about["training"]["data"]
+        given = TrainingData(data, out, data_options, decoding)
+        return given.is_same(out / CACHE, model.about["training"]["data"])
+
+    def same_start(model: Artifact) -> bool:
+        return model.about["training"].get("from") == read_artifact(Path(str(from_))).fingerprint
+
+    same = {"data": same_data, **({"from_": same_start} if latent else {})}
+    if is_finished(out, asked, resume=resume, overwrite=overwrite, same=same):
         return out
     check_out(out, RUN, overwrite, data, *([from_] if from_ else []), resume=resume)
     begun: _Tuned | _Fresh

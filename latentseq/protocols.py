@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from latentseq.arrays import Batch, Clip, Latents, State, check_finite
+from latentseq.arrays import Batch, Clip, Latents, State, as_items, check_finite, check_rolling
 from latentseq.configurable import Configurable
 from latentseq.errors import UsageError
 
@@ -349,9 +349,13 @@ class Predictor(Plugin):
             (b, samples, steps, h, w, c) float32 in [0, 1].
 
         Raises:
-            UsageError: steps or samples below 1.
-            DataError: the model imagines values that are not finite.
+            UsageError: steps, samples, seed or temperature out of range.
+            DataError: no frames, frames of another shape or dtype, or values that are not in [0, 1]; or the model
+                imagines values that are not finite.
         """
+        size = np.shape(frames)[2:4] if self.any_size and np.ndim(frames) == 5 else self.input_shape[:2]
+        frames = as_items(frames, (*size, self.input_shape[-1]), "frames", axes=2, frames=True)
+        check_rolling(steps=steps, samples=samples, seed=seed, temperature=temperature)
         conditions, t = conditions or {}, frames.shape[1]
         _, state = self.observe(frames, conditions={k: v[:, :t] for k, v in conditions.items()})
         later = {k: v[:, t:] for k, v in conditions.items()}
@@ -371,11 +375,10 @@ class Predictor(Plugin):
         """Futures from an observed state; as ``predict``, with ``conditions`` (b, steps, f) of the future alone.
 
         Raises:
-            UsageError: steps or samples below 1.
+            UsageError: steps, samples, seed or temperature out of range.
             DataError: the model imagines values that are not finite.
         """
-        if steps < 1 or samples < 1:
-            raise UsageError(f"steps is {steps} and samples {samples}; expected 1 or more of each.")
+        check_rolling(steps=steps, samples=samples, seed=seed, temperature=temperature)
         b = len(next(iter(state.values())))
         state = {k: np.repeat(v, samples, axis=0) for k, v in state.items()}
         future = {k: np.repeat(v, samples, axis=0) for k, v in (conditions or {}).items()}

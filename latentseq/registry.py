@@ -9,7 +9,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from latentseq.backend import check_backend
+from latentseq.backend import check_backend, default_backend
 from latentseq.configurable import Configurable, as_json, check_names, check_types, with_parts
 from latentseq.errors import DataError, PluginError, UsageError, cause_of, did_you_mean, is_fault, listed
 from latentseq.protocols import Dataset, Decoder, Dynamics, Encoder, Plugin, Predictor
@@ -76,7 +76,8 @@ def load(group: str, name: str) -> Any:
     entry_point = next(iter(found.values()))
     row = _listing(group, entry_point)
     try:
-        plugin = entry_point.load()
+        with default_backend():
+            plugin = entry_point.load()
     except BaseException as cause:
         if not is_fault(cause):
             raise

@@ -11,7 +11,7 @@ from latentseq import registry
 from latentseq.configurable import as_json, check_names, check_types
 from latentseq.data import resolve_options
 from latentseq.errors import UsageError
-from latentseq.storage.artifact import ARTIFACT
+from latentseq.storage.artifact import ARTIFACT, Artifact, read_artifact
 from latentseq.storage.atomic import read_json
 from latentseq.storage.folders import CHECKPOINTS, RUN, check_free, check_same, run_folder, settle
 
@@ -19,6 +19,8 @@ NOT_ASKED = ("out", "allow_plugins", "resume", "overwrite", "quiet")
 """What is no part of what a run is asked for: where it goes, how it is shown, what may be loaded."""
 MAY_CHANGE = ("epochs", "steps", "max_minutes", "learning_rate")
 """What a run may be asked for otherwise when it goes on."""
+INPUTS = ("data", "encoder")
+"""What may have another path when a run goes on: the checkpoints know the fingerprint of their data."""
 
 
 def asked_for(command: str, given: Mapping[str, Any], *, group: str = "", plugin: str = "") -> dict[str, Any]:
@@ -85,14 +87,34 @@ def read_config(
 @contextlib.contextmanager
 def training_folder(out: Path, asked: Mapping[str, Any], *, resume: bool, overwrite: bool) -> Iterator[Path]:
     """The folder of a training run; its checkpoints go when it is finished."""
-    options: dict[str, Any] = {"last": ARTIFACT, "may_change": MAY_CHANGE, "resume": resume, "overwrite": overwrite}
+    options: dict[str, Any] = {
+        "last": ARTIFACT,
+        "may_change": (*MAY_CHANGE, *INPUTS),
+        "resume": resume,
+        "overwrite": overwrite,
+    }
     with run_folder(out, asked, **options) as folder:
         yield folder
         shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
 
 
-def is_finished(out: Path, asked: Mapping[str, Any], *, resume: bool, overwrite: bool) -> bool:
+def is_finished(
+    out: Path,
+    asked: Mapping[str, Any],
+    *,
+    resume: bool,
+    overwrite: bool,
+    same: Mapping[str, Callable[[Artifact], bool]],
+) -> bool:
     """Whether a run that is to go on is over already.
+
+    Args:
+        out: folder of the run.
+        asked: what is asked for now.
+        resume: go on with it.
+        overwrite: replace it.
+        same: of inputs by name, whether they are what the finished model was trained with; asked where they are named
+            otherwise than then.
 
     Raises:
         UsageError: it was another run, or is to be replaced as well.
@@ -101,7 +123,10 @@ def is_finished(out: Path, asked: Mapping[str, Any], *, resume: bool, overwrite:
         raise UsageError("--resume goes on with a run, and --overwrite begins it anew. Give one of the two.")
     if not (resume and (out / ARTIFACT).is_file()):
         return False
-    check_same(out, asked)
+    before = read_json(out / RUN, "what a run was asked for")
+    renamed = [key for key in same if before.get(key) != asked.get(key)]
+    model = read_artifact(out) if renamed else None
+    check_same(out, asked, [key for key in renamed if model is not None and same[key](model)])
     settle(out)  # It may have been killed when nothing but this was left to do.
     shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
     return True

@@ -1,13 +1,12 @@
 """Prime a model with frames, let it go on, and write what it imagined."""
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from latentseq.arrays import Clip, check_finite, to_float
+from latentseq.arrays import Clip, check_finite, check_rolling, to_float
 from latentseq.data import check_seed, check_streams, parse_frames
 from latentseq.errors import UsageError, listed
 from latentseq.media.picture import Row
@@ -127,11 +126,7 @@ def sample(
     check_suffix(out)
     check_free(out, None, overwrite=overwrite)
     check_seed(seed)
-    if steps < 1 or samples < 1 or not 0 <= temperature < math.inf:
-        raise UsageError(
-            f"steps is {steps}, samples {samples} and temperature {temperature}; expected steps and samples of 1 or "
-            "more and a temperature of 0 or more."
-        )
+    check_rolling(steps=steps, samples=samples, temperature=temperature)
     artifact = read_artifact(Path(model)).allow(allow_plugins)
     dataset = data_for(artifact, data, data_options, size=size, watcher=Watcher("sample"))
     chosen = first_clip(dataset) if clip is None else clip

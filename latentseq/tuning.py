@@ -9,7 +9,7 @@ from keras import ops
 
 from latentseq.arrays import Batch
 from latentseq.errors import UsageError, listed
-from latentseq.keras_plugin import KerasDynamics, KerasPlugin
+from latentseq.keras_plugin import KerasDynamics, KerasPlugin, own_settings
 from latentseq.protocols import Dynamics, Encoder, History, Source
 from latentseq.training.trainer import Trainer
 
@@ -92,6 +92,7 @@ class TuningNetwork(keras.Model):
         return ops.mean(ops.sum(error, axis=(2, 3, 4)))
 
 
+@own_settings()
 def tune(
     encoder: Encoder, dynamics: Dynamics, parts: Sequence[str], source: Source, latents: Source, trainer: Trainer
 ) -> History:

@@ -14,7 +14,7 @@ from latentseq.models import data_for, write_cost
 from latentseq.previews import reconstructions, rollouts
 from latentseq.protocols import Dynamics, Encoder, History
 from latentseq.runs import asked_for, check_out, is_finished, training_folder
-from latentseq.storage.artifact import ENCODER, allowing, copy_artifact, read_artifact, save_artifact
+from latentseq.storage.artifact import ENCODER, Artifact, allowing, copy_artifact, read_artifact, save_artifact
 from latentseq.storage.folders import CACHE, RUN, output_folder
 from latentseq.storage.latents import FORMAT as LATENTS
 from latentseq.storage.latents import LatentFolder, write_latents
@@ -85,9 +85,14 @@ def train_ae(
     check_seed(seed)
     check_out(out, RUN, overwrite, data, resume=resume)
     asked = asked_for("train-ae", arguments, group="encoders", plugin=encoder)
-    if is_finished(out, asked, resume=resume, overwrite=overwrite):
-        return out
     decoding = {"size": size, "fit": fit, "gray": gray, "fps": fps, "skip": skip}
+
+    def same_data(model: Artifact) -> bool:
+        found = TrainingData(data, out, data_options, decoding)
+        return found.is_same(out / CACHE, model.about["training"]["data"])
+
+    if is_finished(out, asked, resume=resume, overwrite=overwrite, same={"data": same_data}):
+        return out
     given = TrainingData(data, out, data_options, decoding)
     shape = list(given.frame_shape)
     with allowing(allow_plugins):
@@ -227,7 +232,18 @@ def train_lstm(
     check_out(out, RUN, overwrite, data, encoder, resume=resume)
     artifact = read_artifact(Path(encoder), "encoders").allow(allow_plugins)
     asked = asked_for("train-lstm", arguments, group="dynamics", plugin=dynamics)
-    if is_finished(out, asked, resume=resume, overwrite=overwrite):
+
+    def same_data(model: Artifact) -> bool:
+        if folder_format(Path(data)) == LATENTS:
+            return LatentFolder(Path(data)).data == model.about["training"]["data"]
+        again = data_for(artifact, data, data_options, watcher=Watcher(quiet=True))
+        return again.fingerprint() == model.about["training"]["data"]
+
+    def same_encoder(model: Artifact) -> bool:
+        return read_artifact(model.path / ENCODER).fingerprint == artifact.fingerprint
+
+    same = {"data": same_data, "encoder": same_encoder}
+    if is_finished(out, asked, resume=resume, overwrite=overwrite, same=same):
         return out
     latents = LatentFolder(Path(data)) if folder_format(Path(data)) == LATENTS else None
     if latents and latents.encoder != artifact.fingerprint:

@@ -1,11 +1,11 @@
 """What an evaluation measures: how many frames are seen and predicted, where, and how numbers are reduced."""
 
-import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from latentseq.arrays import check_rolling
 from latentseq.errors import DataError, UsageError, listed
 from latentseq.evaluation.metrics import EXACT, ssim_window
 from latentseq.splits import SHARES, split_ranges
@@ -44,8 +44,7 @@ class Protocol:
                 raise UsageError(f"{key} is {getattr(self, key)}; expected 1 or more.")
         if self.split not in SHARES:
             raise UsageError(f"split is {self.split!r}; expected one of {listed(SHARES)}.")
-        if not 0 <= self.temperature < math.inf:
-            raise UsageError(f"temperature is {self.temperature}; expected a number of 0 or more.")
+        check_rolling(temperature=self.temperature)
 
     def ranges(self, lengths: np.ndarray, split: np.ndarray | None) -> np.ndarray:
         """Where windows may lie, so that none crosses a clip or a split.

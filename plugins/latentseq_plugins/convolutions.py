@@ -8,6 +8,7 @@ import keras
 from keras import layers, ops
 
 from latentseq.errors import UsageError
+from latentseq.keras_plugin import swish
 from latentseq_plugins.variational import bounded_start, log_variance
 
 LATENTS = ("vector", "map")
@@ -129,7 +130,7 @@ def encoder_network(
     x = layers.ZeroPadding2D(((top, bottom), (left, right)), name="pad")(x)
     for i, width in enumerate(widths):
         start = keras.initializers.HeNormal(seed + i)
-        x = layers.Conv2D(width, kernel, 2, "same", activation="swish", kernel_initializer=start, name=f"conv_{i}")(x)
+        x = layers.Conv2D(width, kernel, 2, "same", activation=swish, kernel_initializer=start, name=f"conv_{i}")(x)
     start = keras.initializers.GlorotUniform(seed + 100)
     if latent == "vector":
         x = layers.LayerNormalization(name="norm")(layers.Flatten(name="flat")(x))
@@ -159,16 +160,16 @@ def decoder_network(
     z = x = keras.Input(latent_shape, name="z")
     start = keras.initializers.HeNormal(seed + 100)
     if len(latent_shape) == 1:
-        x = layers.Dense(math.prod(small) * widths[-1], "swish", kernel_initializer=start, name="dense")(x)
+        x = layers.Dense(math.prod(small) * widths[-1], swish, kernel_initializer=start, name="dense")(x)
         x = layers.Reshape((*small, widths[-1]), name="map")(x)
     else:
-        x = layers.Conv2D(widths[-1], 3, padding="same", activation="swish", kernel_initializer=start, name="map")(x)
+        x = layers.Conv2D(widths[-1], 3, padding="same", activation=swish, kernel_initializer=start, name="map")(x)
     for i, width in enumerate((*reversed(widths[:-1]), output_shape[-1])):
         last = i + 1 == len(widths)
         # The last layer starts near nothing: a first picture far off costs the first hundred steps.
         start = keras.initializers.RandomNormal(0, 0.02, seed + i) if last else keras.initializers.HeNormal(seed + i)
         x = layers.Conv2DTranspose(
-            width, 4, 2, "same", activation=None if last else "swish", kernel_initializer=start, name=f"conv_{i}"
+            width, 4, 2, "same", activation=None if last else swish, kernel_initializer=start, name=f"conv_{i}"
         )(x)
     return keras.Model(z, layers.Cropping2D(tuple(crop), name="crop")(x), name="decoder")
 

@@ -5,6 +5,10 @@ import json
 import pytest
 from conftest import QUICK, SQUARES
 
+from latentseq.data import open_data
+from latentseq.storage.frames import write_clips
+from latentseq.training.watch import Watcher
+
 
 @pytest.fixture
 def stopped(honest, cli, tmp_path, monkeypatch):
@@ -60,3 +64,19 @@ def test_one_of_two(stopped, cli):
         2,
         "error: --resume goes on with a run, and --overwrite begins it anew. Give one of the two.\n",
     )
+
+
+def test_data_that_was_moved_is_the_same_data(honest, cli, tmp_path):
+    clips, moved = tmp_path / "clips", tmp_path / "elsewhere" / "clips"
+    for seed, folder in ((0, clips), (1, tmp_path / "others")):
+        dataset = open_data("moving-squares", options={"count": 12, "length": 12, "size": 16, "seed": seed})
+        folder.mkdir()
+        write_clips(dataset, folder, Watcher(quiet=True))
+    assert cli("train-ae", clips, tmp_path / "run", *QUICK).code == 0
+    moved.parent.mkdir()
+    clips.rename(moved)
+    answer = cli("train-ae", moved, tmp_path / "run", *QUICK, "--resume")
+    assert (answer.code, answer.out) == (0, f"{tmp_path / 'run'}\n")
+    answer = cli("train-ae", tmp_path / "others", tmp_path / "run", *QUICK, "--resume")
+    assert answer.code == 2
+    assert f"other options: data was '{clips}', and is '{tmp_path / 'others'}' now. " in answer.err

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from latentseq.arrays import Latents, as_items, to_float, to_uint8
-from latentseq.errors import DataError
+from latentseq.arrays import Latents, as_items, check_rolling, to_float, to_uint8
+from latentseq.errors import DataError, UsageError
 
 
 def test_bytes_become_shares_of_one():
@@ -49,7 +49,7 @@ def test_what_is_not_finite_is_no_picture(value):
     assert str(caught.value) == "The model made frames with values that are not finite. Train it again."
 
 
-@pytest.mark.parametrize(("shape", "axes"), [((5, 4, 6, 1), 1), ((2, 3, 4, 6, 1), 2), ((0, 4, 6, 1), 1)])
+@pytest.mark.parametrize(("shape", "axes"), [((5, 4, 6, 1), 1), ((2, 3, 4, 6, 1), 2)])
 def test_a_batch_of_the_right_shape_is_taken(shape, axes):
     x = as_items(np.full(shape, 255, np.uint8), (4, 6, 1), "x", axes=axes)
     assert (x.shape, x.dtype) == (shape, np.float32)
@@ -73,3 +73,68 @@ def test_another_shape_is_refused(shape, axes, wanted):
 
 def test_latents_need_no_posterior():
     assert Latents(np.zeros((1, 2))).log_var is None
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (0, 255, "from 0 to 255; expected 0 to 1. Divide frames of 0..255 by 255, or give them as uint8."),
+        (0, 1.5, "from 0 to 1.5; expected 0 to 1. Divide frames of 0..255 by 255, or give them as uint8."),
+        (-1, 1, "from -1 to 1; expected 0 to 1. Frames of -1..1 become frames of 0..1 by (frames + 1) / 2."),
+        (-2.5, 2, "from -2.5 to 2; expected 0 to 1. Scale the frames to that range before the call."),
+        (0, 65535, "from 0 to 65535; expected 0 to 1. Scale the frames to that range before the call."),
+    ],
+)
+def test_frames_of_another_range_are_refused(low, high, said):
+    x = np.linspace(low, high, 5 * 24).reshape(5, 4, 6, 1)
+    with pytest.raises(DataError) as caught:
+        as_items(x, (4, 6, 1), "frames", frames=True)
+    assert str(caught.value) == f"frames has values {said}"
+    assert as_items(x, (4, 6, 1), "features").max() == np.float32(high), "Features may have any range."
+
+
+def test_frames_may_leave_their_range_by_rounding():
+    x = np.float32([-1e-6, 0.5, 1 + 1e-6]).reshape(3, 1)
+    np.testing.assert_array_equal(as_items(x, (1,), "frames", frames=True), x)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_refused(value):
+    x = np.full((2, 3), 0.5)
+    x[1, 2] = value
+    with pytest.raises(DataError) as caught:
+        as_items(x, (3,), "latents")
+    assert str(caught.value) == (
+        "latents holds values that are not finite (NaN or infinity); expected finite numbers. Replace them, or leave "
+        "those items out."
+    )
+
+
+@pytest.mark.parametrize(("shape", "axes"), [((0, 3), 1), ((2, 0, 3), 2), ((0, 4, 3), 2)])
+def test_no_items_are_refused(shape, axes):
+    with pytest.raises(DataError) as caught:
+        as_items(np.zeros(shape), (3,), "frames", axes=axes)
+    assert str(caught.value) == f"frames has shape {shape}, which holds no items; expected 1 or more."
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [
+        ("steps", 0, "1 or more"),
+        ("samples", -1, "1 or more"),
+        ("seed", -1, "a whole number of 0 or more"),
+        ("temperature", float("nan"), "a number from 0 to 100"),
+        ("temperature", float("inf"), "a number from 0 to 100"),
+        ("temperature", 1e30, "a number from 0 to 100"),
+        ("temperature", -0.1, "a number from 0 to 100"),
+    ],
+)
+def test_options_of_a_rollout_out_of_their_range_are_refused(option, value, expected):
+    with pytest.raises(UsageError) as caught:
+        check_rolling(**{option: value})
+    assert str(caught.value) == f"{option} is {value}; expected {expected}."
+
+
+def test_options_of_a_rollout_within_their_range_are_taken():
+    check_rolling(steps=1, samples=1, seed=0, temperature=0)
+    check_rolling(steps=5000, samples=100, seed=2**31 - 1, temperature=100)

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 from rows import Rows
@@ -56,6 +57,16 @@ def lstm_weights():
 
 def test_one_seed_trains_an_lstm_to_the_same_bytes(lstm_weights):
     assert trained_weights(small_lstm, waves()) == lstm_weights
+
+
+def test_an_lstm_is_trained_to_the_same_bytes_under_other_settings_of_keras(lstm_weights):
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float16")
+    try:
+        assert trained_weights(small_lstm, waves()) == lstm_weights
+    finally:
+        keras.config.set_floatx("float32")
+        keras.config.set_dtype_policy("float32")
 
 
 def test_another_seed_has_other_weights_to_start_with():

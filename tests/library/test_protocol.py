@@ -56,8 +56,8 @@ def test_a_split_that_the_data_has_not():
         ({"clips": 0}, "clips is 0; expected 1 or more."),
         ({"samples": 0}, "samples is 0; expected 1 or more."),
         ({"split": "tets"}, "split is 'tets'; expected one of test, train and validation."),
-        ({"temperature": -0.1}, "temperature is -0.1; expected a number of 0 or more."),
-        ({"temperature": float("nan")}, "temperature is nan; expected a number of 0 or more."),
+        ({"temperature": -0.1}, "temperature is -0.1; expected a number from 0 to 100."),
+        ({"temperature": float("nan")}, "temperature is nan; expected a number from 0 to 100."),
     ],
 )
 def test_options_out_of_range(options, said):

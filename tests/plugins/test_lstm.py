@@ -305,11 +305,14 @@ def test_wrong_conditions_are_refused():
 def test_steps_and_temperature_out_of_range_are_refused():
     model = LSTM([2], layers=1, units=4, head="mse")
     _, state = model.observe(Latents(np.zeros((1, 3, 2), np.float32)))
-    for steps, temperature in ((0, 1.0), (5, -0.5)):
-        assert message(model.imagine, state, steps, seed=0, temperature=temperature) == (
-            f"steps is {steps} and temperature {temperature}; expected steps of 1 or more and a temperature of 0 "
-            "or more."
-        )
+    for option, value, expected in (
+        ("steps", 0, "1 or more"),
+        ("seed", -1, "a whole number of 0 or more"),
+        ("temperature", -0.5, "a number from 0 to 100"),
+        ("temperature", float("nan"), "a number from 0 to 100"),
+    ):
+        options = {"steps": 5, "seed": 0, "temperature": 1.0} | {option: value}
+        assert message(model.imagine, state, **options) == f"{option} is {value}; expected {expected}."
 
 
 @pytest.mark.parametrize("still", [0.0, 1e-9])

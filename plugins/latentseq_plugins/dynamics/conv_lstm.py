@@ -8,6 +8,7 @@ from keras import layers, ops
 
 from latentseq.errors import UsageError
 from latentseq.heads import make_head
+from latentseq.keras_plugin import swish
 from latentseq.protocols import Presets
 from latentseq_plugins.dynamics.recurrent import RecurrentDynamics, check_recurrent
 from latentseq_plugins.dynamics.recurrent_network import RecurrentNetwork
@@ -150,5 +151,5 @@ def _layer(shape: tuple[int, ...], units: int, kernel: int, i: int, seed: int) -
 def _hidden(width: int, kernel: int, i: int, seed: int) -> layers.Layer:
     start = keras.initializers.HeNormal(seed + 200 + i)
     return layers.Conv2D(
-        width, kernel, padding="same", activation="swish", kernel_initializer=start, name=f"readout_{i}"
+        width, kernel, padding="same", activation=swish, kernel_initializer=start, name=f"readout_{i}"
     )

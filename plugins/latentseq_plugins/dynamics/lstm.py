@@ -7,6 +7,7 @@ from keras import layers
 
 from latentseq.errors import UsageError
 from latentseq.heads import make_head
+from latentseq.keras_plugin import swish
 from latentseq.protocols import Presets
 from latentseq_plugins.dynamics.recurrent import RecurrentDynamics, check_recurrent
 from latentseq_plugins.dynamics.recurrent_network import RecurrentNetwork
@@ -116,4 +117,4 @@ def _layer(units: int, i: int, seed: int) -> layers.Layer:
 
 def _hidden(width: int, i: int, seed: int) -> layers.Layer:
     start = keras.initializers.HeNormal(seed + 200 + i)
-    return layers.Dense(width, "swish", kernel_initializer=start, name=f"readout_{i}")
+    return layers.Dense(width, swish, kernel_initializer=start, name=f"readout_{i}")

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from latentseq.arrays import Batch, Latents, State, as_items
+from latentseq.arrays import Batch, Latents, State, as_items, check_rolling
 from latentseq.errors import UsageError, listed
 from latentseq.forecast import HeadForecast
 from latentseq.heads import check_posterior
@@ -158,13 +158,9 @@ class RecurrentDynamics(KerasDynamics):
         """See ``Dynamics.imagine``. A state's noise is that of the step its first row is at.
 
         Raises:
-            UsageError: steps below 1, a temperature below 0, or other conditions than it was trained with.
+            UsageError: steps, seed or temperature out of range, or other conditions than it was trained with.
         """
-        if steps < 1 or temperature < 0:
-            raise UsageError(
-                f"steps is {steps} and temperature {temperature}; expected steps of 1 or more and a temperature of 0 "
-                "or more."
-            )
+        check_rolling(steps=steps, seed=seed, temperature=temperature)
         b, spatial, first = len(state["step"]), self.latent_shape[:-1], int(state["step"][0])
         noise = [
             self.network.head.noise(np.random.default_rng([seed, step]), (b, *spatial), temperature)

@@ -96,7 +96,9 @@ class ConvAE(KerasPlugin, Encoder):
 
     def encode(self, x: np.ndarray) -> Latents:
         """See ``Encoder.encode``; there is no posterior."""
-        return Latents(in_chunks(self.encoder.predict_on_batch, as_items(x, self.input_shape, "x"))[0])
+        return Latents(
+            in_chunks(self.encoder.predict_on_batch, as_items(x, self.input_shape, "frames", frames=True))[0]
+        )
 
     def decode(self, z: np.ndarray) -> np.ndarray:
         """See ``Encoder.decode``."""

@@ -9,7 +9,7 @@ from keras import layers
 
 from latentseq.arrays import Latents, as_items
 from latentseq.errors import UsageError
-from latentseq.keras_plugin import KerasPlugin, in_chunks
+from latentseq.keras_plugin import KerasPlugin, in_chunks, swish
 from latentseq.protocols import Encoder, History, Presets, Source
 from latentseq.training.trainer import Trainer
 from latentseq_plugins.features import Scaling, statistics
@@ -108,7 +108,7 @@ class FeatureVAE(KerasPlugin, Encoder):
         x = layers.Flatten(name="flat")(self.standard(features))
         for i, width in enumerate(self.widths):
             start = keras.initializers.HeNormal(self.seed + i)
-            x = layers.Dense(width, "swish", kernel_initializer=start, name=f"dense_{i}")(x)
+            x = layers.Dense(width, swish, kernel_initializer=start, name=f"dense_{i}")(x)
         x = layers.LayerNormalization(name="norm")(x)
         start = keras.initializers.GlorotUniform(self.seed + 100)
         mean = layers.Dense(self.latent_dim, kernel_initializer=start, name="mean")(x)
@@ -120,7 +120,7 @@ class FeatureVAE(KerasPlugin, Encoder):
         z = x = keras.Input((self.latent_dim,), name="z")
         for i, width in enumerate(reversed(self.widths)):
             start = keras.initializers.HeNormal(self.seed + 1000 + i)
-            x = layers.Dense(width, "swish", kernel_initializer=start, name=f"dense_{i}")(x)
+            x = layers.Dense(width, swish, kernel_initializer=start, name=f"dense_{i}")(x)
         # Near nothing to begin with, which is the mean item.
         start = keras.initializers.RandomNormal(0, 0.02, self.seed + 1100)
         x = layers.Dense(math.prod(self.input_shape), kernel_initializer=start, name="output")(x)

@@ -170,7 +170,7 @@ class Stack(KerasPlugin, Encoder):
 
     def encode(self, x: np.ndarray) -> Latents:
         """See ``Encoder.encode``."""
-        return self._second.encode(self._first.encode(as_items(x, self.input_shape, "x")).mean)
+        return self._second.encode(self._first.encode(as_items(x, self.input_shape, "frames", frames=True)).mean)
 
     def decode(self, z: np.ndarray) -> np.ndarray:
         """See ``Encoder.decode``."""

@@ -105,7 +105,7 @@ class VAE(KerasPlugin, Encoder):
 
     def encode(self, x: np.ndarray) -> Latents:
         """See ``Encoder.encode``."""
-        x = as_items(x, self.input_shape, "x")
+        x = as_items(x, self.input_shape, "frames", frames=True)
         return Latents(*in_chunks(self.network.encoder.predict_on_batch, x))
 
     def decode(self, z: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from keras import layers, ops
 
 from latentseq.arrays import Batch, Latents, State
 from latentseq.errors import UsageError, listed
-from latentseq.keras_plugin import KerasPlugin
+from latentseq.keras_plugin import KerasPlugin, swish
 from latentseq.protocols import History, Predictor, Presets, Source
 from latentseq.training.trainer import Trainer
 from latentseq_plugins.dynamics.recurrent_network import RecurrentNetwork, join_condition
@@ -232,7 +232,7 @@ class Coder(keras.Model):
         self.of_sound = layers.Dense(width, kernel_initializer=start(2), name="of_sound")
         self.transformer = [Block(width, heads, seed + 10 * (i + 1), f"block_{i}") for i in range(blocks)]
         self.up = layers.Conv2DTranspose(
-            width, 2, 2, "same", activation="swish", kernel_initializer=start(3), name="up"
+            width, 2, 2, "same", activation=swish, kernel_initializer=start(3), name="up"
         )
         self.to_states = layers.Conv2D(2 * units, 3, padding="same", kernel_initializer=start(4), name="to_states")
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
-from latentseq.arrays import Batch, Latents, State, as_items
+from latentseq.arrays import Batch, Latents, State, as_items, check_rolling
 from latentseq.errors import UsageError
 from latentseq.keras_plugin import KerasPlugin
 from latentseq.protocols import History, Predictor, Presets, Source, Windows
@@ -120,6 +120,7 @@ class FrameConvLSTM(KerasPlugin, Predictor):
         conditions: Mapping[str, np.ndarray] | None = None,
     ) -> tuple[np.ndarray, State]:
         """See ``Predictor.imagine``; nothing is drawn."""
+        check_rolling(temperature=temperature)
         patches, state = self.dynamics.imagine(state, steps, seed=seed, temperature=0.0, conditions=conditions)
         return self.to_frames(patches), state
 
@@ -129,7 +130,7 @@ class FrameConvLSTM(KerasPlugin, Predictor):
         Raises:
             DataError: they are of another shape or dtype.
         """
-        return self.to_patches(as_items(frames, self.input_shape, "frames", axes=2))
+        return self.to_patches(as_items(frames, self.input_shape, "frames", axes=2, frames=True))
 
     def to_patches(self, frames: np.ndarray) -> np.ndarray:
         """Frames (b, t, h, w, c) to a map of patches (b, t, h', w', patch * patch * c)."""

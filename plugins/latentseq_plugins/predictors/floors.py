@@ -7,8 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from latentseq.arrays import State, as_items
-from latentseq.errors import UsageError
+from latentseq.arrays import State, as_items, check_rolling
 from latentseq.protocols import History, Predictor, Presets, Source
 from latentseq.training.trainer import Trainer
 
@@ -56,7 +55,7 @@ class Floor(Predictor):
     ) -> tuple[np.ndarray, State]:
         """See ``Predictor.observe``."""
         size = tuple(np.shape(frames)[2:4])
-        frames = as_items(frames, (*size, self.input_shape[-1]), "frames", axes=2)
+        frames = as_items(frames, (*size, self.input_shape[-1]), "frames", axes=2, frames=True)
         step = np.zeros(len(frames), np.int64) if state is None else state["step"]
         made = self.said(frames, None if state is None else state["frame"], step).astype(np.float32)
         return made, {"frame": made[:, -1], "step": step + frames.shape[1]}
@@ -70,13 +69,8 @@ class Floor(Predictor):
         temperature: float = 1.0,
         conditions: Mapping[str, np.ndarray] | None = None,
     ) -> tuple[np.ndarray, State]:
-        """See ``Predictor.imagine``; nothing is drawn.
-
-        Raises:
-            UsageError: steps below 1.
-        """
-        if steps < 1:
-            raise UsageError(f"steps is {steps}; expected 1 or more.")
+        """See ``Predictor.imagine``; nothing is drawn."""
+        check_rolling(steps=steps, seed=seed, temperature=temperature)
         return np.repeat(state["frame"][:, None], steps, axis=1), {**state, "step": state["step"] + steps}
 
 

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from latentseq.arrays import Batch, State, as_items
+from latentseq.arrays import Batch, State, as_items, check_rolling
 from latentseq.errors import DataError, UsageError
 from latentseq.keras_plugin import KerasPlugin
 from latentseq.protocols import Predictor
@@ -77,15 +77,10 @@ class StackedPredictor(KerasPlugin, Predictor):
         """See ``Predictor.imagine``; nothing is drawn.
 
         Raises:
-            UsageError: fewer frames were seen than it predicts from, steps below 1, a temperature below 0, or
-                conditions.
+            UsageError: fewer frames were seen than it predicts from, or conditions are given.
         """
         seen, known = state["frames"], int(state["step"].min())
-        if steps < 1 or temperature < 0:
-            raise UsageError(
-                f"steps is {steps} and temperature {temperature}; expected steps of 1 or more and a temperature of 0 "
-                "or more."
-            )
+        check_rolling(steps=steps, seed=seed, temperature=temperature)
         check_seen(self.name, self.context, known)
         self._refuse(conditions)
         made = [seen[:, i] for i in range(self.context)]
@@ -106,9 +101,8 @@ class StackedPredictor(KerasPlugin, Predictor):
     def _checked(self, frames: np.ndarray, conditions: Mapping[str, np.ndarray] | None) -> np.ndarray:
         self._refuse(conditions)
         size = tuple(np.shape(frames)[2:4])
-        frames = as_items(
-            frames, (*size, self.input_shape[-1]) if len(size) == 2 else self.input_shape, "frames", axes=2
-        )
+        shape = (*size, self.input_shape[-1]) if len(size) == 2 else self.input_shape
+        frames = as_items(frames, shape, "frames", axes=2, frames=True)
         self.check_size(size)
         return frames
 

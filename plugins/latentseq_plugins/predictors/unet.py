@@ -6,6 +6,7 @@ import keras
 from keras import layers
 
 from latentseq.errors import UsageError
+from latentseq.keras_plugin import swish
 from latentseq.protocols import History, Presets, Source
 from latentseq.training.trainer import Trainer
 from latentseq_plugins.predictors.context import check_length
@@ -95,4 +96,4 @@ def _network(channels: int, context: int, widths: tuple[int, ...], seed: int) ->
 
 def _conv(width: int, name: str, seed: int, strides: int = 1) -> Any:
     start = keras.initializers.HeNormal(seed)
-    return layers.Conv2D(width, 3, strides, "same", activation="swish", kernel_initializer=start, name=name)
+    return layers.Conv2D(width, 3, strides, "same", activation=swish, kernel_initializer=start, name=name)
