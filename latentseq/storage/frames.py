@@ -65,7 +65,12 @@ class ClipFolder(Dataset):
         return Clip(rows.pop("frames"), rows)
 
     def times(self, i: int, start: int = 0, stop: int | None = None) -> np.ndarray:
-        """See ``Dataset.times``; a folder of before the times were kept has none but those of its frame rate."""
+        """See ``Dataset.times``. A folder that was written before times were kept has those of its frame rate.
+
+        Raises:
+            UsageError: a clip or a range that does not exist.
+            DataError: what is stored cannot be read, or times do not rise.
+        """
         if not self._timed:
             return super().times(i, start, stop)
         start, stop = self.check_range(i, start, stop)
