@@ -8,13 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from latentseq.arrays import Batch, Clip, Latents, State
-    from latentseq.data import open_data
-    from latentseq.evaluating import evaluate
-    from latentseq.exporting import export, preview
+    from latentseq.commands.encode import encode
+    from latentseq.commands.evaluate import evaluate
+    from latentseq.commands.export import export
+    from latentseq.commands.interpolate import interpolate
+    from latentseq.commands.preview import preview
+    from latentseq.commands.record import record
+    from latentseq.commands.sample import sample
+    from latentseq.commands.surprise import surprise
+    from latentseq.commands.train import train
+    from latentseq.commands.train_ae import train_ae
+    from latentseq.commands.train_lstm import train_lstm
+    from latentseq.commands.verify import verify
+    from latentseq.data.open import open_data
     from latentseq.ingestion.run import ingest
-    from latentseq.interpolation import interpolate
-    from latentseq.models import load_predictor
-    from latentseq.prediction import train
+    from latentseq.models.run import load_predictor
     from latentseq.protocols import (
         Dataset,
         Decoder,
@@ -27,11 +35,6 @@ if TYPE_CHECKING:
         Source,
         Windows,
     )
-    from latentseq.recording import record
-    from latentseq.sampling import sample
-    from latentseq.surprisal import surprise
-    from latentseq.verification import verify
-    from latentseq.workflow import encode, train_ae, train_lstm
 
 __version__ = "0.1.0"
 
@@ -52,19 +55,19 @@ _HOME = {
         ),
         "latentseq.protocols",
     ),
-    "open_data": "latentseq.data",
-    "evaluate": "latentseq.evaluating",
-    "export": "latentseq.exporting",
+    "open_data": "latentseq.data.open",
+    "evaluate": "latentseq.commands.evaluate",
+    "export": "latentseq.commands.export",
     "ingest": "latentseq.ingestion.run",
-    "interpolate": "latentseq.interpolation",
-    "preview": "latentseq.exporting",
-    "record": "latentseq.recording",
-    "sample": "latentseq.sampling",
-    "train": "latentseq.prediction",
-    "surprise": "latentseq.surprisal",
-    "verify": "latentseq.verification",
+    "interpolate": "latentseq.commands.interpolate",
+    "preview": "latentseq.commands.export",
+    "record": "latentseq.commands.record",
+    "sample": "latentseq.commands.sample",
+    "train": "latentseq.commands.train",
+    "surprise": "latentseq.commands.surprise",
+    "verify": "latentseq.commands.verify",
     **dict.fromkeys(("encode", "train_ae", "train_lstm"), "latentseq.workflow"),
-    "load_predictor": "latentseq.models",
+    "load_predictor": "latentseq.models.run",
 }
 
 __all__ = [

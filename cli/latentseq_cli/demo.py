@@ -17,7 +17,7 @@ def command(
     quiet: Quiet = False,
 ) -> None:
     """The whole chain on generated clips: encode, train, play forward. No download, two minutes at most."""
-    from latentseq.demo import demo, table
+    from latentseq.commands.demo import demo, table
 
     print(demo(out, seed=seed, overwrite=overwrite, quiet=quiet))
     print(table(out))

@@ -20,7 +20,7 @@ def command(
     quiet: Quiet = False,
 ) -> None:
     """Encode every clip to latents."""
-    from latentseq.workflow import encode
+    from latentseq.commands.encode import encode
 
     print(
         encode(

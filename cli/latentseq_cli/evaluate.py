@@ -28,7 +28,7 @@ def command(
     quiet: Quiet = False,
 ) -> None:
     """Measure models against floors, and say where their error comes from."""
-    from latentseq.evaluating import evaluate, table
+    from latentseq.commands.evaluate import evaluate, table
 
     written = evaluate(
         models,

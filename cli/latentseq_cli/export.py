@@ -21,6 +21,6 @@ def command(
     quiet: Quiet = False,
 ) -> None:
     """Write every clip in a format that other programs read."""
-    from latentseq.exporting import export
+    from latentseq.commands.export import export
 
     print(export(data, out, format=format, data_options=settings(data_options), overwrite=overwrite, quiet=quiet))

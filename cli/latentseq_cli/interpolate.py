@@ -30,7 +30,7 @@ def command(
     overwrite: Overwrite = False,
 ) -> None:
     """Go from one frame or clip to another in the latents, or for a walk through them."""
-    from latentseq.interpolation import interpolate
+    from latentseq.commands.interpolate import interpolate
 
     print(
         interpolate(

@@ -19,6 +19,6 @@ def command(
     overwrite: Overwrite = False,
 ) -> None:
     """Draw some frames of some clips as one picture."""
-    from latentseq.exporting import preview
+    from latentseq.commands.preview import preview
 
     print(preview(data, out, data_options=settings(data_options), overwrite=overwrite))

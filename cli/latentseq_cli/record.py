@@ -27,7 +27,7 @@ def command(
     quiet: Quiet = False,
 ) -> None:
     """Record a random policy in a Gymnasium environment as clips, with its actions and rewards."""
-    from latentseq.recording import record
+    from latentseq.commands.record import record
 
     print(
         record(

@@ -24,7 +24,7 @@ class Repeatable(TyperCommand):
 
     def _from_file(self, ctx: Any, typed: dict[str, Any]) -> list[str]:
         """The file's options, as they would be typed."""
-        from latentseq.runs import read_config
+        from latentseq.commands.runs import read_config
 
         function = getattr(latentseq, str(self.name).replace("-", "_"))
         found = read_config(typed["config"], function, allow_plugins=typed.get("allow_plugins", ()))

@@ -31,7 +31,7 @@ def command(
     overwrite: Overwrite = False,
 ) -> None:
     """Show a model the start of a clip and write what it imagines after it."""
-    from latentseq.sampling import sample
+    from latentseq.commands.sample import sample
 
     print(
         sample(

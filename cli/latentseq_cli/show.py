@@ -11,7 +11,7 @@ EXAMPLE = "Example: `latentseq show runs/lstm`"
 
 def command(path: Annotated[Path, typer.Argument(help="A run folder, or a folder of clips or latents.")]) -> None:
     """Say what a folder holds."""
-    from latentseq.describe import describe
+    from latentseq.commands.show import describe
 
     print_rows(describe(path))
 

@@ -26,7 +26,7 @@ def command(
     quiet: Quiet = False,
 ) -> None:
     """Find the moments of a video that a model did not expect: -log p of every frame, given those before."""
-    from latentseq.surprisal import surprise, table
+    from latentseq.commands.surprise import surprise, table
 
     path = surprise(
         model,

@@ -69,7 +69,7 @@ def command(
     config: Config = None,
 ) -> None:
     """Train a predictor on frames."""
-    from latentseq.prediction import train
+    from latentseq.commands.train import train
 
     print(
         train(

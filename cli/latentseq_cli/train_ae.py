@@ -56,7 +56,7 @@ def command(
     config: Config = None,
 ) -> None:
     """Train an encoder on frames."""
-    from latentseq.workflow import train_ae
+    from latentseq.commands.train_ae import train_ae
 
     print(
         train_ae(

@@ -54,7 +54,7 @@ def command(
     config: Config = None,
 ) -> None:
     """Train a dynamics model on latents."""
-    from latentseq.workflow import train_lstm
+    from latentseq.commands.train_lstm import train_lstm
 
     print(
         train_lstm(

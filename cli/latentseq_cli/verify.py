@@ -12,7 +12,7 @@ def command(
     path: Annotated[Path, typer.Argument(help="A run folder, a folder of clips or latents, or one of such folders.")],
 ) -> None:
     """Check that the files of a folder are those that were written."""
-    from latentseq.verification import verify
+    from latentseq.commands.verify import verify
     from latentseq_cli.show import print_rows
 
     print_rows(verify(path))

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from latentseq.arrays import check_rolling
+from latentseq.data.splits import SHARES, split_ranges
 from latentseq.errors import DataError, UsageError, listed
 from latentseq.evaluation.metrics import EXACT, ssim_window
-from latentseq.splits import SHARES, split_ranges
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ import av
 import numpy as np
 import PIL
 
+from latentseq.data.splits import folder_of, split_by_folder, split_by_share
 from latentseq.ingestion.plan import Plan, Source, Task, places
 from latentseq.ingestion.recipe import Recipe
 from latentseq.ingestion.work import Shard
 from latentseq.media.discovery import Skipped
-from latentseq.splits import folder_of, split_by_folder, split_by_share
 from latentseq.storage.clip_table import pack
 from latentseq.storage.frames import FORMAT
 

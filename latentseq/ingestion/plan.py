@@ -13,12 +13,12 @@ import av
 import numpy as np
 import PIL
 
+from latentseq.data.splits import SHARES, folder_of, spread
 from latentseq.ingestion.recipe import Recipe
 from latentseq.media import audio
 from latentseq.media.discovery import Found, Skipped, nothing_found
 from latentseq.media.footage import Footage, Rows, rows_of
 from latentseq.media.preprocessing import MAX_PIXELS, MAX_SIDE, Preprocessing
-from latentseq.splits import SHARES, folder_of, spread
 from latentseq.storage.shards import SHARD_BYTES
 
 VERSION = 2

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from latentseq.crops import CropRecipe
+from latentseq.data.crops import CropRecipe
 from latentseq.errors import UsageError
 from latentseq.media import audio
 from latentseq.media.preprocessing import Preprocessing

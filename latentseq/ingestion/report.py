@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from latentseq.data.splits import folder_of, split_ranges
 from latentseq.errors import listed
 from latentseq.ingestion.plan import Plan, Source, Task
 from latentseq.protocols import Progress
-from latentseq.splits import folder_of, split_ranges
 from latentseq.storage.clip_table import values
 
 LISTED = 20

@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from latentseq.crops import CropRecipe
-from latentseq.data import DEFAULT_SIZE, check_seed, parse_size
+from latentseq.data.crops import CropRecipe
+from latentseq.data.open import DEFAULT_SIZE, check_seed, parse_size
 from latentseq.errors import UsageError
 from latentseq.ingestion.assembly import assemble
 from latentseq.ingestion.plan import Plan, Task, make_plan, tasks_of

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from latentseq.crops import draw
+from latentseq.data.crops import draw
 from latentseq.errors import DataError
 from latentseq.ingestion.plan import Part, Plan, Source, Task, stretches, with_quotas
 from latentseq.media import audio, cuts

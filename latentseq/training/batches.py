@@ -1,118 +1,15 @@
 """Windows of data, their splits, and the order in which training sees them."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeAlias
 
 import numpy as np
 
-from latentseq.arrays import Batch, to_float
-from latentseq.errors import DataError, UsageError
-from latentseq.protocols import Dataset, Source, Windows
-from latentseq.splits import split_ranges
-from latentseq.storage.latents import LatentFolder
+from latentseq.arrays import Batch
+from latentseq.protocols import Windows
 
 MAX_STEPS = 500
 """An epoch is one pass over the windows, or this many batches of it where there are more."""
-VALIDATION_WINDOWS = 512
-"""Validation looks at no more windows than these, evenly spread; the same ones every time."""
-
-DEFAULT_LENGTH = 30
-"""Items of a training window."""
-
-Reader: TypeAlias = Callable[[np.ndarray, np.ndarray, int], Batch]
-
-
-class RangeWindows(Windows):
-    """All windows of one length inside ranges of clips; none leaves its range."""
-
-    def __init__(self, ranges: np.ndarray, length: int, stride: int, read: Reader):
-        """Count the windows.
-
-        Args:
-            ranges: (m, 3) int, rows (clip, start, stop).
-            length: items of a window.
-            stride: items from one window's start to the next.
-            read: (clips (b,), starts (b,), length) -> batch.
-        """
-        self.length, self.stride, self._read = length, stride, read
-        counts = np.maximum(0, (ranges[:, 2] - ranges[:, 1] - length) // stride + 1)
-        self._ranges, self._ends = ranges[counts > 0], np.cumsum(counts[counts > 0])
-
-    def __len__(self) -> int:
-        return int(self._ends[-1]) if len(self._ends) else 0
-
-    def take(self, indices: np.ndarray) -> Batch:
-        """See ``Windows.take``."""
-        return self._read(*self.places(indices), self.length)
-
-    def places(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Clips (b,) and starts (b,) of the windows at ``indices`` (b,)."""
-        row = np.searchsorted(self._ends, indices, side="right")
-        first = np.where(row > 0, self._ends[row - 1], 0)
-        return self._ranges[row, 0], self._ranges[row, 1] + (indices - first) * self.stride
-
-
-def frame_source(dataset: Dataset) -> Source:
-    """Single frames, as an encoder is fitted on: ``x`` (b, h, w, c).
-
-    Raises:
-        DataError: no frame for training or for validation.
-    """
-
-    def read(clips: np.ndarray, starts: np.ndarray, length: int) -> Batch:
-        return {"x": to_float(dataset.read_windows(clips, starts, length).frames[:, 0])}
-
-    return _source(dataset, 1, 1, read, "frames")
-
-
-def clip_source(dataset: Dataset, streams: Iterable[str], length: int | None = None, stride: int = 1) -> Source:
-    """Windows of frames, as predictors are fitted on: ``frames`` (b, t, h, w, c), and streams.
-
-    Args:
-        dataset: the clips.
-        streams: names of the streams that drive the predictor.
-        length: frames of a window; 30 where None, or as many as the clips have.
-        stride: frames from one window's start to the next.
-
-    Raises:
-        DataError: no clip is long enough.
-    """
-    names = tuple(streams)
-
-    def read(clips: np.ndarray, starts: np.ndarray, length: int) -> Batch:
-        clip = dataset.read_windows(clips, starts, length)
-        return {"frames": to_float(clip.frames), **{name: clip.streams[name] for name in names}}
-
-    return _source(dataset, length, stride, read, "frames")
-
-
-def latent_source(folder: LatentFolder, length: int | None = None, stride: int = 1) -> Source:
-    """Windows of latents, as dynamics are fitted on: ``mean`` (b, t, *latent_shape), ``log_var``, streams.
-
-    Args:
-        folder: the latents.
-        length: items of a window; 30 where None, or as many as the clips have.
-        stride: items from one window's start to the next.
-
-    Raises:
-        UsageError: a length below 2, a stride below 1.
-        DataError: no clip is long enough.
-    """
-    check_windows(length, stride)
-    return _source(folder, length, stride, folder.read_windows, "latents")
-
-
-def check_windows(length: int | None, stride: int) -> None:
-    """Refuse windows that are none.
-
-    Raises:
-        UsageError: a length below 2, a stride below 1.
-    """
-    if length is not None and length < 2:
-        raise UsageError(f"length is {length}; expected windows of 2 items or more.")
-    if stride < 1:
-        raise UsageError(f"stride is {stride}; expected 1 item or more.")
 
 
 def ordered_batches(windows: Windows, batch_size: int, *, seed: int, epoch: int, start: int = 0) -> Iterator[Batch]:
@@ -139,40 +36,3 @@ def ordered_batches(windows: Windows, batch_size: int, *, seed: int, epoch: int,
 def steps_per_epoch(windows: Windows, batch_size: int) -> int:
     """Batches of an epoch."""
     return max(1, min(len(windows) // max(1, batch_size), MAX_STEPS))
-
-
-def validation_batches(windows: Windows, batch_size: int) -> Iterator[Batch]:
-    """The windows that validation looks at, in order; the last batch may be smaller."""
-    n = min(len(windows), VALIDATION_WINDOWS)
-    chosen = np.linspace(0, len(windows) - 1, n).astype(np.int64)
-    for start in range(0, n, batch_size):
-        yield windows.take(chosen[start : start + batch_size])
-
-
-def _source(data: Dataset | LatentFolder, length: int | None, stride: int, read: Reader, what: str) -> Source:
-    """Windows of training and validation; a validation range shorter than a window gives shorter windows."""
-    ranges = split_ranges(data.lengths, data.split)
-    longest = {k: _longest(r) for k, r in ranges.items()}
-    if length is None:
-        length = min(DEFAULT_LENGTH, longest["train"])
-        check_windows(length, stride)
-    if longest["train"] < length:
-        raise DataError(
-            f"Windows of {length} {what} were asked for; the longest training clip has {longest['train']}. "
-            "Ask for shorter windows with --length, or give longer clips."
-        )
-    if longest["validation"] < min(2, length):
-        count = sum(int((r[:, 2] - r[:, 1]).sum()) for r in ranges.values())
-        raise DataError(
-            f"Nothing is left to validate on: the data has {count} {what} in all. "
-            "Give a longer clip, or at least three clips."
-        )
-    held_length = min(length, longest["validation"])
-    return Source(
-        train=RangeWindows(ranges["train"], length, stride, read),
-        validation=RangeWindows(ranges["validation"], held_length, stride, read),
-    )
-
-
-def _longest(ranges: np.ndarray) -> int:
-    return int((ranges[:, 2] - ranges[:, 1]).max(initial=0))

@@ -192,6 +192,6 @@ def _broken_gradient(model: Any) -> int | None:
     """Which gradient of the last step was not finite, where the model's optimiser looks for that."""
     if model.optimizer is None:
         return None
-    from latentseq.optimizer import GuardedAdam  # Which imports Keras, as the model has done already.
+    from latentseq.networks.optimizer import GuardedAdam  # Which imports Keras, as the model has done already.
 
     return model.optimizer.broken_gradient() if isinstance(model.optimizer, GuardedAdam) else None

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from latentseq.arrays import Batch
+from latentseq.data.windows import validation_batches
 from latentseq.errors import DataError, UsageError
 from latentseq.protocols import History, Source
 from latentseq.storage.atomic import write_bytes
 from latentseq.storage.folders import CHECKPOINTS, HISTORY
-from latentseq.training.batches import ordered_batches, steps_per_epoch, validation_batches
+from latentseq.training.batches import ordered_batches, steps_per_epoch
 from latentseq.training.checkpoint import Checkpoints
 from latentseq.training.halt import Halt, halting
 from latentseq.training.progress import Progress
@@ -127,7 +128,7 @@ class Trainer:
         """
         import keras
 
-        from latentseq.optimizer import GuardedAdam
+        from latentseq.networks.optimizer import GuardedAdam
 
         rate = self.learning_rate or learning_rate
         optimizer = GuardedAdam(rate, global_clipnorm=clip_norm)

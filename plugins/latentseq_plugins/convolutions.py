@@ -8,7 +8,7 @@ import keras
 from keras import layers, ops
 
 from latentseq.errors import UsageError
-from latentseq.keras_plugin import swish
+from latentseq.networks.plugin import swish
 from latentseq_plugins.variational import bounded_start, log_variance
 
 LATENTS = ("vector", "map")

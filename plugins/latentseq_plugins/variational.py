@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from latentseq import densities
+from latentseq.networks import densities
 
 MIN_SIGMA = 0.01
 """Floor of the likelihood's standard deviation: frames come in steps of 1/255; for features, 1 % of theirs."""

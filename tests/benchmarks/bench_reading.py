@@ -14,13 +14,14 @@ from pathlib import Path
 import numpy as np
 
 from latentseq.arrays import Batch
+from latentseq.data.windows import frame_source, latent_source
 from latentseq.protocols import Source, Windows
 from latentseq.storage.frames import FORMAT as CLIPS
 from latentseq.storage.frames import ClipFolder
 from latentseq.storage.latents import FORMAT as LATENTS
 from latentseq.storage.latents import LatentFolder
 from latentseq.storage.shards import ShardWriter
-from latentseq.training.batches import frame_source, latent_source, ordered_batches
+from latentseq.training.batches import ordered_batches
 from latentseq.training.trainer import Trainer
 
 D = 64

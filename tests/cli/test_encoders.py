@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from latentseq.latent_predictor import encode_windows
+from latentseq.models.latent import encode_windows
 from latentseq.storage.artifact import read_artifact
 from latentseq_plugins.datasets.moving_squares import MovingSquares
 

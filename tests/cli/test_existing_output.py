@@ -45,7 +45,7 @@ def test_a_folder_of_somebody_else_is_never_replaced(command, commands, refused,
 
 
 def test_a_demo_that_was_killed_goes_on_and_one_that_is_finished_does_not(monkeypatch, tmp_path):
-    from latentseq import demo as chain
+    from latentseq.commands import demo as chain
 
     asked = []
     for name in ("train_ae", "train_lstm"):

@@ -5,7 +5,7 @@ import json
 import pytest
 from conftest import QUICK, SQUARES
 
-from latentseq.data import open_data
+from latentseq.data.open import open_data
 from latentseq.storage.frames import write_clips
 from latentseq.training.watch import Watcher
 

@@ -6,8 +6,8 @@ import pytest
 from conftest import QUICK, SQUARES
 
 import latentseq
+from latentseq.commands.runs import read_config
 from latentseq.errors import DataError, UsageError
-from latentseq.runs import read_config
 
 PCA = ["--encoder", "pca", "--steps", 2]
 KERAS = ["--preset", "tiny", "--steps", 3, "--batch-size", 8]

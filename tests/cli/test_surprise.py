@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from latentseq import load_predictor, open_data
-from latentseq.interpolation import place
-from latentseq.surprisal import surprisal
+from latentseq.commands.interpolate import place
+from latentseq.commands.surprise import surprisal
 
 DATA = {"count": 12, "length": 12, "size": 16}
 SQUARES = ["moving-squares", *(word for key, value in DATA.items() for word in ("--data-set", f"{key}={value}"))]

@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 from latentseq.arrays import Latents, as_items
-from latentseq.keras_plugin import KerasPlugin
+from latentseq.networks.plugin import KerasPlugin
 from latentseq.protocols import Encoder
 
 

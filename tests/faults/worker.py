@@ -26,9 +26,9 @@ from harness import FRAMEWORKS, Failed  # noqa: E402
 from stock import Stock  # noqa: E402
 
 MODULES = (
-    "latentseq.exporting",
+    "latentseq.commands.export",
     "latentseq.ingestion.run",
-    "latentseq.sampling",
+    "latentseq.commands.sample",
     "latentseq.workflow",
     "latentseq_cli.main",
     "latentseq_plugins.datasets.files",

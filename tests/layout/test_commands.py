@@ -13,22 +13,22 @@ import typer.main
 from latentseq_cli.main import COMMANDS, app
 
 FUNCTIONS = {
-    "demo": "latentseq.demo:demo",
+    "demo": "latentseq.commands.demo:demo",
     "ingest": "latentseq.ingestion.run:ingest",
-    "train-ae": "latentseq.workflow:train_ae",
-    "encode": "latentseq.workflow:encode",
-    "train-lstm": "latentseq.workflow:train_lstm",
-    "train": "latentseq.prediction:train",
-    "sample": "latentseq.sampling:sample",
-    "evaluate": "latentseq.evaluating:evaluate",
-    "surprise": "latentseq.surprisal:surprise",
-    "interpolate": "latentseq.interpolation:interpolate",
-    "record": "latentseq.recording:record",
-    "export": "latentseq.exporting:export",
-    "preview": "latentseq.exporting:preview",
-    "verify": "latentseq.verification:verify",
+    "train-ae": "latentseq.commands.train_ae:train_ae",
+    "encode": "latentseq.commands.encode:encode",
+    "train-lstm": "latentseq.commands.train_lstm:train_lstm",
+    "train": "latentseq.commands.train:train",
+    "sample": "latentseq.commands.sample:sample",
+    "evaluate": "latentseq.commands.evaluate:evaluate",
+    "surprise": "latentseq.commands.surprise:surprise",
+    "interpolate": "latentseq.commands.interpolate:interpolate",
+    "record": "latentseq.commands.record:record",
+    "export": "latentseq.commands.export:export",
+    "preview": "latentseq.commands.preview:preview",
+    "verify": "latentseq.commands.verify:verify",
     "plugins": "latentseq.registry:installed",
-    "show": "latentseq.describe:describe",
+    "show": "latentseq.commands.show:describe",
 }
 SETTINGS = ("options", "data_options", "env_options")
 SHORTER = {
@@ -102,7 +102,11 @@ def test_a_command_hands_on_every_parameter(command, monkeypatch, capsys):
         return {} if command in ("show", "verify") else [] if command == "plugins" else "the result"
 
     monkeypatch.setattr(f"{module}.{name}", record)
-    for table in ("latentseq.demo.table", "latentseq.evaluating.table", "latentseq.surprisal.table"):
+    for table in (
+        "latentseq.commands.demo.table",
+        "latentseq.commands.evaluate.table",
+        "latentseq.commands.surprise.table",
+    ):
         monkeypatch.setattr(table, lambda out: f"the table of {out}")
     given = {key: [f"{key}=[1]"] if key in SETTINGS else object() for key in signature.parameters}
     module_of(command).command(**given)

@@ -22,7 +22,7 @@ def python(code: str) -> subprocess.CompletedProcess[str]:
 EVERY = """
 import pkgutil, {0}
 for module in pkgutil.iter_modules({0}.__path__, "{0}."):
-    if module.name != "latentseq.media.charts":  # It is matplotlib, and says so: imported where a chart is drawn.
+    if module.name != "latentseq.drawing.charts":  # It is matplotlib, and says so: imported where a chart is drawn.
         __import__(module.name)
 """
 
@@ -36,9 +36,9 @@ for module in pkgutil.iter_modules({0}.__path__, "{0}."):
         EVERY.format("latentseq.ingestion"),
         EVERY.format("latentseq.training"),
         EVERY.format("latentseq.evaluation"),
-        "import latentseq.testing, latentseq.describe, latentseq.previews",
+        "import latentseq.testing, latentseq.commands.show, latentseq.training.previews",
         "import latentseq; latentseq.train_ae; latentseq.encode; latentseq.train_lstm; latentseq.sample",
-        "import latentseq.demo, latentseq.evaluating",
+        "import latentseq.commands.demo, latentseq.commands.evaluate",
     ],
     ids=["latentseq", "media", "storage", "ingestion", "training", "evaluation", "testing", "functions", "demo"],
 )

@@ -14,7 +14,7 @@ from hostile import Case, artifact, clips, command, latents
 from safetensors.numpy import save
 
 from latentseq.storage.artifact import copy_artifact, read_artifact
-from latentseq.training.checkpoint import load_tensors
+from latentseq.storage.tensors import load_tensors
 from latentseq.training.watch import read_history
 
 EXPECTED = {"net/kernel": ((2, 3), "float32"), "net/bias": ((3,), "float32")}
@@ -243,7 +243,7 @@ def _installed(*line: str) -> Callable[[Path], object]:
 
 
 def _predictor(given: Path) -> object:
-    from latentseq.models import load_predictor
+    from latentseq.models.run import load_predictor
 
     sys.path.insert(0, str(given / "site"))
     return load_predictor(given / "other", allow_plugins=["strang", "lstm"])

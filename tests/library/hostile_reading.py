@@ -8,7 +8,7 @@ from hostile_models import EXPECTED
 from latentseq.storage.frames import ClipFolder
 from latentseq.storage.latents import LatentFolder
 from latentseq.storage.shards import read_about
-from latentseq.training.checkpoint import load_tensors
+from latentseq.storage.tensors import load_tensors
 
 
 def clips(path: str) -> str:

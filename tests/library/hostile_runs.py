@@ -14,7 +14,8 @@ from hostile_models import _strange
 
 from latentseq.storage.artifact import copy_artifact, read_artifact
 from latentseq.storage.atomic import write_sealed
-from latentseq.training.checkpoint import Checkpoints, save_tensors
+from latentseq.storage.tensors import save_tensors
+from latentseq.training.checkpoint import Checkpoints
 from latentseq.training.stage import Stage
 
 SQUARES = ("moving-squares", "--data-set", "size=16", "--data-set", "count=4")
@@ -41,7 +42,7 @@ def _encode(given: Path) -> object:
 
 
 def _predictor(given: Path) -> object:
-    from latentseq.models import load_predictor
+    from latentseq.models.run import load_predictor
 
     _site(given)
     return load_predictor(given / "model")
@@ -111,7 +112,7 @@ def _resume(given: Path) -> object:
 
 
 def _load(given: Path) -> object:
-    from latentseq.models import load_predictor
+    from latentseq.models.run import load_predictor
 
     return load_predictor(given / "run")
 

@@ -12,9 +12,9 @@ import numpy as np
 from hostile import Case, clips, command, resealed
 from hostile_json import read_clips
 
+from latentseq.commands.verify import verify
 from latentseq.media.arrayfile import ArrayFile
 from latentseq.storage.shards import read_about
-from latentseq.verification import verify
 
 FRAMES = np.zeros((18, 4, 5, 1), np.uint8)
 COUNT = np.zeros((18, 2), np.float32)

@@ -6,20 +6,14 @@ import numpy as np
 import pytest
 
 from latentseq.arrays import Clip
+from latentseq.data.splits import split_ranges
+from latentseq.data.windows import RangeWindows, frame_source, latent_source, validation_batches
 from latentseq.errors import DataError, UsageError
 from latentseq.protocols import Dataset, Windows
-from latentseq.splits import split_ranges
 from latentseq.storage.latents import FORMAT, LatentFolder
 from latentseq.storage.shards import ShardWriter
 from latentseq.training import batches
-from latentseq.training.batches import (
-    RangeWindows,
-    frame_source,
-    latent_source,
-    ordered_batches,
-    steps_per_epoch,
-    validation_batches,
-)
+from latentseq.training.batches import ordered_batches, steps_per_epoch
 
 PARTS = ("train", "validation", "test")
 

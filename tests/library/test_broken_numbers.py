@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from latentseq.optimizer import GuardedAdam
+from latentseq.networks.optimizer import GuardedAdam
 
 
 class Sum(keras.Model):

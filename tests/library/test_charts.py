@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from latentseq.drawing.charts import curve_chart, error_by_horizon, training_chart
 from latentseq.errors import UsageError
-from latentseq.media.charts import curve_chart, error_by_horizon, training_chart
 
 ROWS = [{"epoch": i, "loss": 100 / i, "val_loss": 120 / i} for i in range(1, 9)]
 ERRORS = {"model": [10.0, 20.0, 30.0, 40.0], "copy_last": [50.0, 60.0, 70.0, 80.0], "black": [90.0] * 4}
@@ -111,6 +111,6 @@ def test_nothing_to_chart() -> None:
 
 
 def test_pyplot_is_never_imported() -> None:
-    code = "import sys; from latentseq.media.charts import *; training_chart({}, {'a': [1]}); print(*sys.modules)"
+    code = "import sys; from latentseq.drawing.charts import *; training_chart({}, {'a': [1]}); print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "matplotlib.figure" in modules and "matplotlib.pyplot" not in modules

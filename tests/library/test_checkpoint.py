@@ -13,7 +13,8 @@ from test_trainer import message
 
 from latentseq.errors import DataError
 from latentseq.protocols import Source
-from latentseq.training.checkpoint import load_tensors, restore_training_state, save_tensors, training_state
+from latentseq.storage.tensors import load_tensors, save_tensors
+from latentseq.training.checkpoint import restore_training_state, training_state
 from latentseq.training.trainer import Trainer
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from latentseq import registry
 from latentseq.errors import UsageError
-from latentseq.heads import HEADS
-from latentseq.latent_predictor import LatentPredictor
+from latentseq.models.latent import LatentPredictor
+from latentseq.networks.heads import HEADS
 from latentseq.testing import PredictorPromises
 from latentseq.testing.generated import blobs, generated
 from latentseq.training.trainer import Trainer

@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 
 from latentseq.arrays import Clip
-from latentseq.crops import CropRecipe, Crops, draw, motion_of
-from latentseq.data import open_data
+from latentseq.commands.encode import encode
+from latentseq.commands.train_ae import train_ae
+from latentseq.data.crops import CropRecipe, Crops, draw, motion_of
+from latentseq.data.open import open_data
+from latentseq.data.splits import split_ranges
 from latentseq.errors import DataError, UsageError
 from latentseq.protocols import Dataset
-from latentseq.splits import split_ranges
 from latentseq.storage.frames import write_clips
 from latentseq.testing import DatasetPromises
 from latentseq.training.watch import Watcher
-from latentseq.workflow import encode, train_ae
 from latentseq_cli.main import run
 
 QUIET = Watcher(quiet=True)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from latentseq.data import check_frame_shape, is_footage, open_data, parse_frames, parse_size
+from latentseq.data.open import check_frame_shape, is_footage, open_data, parse_frames, parse_size
 from latentseq.errors import DataError, UsageError
 from latentseq.media.preprocessing import Preprocessing
 from latentseq.protocols import Dataset

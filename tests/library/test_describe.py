@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from latentseq.data import open_data
-from latentseq.describe import describe
+from latentseq.commands.show import describe
+from latentseq.data.open import open_data
 from latentseq.errors import DataError
 from latentseq.storage.artifact import copy_artifact, save_artifact
 from latentseq.storage.atomic import write_json, write_sealed

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image, ImageSequence
 from square_film import Film
 
-from latentseq import exporting
-from latentseq.data import open_data
+from latentseq.commands import export as exporting
+from latentseq.commands.export import export
+from latentseq.data.open import open_data
 from latentseq.errors import DataError, TryAgainError, UsageError
-from latentseq.exporting import export
 from latentseq.media.preprocessing import Preprocessing
 from latentseq.media.records import Records
 
@@ -100,7 +100,7 @@ class TestMoving:
                 assert (context.name, context.pix_fmt) == ("h264", pixels)
 
     def test_an_mp4_without_an_h264_encoder(self, opened, tmp_path, monkeypatch):
-        monkeypatch.setattr("latentseq.media.writers.av.codecs_available", {"mpeg4"})
+        monkeypatch.setattr("latentseq.drawing.writers.av.codecs_available", {"mpeg4"})
         film = opened(Film((4,), (33, 47, 3)))
         export("film", tmp_path / "out", quiet=True)
         assert psnr(decoded(tmp_path / "out" / "clip-00000.mp4")[0], film.read(0).frames) > 33

@@ -5,8 +5,8 @@ import pytest
 from scipy.special import log_softmax, logsumexp, softmax
 from scipy.stats import norm
 
-from latentseq.forecast import HeadForecast
-from latentseq.heads import KL, MIN_SCALE, MSE, Mixture
+from latentseq.networks.forecast import HeadForecast
+from latentseq.networks.heads import KL, MIN_SCALE, MSE, Mixture
 
 B, T, D, K = 2, 3, 4, 3
 OFFSET = np.array([5.0, -2, 0, 100], np.float32)

@@ -7,7 +7,7 @@ from scipy.special import logsumexp, softmax
 from scipy.stats import multivariate_normal, norm
 
 from latentseq.errors import UsageError
-from latentseq.heads import KL, MIN_SCALE, MSE, Mixture, check_posterior, make_head
+from latentseq.networks.heads import KL, MIN_SCALE, MSE, Mixture, check_posterior, make_head
 
 DRAWS = 20_000
 

@@ -11,14 +11,14 @@ from hostile import artifact, changed, clips, command, latents
 from hostile_media import POSTSCRIPT
 from PIL import EpsImagePlugin, Image
 
+from latentseq.commands.verify import verify
 from latentseq.errors import DataError, UsageError, printable
 from latentseq.media.images import read_image
 from latentseq.media.preprocessing import Preprocessing
 from latentseq.storage.artifact import copy_artifact, read_artifact
 from latentseq.storage.manifest import check_rows
 from latentseq.storage.shards import write_shard
-from latentseq.training.checkpoint import load_tensors, save_tensors
-from latentseq.verification import verify
+from latentseq.storage.tensors import load_tensors, save_tensors
 
 
 def test_honest_folders_are_read(tmp_path):

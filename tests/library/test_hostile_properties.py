@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
+from latentseq.commands.verify import verify
 from latentseq.errors import LatentseqError
 from latentseq.media.preprocessing import Preprocessing
 from latentseq.storage.artifact import ARTIFACT, read_artifact
@@ -24,7 +25,6 @@ from latentseq.storage.atomic import read_json
 from latentseq.storage.manifest import read_manifest
 from latentseq.storage.shards import folder_format, write_shard
 from latentseq.training.watch import read_history
-from latentseq.verification import verify
 
 EXAMPLES = settings(
     max_examples=int(os.environ.get("EXAMPLES", "50")),  # `make test-all` tries more.
@@ -171,7 +171,7 @@ def test_a_changed_manifest_of_latents(honest_files, unpacked, data):
 @EXAMPLES
 @given(st.data())
 def test_a_changed_manifest_that_is_shown_and_verified(honest_files, unpacked, data):
-    from latentseq.describe import describe
+    from latentseq.commands.show import describe
 
     about = data.draw(mutated(json.loads(honest_files["clips/manifest.json"])))
     folder = unpacked("clips", "manifest.json", json.dumps(about).encode())
@@ -221,7 +221,7 @@ def test_a_damaged_artifact(honest_files, unpacked, data):
 @EXAMPLES
 @given(st.data())
 def test_an_artifact_that_is_shown(honest_files, unpacked, data):
-    from latentseq.describe import describe
+    from latentseq.commands.show import describe
 
     about = data.draw(mutated(json.loads(honest_files["ae/artifact.json"])))
     told = tried(lambda: describe(unpacked("ae", ARTIFACT, json.dumps(about).encode())))

@@ -10,7 +10,7 @@ import pytest
 from ingesting import bars, numbered, scenes, take, write_array, write_film, write_images
 from PIL import Image
 
-from latentseq.exporting import export
+from latentseq.commands.export import export
 
 KEYS_NEEDED = (
     "can hold many arrays, and none is named. It holds flights (3, 48, 96) and walks (5, 48, 96). "

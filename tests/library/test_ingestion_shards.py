@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from ingesting import SCALE, numbered, take, write_array, write_images
 
+from latentseq.commands.verify import verify
 from latentseq.errors import DataError
 from latentseq.ingestion.run import ingest
 from latentseq.media.arrayfile import ArrayFile
-from latentseq.verification import verify
 
 ROW = 48 * 96
 

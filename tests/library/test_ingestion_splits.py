@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from ingesting import numbered, take, write_array
 
-from latentseq.data import open_data
-from latentseq.splits import split_ranges
+from latentseq.data.open import open_data
+from latentseq.data.splits import split_ranges
 
 CLASSES = ("boxing", "clapping", "jogging", "waving")
 

@@ -6,11 +6,12 @@ from honest_plugins import HonestEncoder
 from scipy.interpolate import make_interp_spline
 
 from latentseq.arrays import to_float
-from latentseq.data import open_data
+from latentseq.commands.interpolate import between, curve, distances, interpolate, place
+from latentseq.commands.train_ae import train_ae
+from latentseq.commands.train_lstm import train_lstm
+from latentseq.data.open import open_data
 from latentseq.errors import DataError, UsageError
-from latentseq.interpolation import between, curve, distances, interpolate, place
 from latentseq.storage.artifact import read_artifact
-from latentseq.workflow import train_ae, train_lstm
 
 SQUARES = {"count": 12, "length": 12, "size": 16}
 ALLOWED = ["honest-encoder", "honest-dynamics", "numpy-pca"]

@@ -11,7 +11,7 @@ from test_checkpoint import pictures
 
 from latentseq.backend import VARIABLE, check_backend, default_backend
 from latentseq.errors import UsageError
-from latentseq.keras_plugin import own_settings
+from latentseq.networks.plugin import own_settings
 from latentseq.training.trainer import Trainer
 from latentseq_plugins.encoders.conv_ae import ConvAE
 

@@ -7,7 +7,7 @@ import pytest
 
 from latentseq.arrays import Latents
 from latentseq.errors import DataError, UsageError
-from latentseq.latent_predictor import LatentPredictor, encode_windows
+from latentseq.models.latent import LatentPredictor, encode_windows
 from latentseq.protocols import Source
 from latentseq.testing import PredictorPromises
 from latentseq.testing.generated import TRAIN, blobs, generated

@@ -5,12 +5,12 @@ import pytest
 from honest_plugins import HonestDynamics, HonestEncoder
 from scipy.stats import norm
 
-from latentseq import measuring
 from latentseq.arrays import Clip
 from latentseq.errors import DataError, UsageError
 from latentseq.evaluation.protocol import Protocol
-from latentseq.latent_predictor import LatentPredictor
-from latentseq.measuring import measure, parameters
+from latentseq.models.latent import LatentPredictor
+from latentseq.models.measure import measure, parameters
+from latentseq.models.run import measure as measuring
 from latentseq.protocols import Dataset, Predictor
 from latentseq.training.watch import Watcher
 

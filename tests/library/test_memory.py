@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from latentseq.arrays import Latents
-from latentseq.keras_plugin import swish
+from latentseq.networks.plugin import swish
 from latentseq_plugins.dynamics.lstm import LSTM
 from latentseq_plugins.encoders.conv_ae import ConvAE
 

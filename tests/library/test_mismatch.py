@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from latentseq.mismatch import differences, readings, traits_of
+from latentseq.data.mismatch import differences, readings, traits_of
 from latentseq.protocols import Dataset
 
 WHOSE = "the model in runs/lstm"

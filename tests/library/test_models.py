@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from latentseq.data import open_data
+from latentseq.data.open import open_data
 from latentseq.errors import DataError
-from latentseq.models import check_takes, data_for, load_predictor, read_cost, takes_any_size, write_cost
+from latentseq.models.run import check_takes, data_for, load_predictor, read_cost, takes_any_size, write_cost
 from latentseq.protocols import Predictor
 from latentseq.storage.artifact import save_artifact
 from latentseq_plugins.encoders.pca import PCA

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from latentseq.drawing.picture import BLANK, GENERATED, PRIMED, Row, animation, moments, sheet
 from latentseq.errors import DataError, UsageError
-from latentseq.media.picture import BLANK, GENERATED, PRIMED, Row, animation, moments, sheet
 
 
 def colour(row: int, t: int) -> tuple[int, int, int]:

@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 from square_film import Film
 
-from latentseq import exporting
+from latentseq.commands import export as exporting
+from latentseq.commands.preview import preview
+from latentseq.drawing.picture import sheet
 from latentseq.errors import UsageError
-from latentseq.exporting import preview
-from latentseq.media.picture import sheet
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from PIL import Image
 
 from latentseq.arrays import Clip
 from latentseq.errors import DataError
-from latentseq.previews import reconstructions, rollouts
 from latentseq.protocols import Dataset
 from latentseq.storage.latents import LatentFolder, write_latents
+from latentseq.training.previews import reconstructions, rollouts
 from latentseq.training.watch import Watcher
 
 

@@ -8,7 +8,9 @@ import os
 import numpy as np
 import pytest
 
-from latentseq import demo, evaluating, surprisal
+from latentseq.commands import demo
+from latentseq.commands import evaluate as evaluating
+from latentseq.commands import surprise as surprisal
 from latentseq.errors import DataError, TryAgainError
 from latentseq.storage import reading
 from latentseq.storage.atomic import read_json, write_sealed

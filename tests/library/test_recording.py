@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
+from latentseq.commands.record import record
 from latentseq.errors import UsageError
-from latentseq.recording import record
 from latentseq.storage.frames import ClipFolder
 
 SPACES = {
@@ -395,5 +395,5 @@ def test_the_emulator_says_nothing(tmp_path):
 
 
 def test_the_extra_is_imported_only_when_it_is_used():
-    code = "import sys, latentseq.recording\nsys.exit('gymnasium' in sys.modules or 'ale_py' in sys.modules)"
+    code = "import sys, latentseq.commands.record\nsys.exit('gymnasium' in sys.modules or 'ale_py' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
+from latentseq.commands.record import record
 from latentseq.errors import PluginError
-from latentseq.recording import record
 
 FAULTY = "LatentseqTest/Faulty-v0"
 UPDATE = "That is a fault of the environment: update it, or choose another one."

@@ -11,13 +11,13 @@ from test_checkpoint import pictures, small_lstm, small_vae, waves
 from test_trainer import Dial, message, numbers
 
 from latentseq.errors import DataError
-from latentseq.latent_predictor import LatentPredictor
+from latentseq.models.latent import LatentPredictor
+from latentseq.networks.tuning import PARTS
 from latentseq.protocols import Source, Windows
 from latentseq.testing.generated import blobs, generated
 from latentseq.training import stage as stage_module
 from latentseq.training.checkpoint import Checkpoints
 from latentseq.training.trainer import Trainer
-from latentseq.tuning import PARTS
 from latentseq_plugins.dynamics.conv_lstm import ConvLSTM
 from latentseq_plugins.encoders.conv_ae import ConvAE
 

@@ -6,7 +6,7 @@ from honest_plugins import HonestPredictor
 
 from latentseq.arrays import Clip
 from latentseq.errors import DataError
-from latentseq.sampling import continue_clip
+from latentseq.models.continuation import continue_clip
 
 SHAPE = (8, 8, 1)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from latentseq.splits import split_by_folder, split_by_share, split_ranges
+from latentseq.data.splits import split_by_folder, split_by_share, split_ranges
 
 PARTS = ("train", "validation", "test")
 

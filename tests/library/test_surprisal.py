@@ -5,12 +5,12 @@ import pytest
 from honest_plugins import HonestDynamics, HonestEncoder, HonestForecast, HonestPredictor, MapDynamics, MapEncoder
 from scipy.stats import norm
 
-from latentseq import surprisal as module
 from latentseq.arrays import Clip
+from latentseq.commands import surprise as module
+from latentseq.commands.surprise import moments, surprisal
 from latentseq.errors import DataError, UsageError
-from latentseq.latent_predictor import LatentPredictor
+from latentseq.models.latent import LatentPredictor
 from latentseq.protocols import Dataset
-from latentseq.surprisal import moments, surprisal
 
 SHAPE = (4, 4, 1)
 

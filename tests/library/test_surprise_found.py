@@ -7,9 +7,9 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from latentseq.arrays import Clip
-from latentseq.latent_predictor import LatentPredictor
+from latentseq.commands.surprise import surprisal
+from latentseq.models.latent import LatentPredictor
 from latentseq.protocols import Dataset, Source
-from latentseq.surprisal import surprisal
 from latentseq.testing.generated import Generated
 from latentseq.training.trainer import Trainer
 from latentseq_plugins.dynamics.lstm import LSTM

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from latentseq.media.picture import GENERATED, PRIMED, TEXT
-from latentseq.media.timeline import clock, over_curve
+from latentseq.drawing.picture import GENERATED, PRIMED, TEXT
+from latentseq.drawing.timeline import clock, over_curve
 
 VALUES = np.array([np.nan, 0.0, 1.0, 10.0, 2.0, 0.0, 1.0, 2.0])
 TIMES = np.arange(8) / 2

@@ -7,9 +7,9 @@ import pytest
 from ingesting import take
 from timed_films import CONSTANT, RECORDING, SUFFIXES, VARIABLE, write_timed
 
-from latentseq.crops import Crops
+from latentseq.commands.export import export
+from latentseq.data.crops import Crops
 from latentseq.errors import DataError
-from latentseq.exporting import export
 from latentseq.storage.frames import ClipFolder, write_clips
 from latentseq.storage.manifest import MANIFEST
 from latentseq.storage.shards import ShardWriter

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from latentseq.errors import UsageError
-from latentseq.latent_predictor import LatentPredictor, encode_windows
+from latentseq.models.latent import LatentPredictor, encode_windows
+from latentseq.networks.tuning import PARTS, TuningNetwork
 from latentseq.protocols import Source
 from latentseq.testing.generated import blobs, generated
 from latentseq.training.trainer import Trainer
-from latentseq.tuning import PARTS, TuningNetwork
 from latentseq_plugins.dynamics.conv_lstm import ConvLSTM
 from latentseq_plugins.dynamics.lstm import LSTM
 from latentseq_plugins.encoders.conv_ae import ConvAE

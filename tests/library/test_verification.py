@@ -8,8 +8,9 @@ import h5py
 import numpy as np
 import pytest
 
-from latentseq import verification
-from latentseq.data import open_data
+from latentseq.commands import verify as verification
+from latentseq.commands.verify import verify
+from latentseq.data.open import open_data
 from latentseq.errors import DataError, TryAgainError
 from latentseq.storage import shards
 from latentseq.storage.artifact import copy_artifact, save_artifact
@@ -17,7 +18,6 @@ from latentseq.storage.atomic import read_json, write_json, write_sealed
 from latentseq.storage.frames import write_clips
 from latentseq.storage.latents import write_latents
 from latentseq.training.watch import Watcher
-from latentseq.verification import verify
 
 QUIET = Watcher(quiet=True)
 END = " Copy the folder again, or make it again."

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from children import in_a_child
 
+from latentseq.drawing.picture import Row
+from latentseq.drawing.writers import write
 from latentseq.errors import TryAgainError, UsageError
-from latentseq.media.picture import Row
-from latentseq.media.writers import write
 from latentseq.storage.atomic import sweep, write_bytes
 from latentseq.storage.folders import output_folder, run_folder
 from latentseq.storage.workspace import LOCK, MARK, exclusive, write_output

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
+from latentseq.drawing import writers
+from latentseq.drawing.picture import Row, animation, sheet
 from latentseq.errors import DataError, UsageError
-from latentseq.media import writers
 from latentseq.media.animation import Animation
 from latentseq.media.footage import rows_of
-from latentseq.media.picture import Row, animation, sheet
 from latentseq.media.preprocessing import Preprocessing
 from latentseq.media.video import VideoFile
 
@@ -123,7 +123,7 @@ def test_mp4_does_not_depend_on_what_memory_held_before(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 import numpy as np
-from latentseq.media.writers import write_frames
+from latentseq.drawing.writers import write_frames
 
 y, x = np.indices((240, 322))
 frames = np.stack([np.stack([100 + 3 * y, 3 * x, 128 + 0 * x], -1) % 256] * 30).astype(np.uint8)

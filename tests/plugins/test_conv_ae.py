@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from latentseq.data.windows import frame_source
 from latentseq.errors import UsageError
 from latentseq.testing import EncoderPromises
 from latentseq.testing.generated import blobs
-from latentseq.training.batches import frame_source
 from latentseq.training.trainer import Trainer
 from latentseq_plugins.datasets.moving_digits import MovingDigits
 from latentseq_plugins.encoders.conv_ae import ConvAE

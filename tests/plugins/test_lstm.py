@@ -9,12 +9,12 @@ from scipy.stats import norm
 
 from latentseq.arrays import Latents
 from latentseq.errors import UsageError
-from latentseq.forecast import HeadForecast
+from latentseq.networks.dynamics import _statistics
+from latentseq.networks.forecast import HeadForecast
 from latentseq.protocols import Source
 from latentseq.testing import DynamicsPromises
 from latentseq.training.trainer import Trainer
 from latentseq_plugins.dynamics.lstm import LSTM
-from latentseq_plugins.dynamics.recurrent import _statistics
 
 
 @pytest.mark.jax

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from latentseq.crops import Crops
+from latentseq.data.crops import Crops
+from latentseq.data.windows import clip_source
 from latentseq.errors import DataError, UsageError
 from latentseq.protocols import Source, Windows
 from latentseq.testing import PredictorPromises
 from latentseq.testing.generated import blobs, generated
 from latentseq.training import stage
-from latentseq.training.batches import clip_source
 from latentseq.training.trainer import Trainer
 from latentseq_plugins.datasets.moving_squares import MovingSquares
 from latentseq_plugins.predictors import multiscale_gan

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+from latentseq.data.windows import frame_source
 from latentseq.errors import DataError, UsageError
 from latentseq.protocols import Source, Windows
 from latentseq.testing import EncoderPromises
 from latentseq.testing.generated import blobs
-from latentseq.training.batches import frame_source
 from latentseq.training.trainer import Trainer
 from latentseq_plugins.datasets.moving_digits import MovingDigits
 from latentseq_plugins.encoders.vae import VAE

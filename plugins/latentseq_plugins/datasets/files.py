@@ -11,13 +11,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from latentseq.arrays import Clip
+from latentseq.data.splits import folder_of, split_by_folder
 from latentseq.errors import DataError, UsageError
 from latentseq.media import audio as sound
 from latentseq.media.discovery import Found, discover, nothing_found
 from latentseq.media.footage import Rows, rows_of
 from latentseq.media.preprocessing import Preprocessing
 from latentseq.protocols import Dataset
-from latentseq.splits import folder_of, split_by_folder
 
 OPEN_FILES = 4
 """Decoders held at a time: each keeps a few full-sized frames and threads of its own."""

@@ -6,11 +6,11 @@ import keras
 from keras import layers
 
 from latentseq.errors import UsageError
-from latentseq.heads import make_head
-from latentseq.keras_plugin import swish
+from latentseq.networks.dynamics import RecurrentDynamics, check_recurrent
+from latentseq.networks.heads import make_head
+from latentseq.networks.plugin import swish
+from latentseq.networks.recurrent import RecurrentNetwork
 from latentseq.protocols import Presets
-from latentseq_plugins.dynamics.recurrent import RecurrentDynamics, check_recurrent
-from latentseq_plugins.dynamics.recurrent_network import RecurrentNetwork
 
 
 class LSTM(RecurrentDynamics):

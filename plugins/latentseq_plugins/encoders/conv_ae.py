@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from latentseq.arrays import Latents, as_items
-from latentseq.keras_plugin import KerasPlugin, in_chunks
+from latentseq.networks.plugin import KerasPlugin, in_chunks
 from latentseq.protocols import Encoder, History, Presets, Source
 from latentseq.training.trainer import Trainer
 from latentseq_plugins.convolutions import (

@@ -9,7 +9,7 @@ from keras import layers
 
 from latentseq.arrays import Latents, as_items
 from latentseq.errors import UsageError
-from latentseq.keras_plugin import KerasPlugin, in_chunks, swish
+from latentseq.networks.plugin import KerasPlugin, in_chunks, swish
 from latentseq.protocols import Encoder, History, Presets, Source
 from latentseq.training.trainer import Trainer
 from latentseq_plugins.features import Scaling, statistics

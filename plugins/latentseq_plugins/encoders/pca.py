@@ -7,10 +7,10 @@ import numpy as np
 from sklearn.decomposition import IncrementalPCA
 
 from latentseq.arrays import Latents, as_items
+from latentseq.data.windows import validation_batches
 from latentseq.errors import DataError, UsageError
 from latentseq.protocols import Encoder, History, Presets, Source
-from latentseq.training.batches import validation_batches
-from latentseq.training.checkpoint import load_tensors, save_tensors
+from latentseq.storage.tensors import load_tensors, save_tensors
 from latentseq.training.trainer import Trainer
 
 STATE = "components.safetensors"

@@ -10,12 +10,12 @@ import numpy as np
 from latentseq import registry
 from latentseq.arrays import Batch, Latents, as_items
 from latentseq.configurable import PART_OPTIONS
+from latentseq.data.windows import validation_batches
 from latentseq.errors import DataError, UsageError, listed
 from latentseq.evaluation.latents import findings
-from latentseq.keras_plugin import KerasPlugin
+from latentseq.networks.plugin import KerasPlugin
 from latentseq.protocols import Decoder, Encoder, History, Plugin, Presets, Source, Windows
 from latentseq.storage.artifact import ARTIFACT, read_artifact
-from latentseq.training.batches import validation_batches
 from latentseq.training.trainer import Trainer
 
 GROUPS = {"features": "encoders", "latents": "encoders", "decoder": "decoders"}

@@ -9,10 +9,10 @@ from keras import layers, ops
 
 from latentseq.arrays import Batch, Latents, State
 from latentseq.errors import UsageError, listed
-from latentseq.keras_plugin import KerasPlugin, swish
+from latentseq.networks.plugin import KerasPlugin, swish
+from latentseq.networks.recurrent import RecurrentNetwork, join_condition
 from latentseq.protocols import History, Predictor, Presets, Source
 from latentseq.training.trainer import Trainer
-from latentseq_plugins.dynamics.recurrent_network import RecurrentNetwork, join_condition
 from latentseq_plugins.predictors.context import check_length, check_seen
 from latentseq_plugins.predictors.conv_lstm import FrameConvLSTM, Patches
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from latentseq.arrays import Batch, Latents, State, as_items, check_rolling
 from latentseq.errors import UsageError
-from latentseq.keras_plugin import KerasPlugin
+from latentseq.networks.plugin import KerasPlugin
 from latentseq.protocols import History, Predictor, Presets, Source, Windows
 from latentseq.training.trainer import Trainer
 from latentseq_plugins.dynamics.conv_lstm import ConvLSTM

@@ -8,7 +8,7 @@ import keras
 
 from latentseq.arrays import Batch
 from latentseq.errors import UsageError
-from latentseq.optimizer import GuardedAdam
+from latentseq.networks.optimizer import GuardedAdam
 from latentseq.protocols import History, Presets, Source
 from latentseq.training.trainer import Trainer, schedule
 from latentseq_plugins.predictors.context import check_length

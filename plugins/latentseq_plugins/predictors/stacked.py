@@ -10,7 +10,7 @@ from keras import ops
 
 from latentseq.arrays import Batch, State, as_items, check_rolling
 from latentseq.errors import DataError, UsageError
-from latentseq.keras_plugin import KerasPlugin
+from latentseq.networks.plugin import KerasPlugin
 from latentseq.protocols import Predictor
 from latentseq_plugins.predictors.context import check_seen
 

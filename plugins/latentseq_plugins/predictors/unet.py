@@ -6,7 +6,7 @@ import keras
 from keras import layers
 
 from latentseq.errors import UsageError
-from latentseq.keras_plugin import swish
+from latentseq.networks.plugin import swish
 from latentseq.protocols import History, Presets, Source
 from latentseq.training.trainer import Trainer
 from latentseq_plugins.predictors.context import check_length

@@ -1,0 +1,111 @@
+"""The whole chain on generated clips: a digit that bounces, encoded, learnt and played forward."""
+
+from pathlib import Path
+from typing import Any
+
+from latentseq.commands.encode import encode
+from latentseq.commands.train_ae import train_ae
+from latentseq.commands.train_lstm import train_lstm
+from latentseq.data.open import check_seed, open_data
+from latentseq.drawing.writers import write
+from latentseq.evaluation.protocol import Protocol
+from latentseq.evaluation.report import curves
+from latentseq.models.continuation import continue_clip, first_clip
+from latentseq.models.measure import measure
+from latentseq.models.run import load_predictor
+from latentseq.storage.atomic import read_json, write_bytes, write_json
+from latentseq.storage.folders import HISTORY, run_folder
+from latentseq.storage.reading import as_written
+from latentseq.training.watch import Watcher, read_history
+
+CONTINUATION = "continuation.gif"
+CONTEXT = HORIZON = 10
+CLIPS = 200
+DIGITS: dict[str, Any] = {
+    "number": 1,
+    "size": 24,
+    "digit_size": 14,
+    "speed": 1.5,
+    "count": 4000,
+    "held_out": CLIPS,
+}
+ENCODER: dict[str, Any] = {"latent_dim": 16, "beta": 2.0, "widths": [32, 64, 128], "augment": False}
+DYNAMICS: dict[str, Any] = {"head": "mse", "layers": 1, "units": 256, "free_steps": HORIZON}
+MINUTES = {"encoder": 0.35, "dynamics": 0.8}
+"""Of training; with start, encoding and drawing it stays below two minutes on two cores."""
+
+
+def demo(out: str | Path = "latentseq-demo", *, seed: int = 0, overwrite: bool = False, quiet: bool = False) -> Path:
+    """Train on generated clips and write what the model imagines, how wrong it is and how it learnt.
+
+    The same command again goes on where an earlier one was killed.
+
+    Args:
+        out: a folder.
+        seed: of data, weights and noise.
+        overwrite: replace an earlier result.
+        quiet: show no progress.
+
+    Returns:
+        ``out``: continuation.gif, training.png, metrics.json, and the run folders ae, latents and lstm.
+
+    Raises:
+        LatentseqError: the output cannot be written.
+    """
+    from latentseq.drawing.charts import training_chart  # Matplotlib takes a third of a second to import.
+
+    check_seed(seed)
+    out = Path(out)
+    goes_on = not overwrite and not (out / CONTINUATION).exists()
+    asked = {"command": "demo", "seed": seed}
+    with run_folder(out, asked, last=CONTINUATION, overwrite=overwrite, resume=goes_on) as work:
+        options = {**DIGITS, "seed": seed}
+        common: dict[str, Any] = {"seed": seed, "resume": True, "quiet": quiet}
+        train_ae(
+            "moving-digits",
+            work / "ae",
+            options=ENCODER,
+            data_options=options,
+            max_minutes=MINUTES["encoder"],
+            **common,
+        )
+        latents = work / "latents"
+        encode("moving-digits", work / "ae", latents, data_options=options, overwrite=True, quiet=quiet)
+        train_lstm(
+            latents,
+            work / "ae",
+            work / "lstm",
+            options=DYNAMICS,
+            max_minutes=MINUTES["dynamics"],
+            batch_size=64,
+            learning_rate=6e-3,
+            **common,
+        )
+        dataset = open_data("moving-digits", options=options)
+        predictor = load_predictor(work / "lstm")
+        protocol = Protocol(CONTEXT, HORIZON, clips=CLIPS, seed=seed)
+        metrics = measure({"model": predictor}, dataset, protocol, Watcher("measure", quiet=quiet)).metrics
+        histories = {"encoder": work / "ae", "dynamics": work / "lstm"}
+        stages = {name: read_history(run / HISTORY) for name, run in histories.items()}
+        lines = curves(metrics)
+        lighter = [name for name in lines if name != "model"]
+        write_bytes(work / "training.png", training_chart(stages, lines, floors=lighter))
+        write_json(work / "metrics.json", metrics)
+        clip = dataset.read(first_clip(dataset), 0, CONTEXT + HORIZON)
+        made = continue_clip(predictor, clip, CONTEXT, HORIZON, samples=1, temperature=0.0, seed=seed)
+        write(work / CONTINUATION, made.rows(), border_at=CONTEXT, fps=5, arrays={})
+    return out
+
+
+def table(out: str | Path) -> str:
+    """The metrics of a demo as a table: squared error by frame of the future, for the model and the floors.
+
+    Args:
+        out: the folder that ``demo`` wrote.
+    """
+    metrics = read_json(Path(out) / "metrics.json", "the metrics of a demo")
+    lines = [f"{'squared error at step':22}" + "".join(f"{i + 1:>7}" for i in range(HORIZON))]
+    with as_written(Path(out)):
+        errors = curves(metrics)
+        lines += [f"{name.replace('_', ' '):22}" + "".join(f"{e:7.1f}" for e in errors[name]) for name in errors]
+    return "\n".join(lines)

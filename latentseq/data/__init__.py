@@ -1,0 +1,1 @@
+"""DATA to a dataset, its splits, its windows."""

@@ -1,0 +1,141 @@
+"""An encoder and a dynamics model together: a predictor of frames."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from latentseq import registry
+from latentseq.arrays import Batch, Latents, State, as_items
+from latentseq.protocols import Dynamics, Encoder, History, Predictor, Source, Windows
+from latentseq.training.trainer import Trainer
+
+_PARTS = (("encoder", "encoders"), ("dynamics", "dynamics"))
+
+
+class LatentPredictor(Predictor):
+    """Encodes what it is shown, rolls the latents forward, decodes."""
+
+    name: ClassVar[str] = "latent"
+    description: ClassVar[str] = "An encoder and a dynamics model together."
+
+    def __init__(self, encoder: Encoder, dynamics: Dynamics, tune: Sequence[str] = ()):
+        """Put two plugins together.
+
+        Args:
+            encoder: trained.
+            dynamics: over the encoder's latents.
+            tune: what ``fit`` trains on the error of frames: dynamics, decoder and encoder, or some of them. Where
+                none is named, it trains the dynamics on latents.
+        """
+        self.encoder, self.dynamics, self.tune = encoder, dynamics, tuple(tune)
+        self.input_shape, self.conditions = encoder.input_shape, dynamics.conditions
+
+    def get_config(self) -> dict[str, Any]:
+        """Name and configuration of both parts, and what is tuned."""
+        return {
+            "tune": list(self.tune),
+            "encoder": {"plugin": self.encoder.name, "config": self.encoder.get_config()},
+            "dynamics": {"plugin": self.dynamics.name, "config": self.dynamics.get_config()},
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Build both parts through the registry."""
+        cls.check_keywords(config)
+        encoder, dynamics = (
+            registry.load(group, config[k]["plugin"]).from_config(config[k]["config"]) for k, group in _PARTS
+        )
+        return cls(encoder, dynamics, config.get("tune", ()))
+
+    def save_state(self, folder: Path) -> None:
+        """Each part in a folder of its own."""
+        for name, part in (("encoder", self.encoder), ("dynamics", self.dynamics)):
+            (folder / name).mkdir()
+            part.save_state(folder / name)
+
+    def load_state(self, folder: Path) -> None:
+        """See ``Plugin.load_state``."""
+        self.encoder.load_state(folder / "encoder")
+        self.dynamics.load_state(folder / "dynamics")
+
+    def fit(self, source: Source, trainer: Trainer) -> History:
+        """Tune the parts that are named; where none is, train the dynamics and leave the encoder as it is.
+
+        Raises:
+            UsageError: a part to tune does not exist, or has no networks.
+        """
+        latents = Source(_Encoded(source.train, self.encoder), _Encoded(source.validation, self.encoder))
+        if not self.tune:
+            return self.dynamics.fit(latents, trainer)
+        from latentseq.networks.tuning import tune  # Imports Keras, which plugins may do without.
+
+        return tune(self.encoder, self.dynamics, self.tune, source, latents, trainer)
+
+    def check_tune(self) -> None:
+        """Refuse parts that cannot be tuned, before anything is done.
+
+        Raises:
+            UsageError: a part to tune does not exist, or has no networks.
+        """
+        from latentseq.networks.tuning import tunable
+
+        tunable(self.encoder, self.dynamics, self.tune)
+
+    def observe(
+        self,
+        frames: np.ndarray,
+        state: State | None = None,
+        *,
+        conditions: Mapping[str, np.ndarray] | None = None,
+    ) -> tuple[np.ndarray, State]:
+        """See ``Predictor.observe``."""
+        frames = as_items(frames, self.input_shape, "frames", axes=2, frames=True)
+        forecast, state = self.dynamics.observe(encode_windows(self.encoder, frames), state, conditions=conditions)
+        return self._decode(forecast.mean), state
+
+    def imagine(
+        self,
+        state: State,
+        steps: int,
+        *,
+        seed: int,
+        temperature: float = 1.0,
+        conditions: Mapping[str, np.ndarray] | None = None,
+    ) -> tuple[np.ndarray, State]:
+        """See ``Predictor.imagine``."""
+        z, state = self.dynamics.imagine(state, steps, seed=seed, temperature=temperature, conditions=conditions)
+        return self._decode(z), state
+
+    def reconstruct(self, frames: np.ndarray) -> np.ndarray:
+        """See ``Predictor.reconstruct``."""
+        return self._decode(
+            encode_windows(self.encoder, as_items(frames, self.input_shape, "frames", axes=2, frames=True)).mean
+        )
+
+    def _decode(self, z: np.ndarray) -> np.ndarray:
+        b, t = z.shape[:2]
+        return self.encoder.decode(z.reshape(b * t, *z.shape[2:])).reshape(b, t, *self.input_shape)
+
+
+def encode_windows(encoder: Encoder, frames: np.ndarray) -> Latents:
+    """Frames (b, t, h, w, c) to latents (b, t, *latent_shape)."""
+    b, t = frames.shape[:2]
+    latents = encoder.encode(frames.reshape(b * t, *frames.shape[2:]))
+    return Latents(*(None if a is None else a.reshape(b, t, *a.shape[1:]) for a in latents))  # type: ignore[arg-type]
+
+
+class _Encoded(Windows):
+    """Windows of frames as windows of latents."""
+
+    def __init__(self, windows: Windows, encoder: Encoder):
+        self._windows, self._encoder = windows, encoder
+
+    def __len__(self) -> int:
+        return len(self._windows)
+
+    def take(self, indices: np.ndarray) -> Batch:
+        batch = dict(self._windows.take(indices))
+        latents = encode_windows(self._encoder, batch.pop("frames"))
+        return batch | {k: v for k, v in latents._asdict().items() if v is not None}

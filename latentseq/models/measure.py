@@ -1,0 +1,351 @@
+"""Predictors on windows of data: how wrong they are, against what, and where the error comes from."""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from latentseq.arrays import Batch, Latents, State, check_finite, to_float
+from latentseq.data.open import check_streams
+from latentseq.data.splits import split_ranges
+from latentseq.data.windows import RangeWindows
+from latentseq.errors import UsageError
+from latentseq.evaluation.ensemble import ensemble_scores, spread_and_skill
+from latentseq.evaluation.floors import bits_per_dimension, extrapolate, floors, persistence_log_prob
+from latentseq.evaluation.metrics import frame_scores, squared_error, steps
+from latentseq.evaluation.protocol import Protocol
+from latentseq.models.latent import LatentPredictor, encode_windows
+from latentseq.protocols import Dataset, Plugin, Predictor, Progress, Windows
+
+BATCH_VALUES = 1 << 22
+"""Values of the frames that are held at once, about: a window's, where one has more."""
+TRAINING_PAIRS = 500
+"""Pairs of training frames, evenly spread, that the train mean and the usual step are taken of."""
+
+MASK = "_mask"
+"""What the name of a stream ends on that says where another one is there, as ``audio_mask`` does of ``audio``."""
+
+Tree: TypeAlias = dict[str, Any]
+"""Scores by name, in groups by name, each (b, t)."""
+
+
+class Measured(NamedTuple):
+    """What was found.
+
+    Attributes:
+        metrics: as JSON; each measure has its ``mean`` and its values ``by_horizon``.
+        windows: what was measured on: ``frames`` (b, t, h, w, c) and the streams.
+        errors: (n,) for each model, the squared error of a frame of every window.
+    """
+
+    metrics: dict[str, Any]
+    windows: Windows
+    errors: dict[str, np.ndarray]
+
+
+class _Training(NamedTuple):
+    """What the floors know of the training data."""
+
+    frames: int
+    mean: np.ndarray | None
+    steps: dict[str, np.ndarray]
+
+
+def measure(models: Mapping[str, Predictor], dataset: Dataset, protocol: Protocol, progress: Progress) -> Measured:
+    """Measure predictors on the same windows; memory stays at that of a few windows.
+
+    Args:
+        models: by name.
+        dataset: of the models' frames.
+        protocol: what to measure.
+        progress: told after every few windows.
+
+    Raises:
+        UsageError: no window fits, or the context is shorter than a model's.
+        DataError: the data has nothing of the split, or not the streams that drive a model; or a model predicts what
+            is not finite.
+    """
+    windows = _Chosen(dataset, protocol)
+    for name, predictor in models.items():
+        check_streams(dataset, predictor.conditions, f"The model {name}")
+        if protocol.context < predictor.context:
+            raise UsageError(
+                f"The model {name} predicts from {predictor.context} frames, and the context is {protocol.context}. "
+                f"Give --context {predictor.context} or more."
+            )
+    parts, driven = [], any(predictor.conditions for predictor in models.values())
+    with contextlib.closing(progress):
+        progress.update(0.0, "training frames, for the floors")
+        training = _training(models, dataset)
+        for indices in _slices(len(windows), windows.length * windows.frame_size):
+            batch, other = windows.take(indices), None
+            if driven and len(windows) > 1:
+                other = windows.take((indices + len(windows) // 2) % len(windows))
+            parts.append(_batch(models, batch, other, protocol, training, int(indices[0])))
+            progress.update((indices[-1] + 1) / len(windows), f"{indices[-1] + 1} of {len(windows)} windows")
+    scores = _join(parts)
+    scores = _as_shares(scores, scores.pop("truth")["sharpness"])
+    metrics = {
+        "protocol": {
+            **protocol.to_json(dataset.frame_shape),
+            "clips": windows.clips,
+            "windows": len(windows),
+            "training_frames": training.frames,
+            "data": {"name": dataset.name, "options": dataset.get_config(), "fingerprint": dataset.fingerprint()},
+        },
+        "floors": _summary(scores["floors"]),
+        "models": {
+            name: {"parameters": parameters(models[name]), **_model_summary(tree, protocol.samples)}
+            for name, tree in scores["models"].items()
+        },
+    }
+    errors = {name: tree["prediction"]["mse"].mean(axis=1) for name, tree in scores["models"].items()}
+    return Measured(metrics, windows, errors)
+
+
+def parameters(predictor: Predictor) -> int | None:
+    """Numbers that the networks of a predictor hold; None where it has no networks."""
+    parts: list[Plugin] = [predictor]
+    if isinstance(predictor, LatentPredictor):
+        parts = [predictor.encoder, predictor.dynamics]
+    count = 0
+    for part in parts:
+        with contextlib.suppress(UsageError):  # Of a stack with a part without networks.
+            count += sum(network.count_params() for network in getattr(part, "networks", {}).values())
+    return count or None
+
+
+class _Chosen(Windows):
+    """The windows that are measured: they overlie each other nowhere, and are evenly spread."""
+
+    def __init__(self, dataset: Dataset, protocol: Protocol):
+        ranges = protocol.ranges(dataset.lengths, dataset.split)
+        self.length, self.frame_size = protocol.context + protocol.horizon, int(np.prod(dataset.frame_shape))
+        self._all = RangeWindows(ranges, self.length, self.length, _reader(dataset))
+        self._indices = _spread(len(self._all), protocol.clips)
+        self.clips = len(np.unique(self._all.places(self._indices)[0]))
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def take(self, indices: np.ndarray) -> Batch:
+        return self._all.take(self._indices[indices])
+
+
+def _reader(dataset: Dataset) -> Any:
+    def read(clips: np.ndarray, starts: np.ndarray, length: int) -> Batch:
+        clip = dataset.read_windows(clips, starts, length)
+        return {**clip.streams, "frames": to_float(clip.frames)}
+
+    return read
+
+
+def _training(models: Mapping[str, Predictor], dataset: Dataset) -> _Training:
+    """The mean training frame, and for each latent model the root mean square of a step, by dimension."""
+    pairs = RangeWindows(split_ranges(dataset.lengths, dataset.split)["train"], 2, 1, _reader(dataset))
+    chosen = _spread(len(pairs), TRAINING_PAIRS)
+    encoders = {name: p.encoder for name, p in models.items() if isinstance(p, LatentPredictor)}
+    total, squares = np.zeros(dataset.frame_shape), {name: np.zeros(e.latent_shape) for name, e in encoders.items()}
+    for rows in _slices(len(chosen), 2 * total.size):
+        frames = pairs.take(chosen[rows])["frames"]
+        total += frames[:, 0].sum(axis=0, dtype=np.float64)
+        for name, encoder in encoders.items():
+            moved = np.diff(encode_windows(encoder, frames).mean.astype(np.float64), axis=1)
+            squares[name] += np.square(moved).sum(axis=(0, 1))
+    n = len(chosen)
+    return _Training(n, total / n, {k: np.sqrt(v / n) for k, v in squares.items()}) if n else _Training(0, None, {})
+
+
+def _batch(
+    models: Mapping[str, Predictor],
+    batch: Batch,
+    other: Batch | None,
+    protocol: Protocol,
+    training: _Training,
+    first: int,
+) -> Tree:
+    """Scores of a few windows, the first of them number ``first``; ``other`` windows lend their streams."""
+    known, truth = np.split(batch["frames"], [protocol.context], axis=1)
+    made = floors(known, protocol.horizon, training.mean)
+    return {
+        "truth": {"sharpness": _sharpness(truth)},
+        "floors": {name: _scores(prediction, truth) for name, prediction in made.items()},
+        "models": {
+            name: {
+                **_model(name, predictor, batch, protocol, training.steps.get(name), first),
+                **_streams(predictor, batch, other, protocol.context),
+            }
+            for name, predictor in models.items()
+        },
+    }
+
+
+def _model(
+    name: str, predictor: Predictor, batch: Batch, protocol: Protocol, step: np.ndarray | None, first: int
+) -> Tree:
+    frames, context, horizon = batch["frames"], protocol.context, protocol.horizon
+    known, truth = np.split(frames, [context], axis=1)
+    streams = {key: batch[key] for key in predictor.conditions}
+    past, later = ({k: v[:, part] for k, v in streams.items()} for part in (slice(context), slice(context, None)))
+    forecast, state = predictor.observe(known, conditions=past)
+    one_step = forecast[:, -1:]
+    if horizon > 1:
+        forecast, _ = predictor.observe(truth[:, :-1], state, conditions={k: v[:, :-1] for k, v in later.items()})
+        one_step = np.concatenate([one_step, forecast], axis=1)
+    imagined = predictor.futures(state, horizon, temperature=0.0, conditions=later)[:, 0]
+    reconstruction = predictor.reconstruct(truth)
+    for what, made in (("forecasts", one_step), ("reconstructs", reconstruction)):
+        check_finite(made, f"The model {name} {what}")
+    scores = {"prediction": _scores(imagined, truth), "reconstruction": _scores(reconstruction, truth)}
+    alone, given = scores["reconstruction"]["mse"], squared_error(one_step, truth)
+    scores["attribution"] = {
+        "reconstruction": alone,
+        "one_step": given - alone,
+        "drift": scores["prediction"]["mse"] - given,
+    }
+    if isinstance(predictor, LatentPredictor):
+        z = encode_windows(predictor.encoder, frames)
+        scores |= _latent(predictor, z, truth, streams, context, step)
+    if protocol.samples > 1:
+        scores["ensemble"] = _ensemble(predictor, state, truth, later, protocol, first)
+    return scores
+
+
+def _streams(predictor: Predictor, batch: Batch, other: Batch | None, context: int) -> Tree:
+    """The rollout where a stream is muted, which is 0 throughout, and where it is that of another window."""
+    known, truth = np.split(batch["frames"], [context], axis=1)
+    scores: Tree = {}
+    for name in sorted(predictor.conditions):
+        own = [key for key in (name, f"{name}{MASK}") if key in predictor.conditions]
+        if name.endswith(MASK) and name.removesuffix(MASK) in predictor.conditions:
+            continue  # Says where another stream is there, and goes with it.
+        given = {"muted": {key: np.zeros_like(batch[key]) for key in own}}
+        if other is not None:
+            given["shuffled"] = {key: other[key] for key in own}
+        scores[name] = {}
+        for way, changed in given.items():
+            streams = {key: changed.get(key, batch[key]) for key in predictor.conditions}
+            made = predictor.predict(known, truth.shape[1], temperature=0.0, conditions=streams)[:, 0]
+            scores[name][way] = _scores(made, truth)
+    return {"streams": scores} if scores else {}
+
+
+def _scores(prediction: np.ndarray, truth: np.ndarray) -> Tree:
+    """Of frames against the truth, and how sharp they are themselves."""
+    return {**frame_scores(prediction, truth), "sharpness": _sharpness(prediction)}
+
+
+def _sharpness(frames: np.ndarray) -> np.ndarray:
+    """The mean step from pixel to pixel in each frame, (b, t)."""
+    return steps(frames).mean(axis=(2, 3, 4))
+
+
+def _as_shares(tree: Tree, truth: np.ndarray) -> Tree:
+    """Every sharpness as a share of the truth's (b, t), whose mean is taken first: a single frame may have none."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return {
+            key: _as_shares(value, truth)
+            if isinstance(value, dict)
+            else value / truth.mean(axis=0)
+            if key == "sharpness"
+            else value
+            for key, value in tree.items()
+        }
+
+
+def _latent(
+    predictor: LatentPredictor,
+    z: Latents,
+    truth: np.ndarray,
+    streams: Mapping[str, np.ndarray],
+    context: int,
+    step: np.ndarray | None,
+) -> Tree:
+    """What is measured in Z (b, context + horizon, *latent_shape)."""
+    scores: Tree = {}
+    if context > 1:
+        straight = extrapolate(z.mean[:, :context], truth.shape[1])
+        decoded = predictor.encoder.decode(straight.reshape(-1, *straight.shape[2:])).reshape(truth.shape)
+        scores["linear_in_z"] = _scores(decoded, truth)
+    seen = Latents(z.mean[:, :-1], None if z.log_var is None else z.log_var[:, :-1])
+    forecast, _ = predictor.dynamics.observe(seen, conditions={k: v[:, :-1] for k, v in streams.items()})
+    densities = {"model": forecast.log_prob(z.mean[:, 1:])[:, context - 1 :]}
+    if step is not None:
+        densities["persistence"] = persistence_log_prob(z.mean[:, context - 1 :], step)
+    shape = predictor.encoder.latent_shape
+    scores["bits_per_dimension"] = {name: bits_per_dimension(each, shape) for name, each in densities.items()}
+    return scores
+
+
+def _ensemble(
+    predictor: Predictor,
+    state: State,
+    truth: np.ndarray,
+    later: Mapping[str, np.ndarray],
+    protocol: Protocol,
+    first: int,
+) -> Tree:
+    parts = []
+    for rows in _slices(len(truth), protocol.samples * truth[0].size):
+        futures = predictor.futures(
+            {k: v[rows] for k, v in state.items()},
+            protocol.horizon,
+            samples=protocol.samples,
+            # Noise is keyed by seed and step: other windows get other noise.
+            seed=int(np.random.SeedSequence([protocol.seed, first + int(rows[0])]).generate_state(1)[0] >> 1),
+            temperature=protocol.temperature,
+            conditions={k: v[rows] for k, v in later.items()},
+        )
+        parts += [ensemble_scores(each, truth[row]) for each, row in zip(futures, rows, strict=True)]
+    return _join(parts)
+
+
+def _model_summary(scores: Tree, samples: int) -> dict[str, Any]:
+    scores = dict(scores)
+    ensemble = dict(scores.pop("ensemble", {}))
+    summary = _summary(scores)
+    if ensemble:
+        spread = spread_and_skill(ensemble.pop("variance"), ensemble.pop("squared_error"), samples)
+        summary["ensemble"] = {**_summary(ensemble), **{k: _values(v[0], v[1:]) for k, v in spread.items()}}
+    return summary
+
+
+def _join(trees: Sequence[Tree]) -> Tree:
+    """The scores of batches, one after the other."""
+    first = trees[0]
+    return {
+        key: _join([tree[key] for tree in trees])
+        if isinstance(value, dict)
+        else np.concatenate([tree[key] for tree in trees])
+        for key, value in first.items()
+    }
+
+
+def _summary(tree: Tree) -> dict[str, Any]:
+    """Means over windows, as JSON."""
+    return {
+        key: _summary(value) if isinstance(value, dict) else _values(value.mean(), value.mean(axis=0))
+        for key, value in tree.items()
+    }
+
+
+def _values(mean: float, by_horizon: np.ndarray) -> dict[str, Any]:
+    return {"mean": _number(mean), "by_horizon": [_number(x) for x in by_horizon]}
+
+
+def _number(x: float) -> float | None:
+    """Six digits, so that the last bits of a machine are not told; None of what is not finite."""
+    return float(f"{x:.6g}") if np.isfinite(x) else None
+
+
+def _spread(n: int, most: int) -> np.ndarray:
+    """At most so many numbers below ``n``, evenly spread."""
+    return np.linspace(0, n - 1, min(n, most)).astype(np.int64)
+
+
+def _slices(n: int, size: int) -> Iterator[np.ndarray]:
+    """Numbers 0 to ``n`` - 1 in stretches of as many items of ``size`` values as are held at once."""
+    many = max(1, BATCH_VALUES // size)
+    for start in range(0, n, many):
+        yield np.arange(start, min(start + many, n))

@@ -1,0 +1,1 @@
+"""All that imports Keras: what plugins made of networks share."""

@@ -1,0 +1,54 @@
+"""The forecast of a dynamics model whose network feeds a head."""
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from latentseq.arrays import check_rolling
+from latentseq.networks.heads import Head
+from latentseq.protocols import Forecast
+
+
+class HeadForecast(Forecast):
+    """Densities from a head's outputs in standardised latents, answered in the encoder's own units."""
+
+    def __init__(
+        self, head: Head, outputs: np.ndarray, base: np.ndarray, *, spread: Any, offset: np.ndarray, scale: np.ndarray
+    ):
+        """Keep what the densities are made of.
+
+        Args:
+            head: what the outputs mean.
+            outputs: (b, t, ..., width).
+            base: (b, t, *latent_shape), what the locations are added to, standardised.
+            spread: (*latent_shape), residual on validation data, standardised.
+            offset: (*latent_shape), subtracted from a latent to standardise it.
+            scale: (*latent_shape), what it is divided by then.
+        """
+        self._head, self._outputs, self._base = head, outputs, base
+        self._spread, self._offset, self._scale = spread, offset, scale
+
+    @cached_property
+    def mean(self) -> np.ndarray:  # type: ignore[override]
+        """(b, t, *latent_shape) float32."""
+        mean = self._head.distribution(self._outputs, self._base, self._spread).mean()
+        return ops.convert_to_numpy(mean) * self._scale + self._offset
+
+    def log_prob(self, z: np.ndarray) -> np.ndarray:
+        """See ``Forecast.log_prob``."""
+        standard = ((z - self._offset) / self._scale).astype(np.float32)
+        log_prob = ops.convert_to_numpy(
+            self._head.distribution(self._outputs, self._base, self._spread).log_prob(standard)
+        )
+        return log_prob.reshape(*z.shape[:2], -1).sum(-1) - np.log(self._scale).sum()
+
+    def sample(self, n: int, *, seed: int, temperature: float = 1.0) -> np.ndarray:
+        """See ``Forecast.sample``."""
+        check_rolling(samples=n, seed=seed, temperature=temperature)
+        b, *rest = self._base.shape[:-1]
+        noise = self._head.noise(np.random.default_rng(seed), (b, n, *rest), temperature)
+        drawn = self._head.draw(self._outputs[:, None], self._base[:, None], noise)
+        drawn = np.broadcast_to(ops.convert_to_numpy(drawn), (b, n, *self._base.shape[1:]))
+        return drawn * self._scale + self._offset

@@ -1,0 +1,146 @@
+"""What a plugin whose learned state is Keras networks shares: plain weights on disk, and running in chunks."""
+
+import contextlib
+import inspect
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from latentseq.backend import check_backend
+from latentseq.protocols import Dynamics, Plugin, Source
+from latentseq.storage.tensors import load_tensors, save_tensors
+
+check_backend(keras.config.backend())
+WEIGHTS = "weights.safetensors"
+CHUNK = 64
+"""Rows run at once, at most."""
+FLOAT, EPSILON, IMAGES = "float32", 1e-7, "channels_last"
+"""Settings of Keras that models are built and run under, which are its defaults."""
+
+
+@contextlib.contextmanager
+def own_settings() -> Iterator[None]:
+    """Within it, Keras has our settings; the user's are back afterwards.
+
+    Keras has settings for the whole process: the dtype of numbers and layers, the order of an image's axes. Whoever
+    uses latentseq may have changed them for other work, in ``keras.json`` or in a notebook; models here are the same.
+    A layer that says its own dtype, such as ``mixed_bfloat16``, keeps it.
+    """
+    config = keras.config
+    policy = config.dtype_policy()
+    before = config.floatx(), config.epsilon(), config.image_data_format()
+    if (policy.name, *before) == (FLOAT, FLOAT, EPSILON, IMAGES):
+        yield
+        return
+    try:
+        _configure(FLOAT, FLOAT, EPSILON, IMAGES)
+        yield
+    finally:
+        _configure(policy, *before)
+
+
+def _configure(policy: object, floatx: str, epsilon: float, images: str) -> None:
+    config = keras.config
+    config.set_floatx(floatx)
+    config.set_epsilon(epsilon)
+    config.set_image_data_format(images)
+    config.set_dtype_policy(policy)
+
+
+class KerasPlugin(Plugin):
+    """State = the weights of its networks, by path: ``network/layer/variable``.
+
+    All methods and properties of a subclass, its constructor first of all, run under our own settings of Keras.
+    """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Put what the subclass defines under our settings, as every network is built and called somewhere in it."""
+        super().__init_subclass__(**options)
+        for name, member in list(vars(cls).items()):
+            if inspect.isfunction(member):
+                setattr(cls, name, own_settings()(member))
+            elif isinstance(member, property):
+                getter = own_settings()(member.fget) if member.fget else None
+                setattr(cls, name, property(getter, member.fset, member.fdel, member.__doc__))
+
+    @property
+    @abstractmethod
+    def networks(self) -> dict[str, keras.Model]:
+        """The networks that hold everything learned, by a name that stays.
+
+        Those of an encoder are ``encoder``, items to a mean or to mean and log variance, and ``decoder`` back.
+        """
+
+    @property
+    def augmentation(self) -> Sequence[keras.layers.Layer]:
+        """Layers that change frames (n, h, w, c) at random in training; none where it has none."""
+        return ()
+
+    def save_state(self, folder: Path) -> None:
+        """See ``Plugin.save_state``."""
+        save_tensors({k: keras.ops.convert_to_numpy(v) for k, v in self._weights().items()}, folder / WEIGHTS)
+
+    def load_state(self, folder: Path) -> None:
+        """See ``Plugin.load_state``; a network names in ``added`` the weights that older files lack."""
+        weights = self._weights()
+        expected = {k: (tuple(v.shape), str(v.dtype)) for k, v in weights.items()}
+        added = {f"{n}/{w.path}" for n, network in self.networks.items() for w in getattr(network, "added", ())}
+        for key, tensor in load_tensors(folder / WEIGHTS, expected, added).items():
+            weights[key].assign(tensor)
+
+    def _weights(self) -> dict[str, Any]:
+        return {f"{n}/{w.path}": w for n, network in self.networks.items() for w in network.weights}
+
+
+class KerasDynamics(KerasPlugin, Dynamics):
+    """Dynamics of one network, which can be trained together with the networks of an encoder.
+
+    The network is called with a batch as ``Dynamics.fit`` gets it, and with ``skip``, how many forecasts at the start
+    are not asked for, 0 by default. It answers a dict with ``z`` (b, t - 1 - skip, *latent_shape), its forecasts of
+    items ``1 + skip`` and on in the encoder's units: of the first ``known(t)`` from true items, of the others in a
+    closed loop.
+    """
+
+    network: keras.Model
+
+    @abstractmethod
+    def calibrate(self, latents: Source) -> None:
+        """Measure what is not learned, once the network is, on windows of ``mean`` and the conditions."""
+
+
+def swish(x: Any) -> Any:
+    """The activation x * sigmoid(x).
+
+    TensorFlow's own has a gradient function that is kept in a table of the process for good, with the whole graph
+    around it: every model that was ever traced would stay in memory.
+
+    References:
+        Ramachandran, Zoph & Le, Searching for Activation Functions, arXiv 1710.05941.
+    """
+    return x * keras.ops.sigmoid(x)
+
+
+def in_chunks(run: Callable[[np.ndarray], Any], x: np.ndarray) -> list[np.ndarray]:
+    """Run rows through a compiled function, a chunk at a time.
+
+    A chunk is filled up to a power of two, so that few shapes are compiled and one row costs what one row costs.
+
+    Args:
+        run: (m, ...) -> a tensor, or a list of tensors, (m, ...).
+        x: (n, ...), at least one row.
+
+    Returns:
+        Its outputs, (n, ...) each.
+    """
+    parts = []
+    for start in range(0, len(x), CHUNK):
+        part = x[start : start + CHUNK]
+        rows = np.minimum(np.arange(1 << (len(part) - 1).bit_length()), len(part) - 1)
+        outputs = run(part[rows])
+        outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
+        parts.append([np.asarray(o)[: len(part)] for o in outputs])
+    return [np.concatenate(column) for column in zip(*parts, strict=True)]
