@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from latentseq.commands.encode import encode
     from latentseq.commands.evaluate import evaluate
     from latentseq.commands.export import export
+    from latentseq.commands.ingest import ingest
     from latentseq.commands.interpolate import interpolate
     from latentseq.commands.preview import preview
     from latentseq.commands.record import record
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from latentseq.commands.train_lstm import train_lstm
     from latentseq.commands.verify import verify
     from latentseq.data.open import open_data
-    from latentseq.ingestion.run import ingest
     from latentseq.models.run import load_predictor
     from latentseq.protocols import (
         Dataset,
@@ -38,6 +38,21 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
+_COMMANDS = (
+    "encode",
+    "evaluate",
+    "export",
+    "ingest",
+    "interpolate",
+    "preview",
+    "record",
+    "sample",
+    "surprise",
+    "train",
+    "train_ae",
+    "train_lstm",
+    "verify",
+)
 _HOME = {
     **dict.fromkeys(("Batch", "Clip", "Latents", "State"), "latentseq.arrays"),
     **dict.fromkeys(
@@ -56,18 +71,8 @@ _HOME = {
         "latentseq.protocols",
     ),
     "open_data": "latentseq.data.open",
-    "evaluate": "latentseq.commands.evaluate",
-    "export": "latentseq.commands.export",
-    "ingest": "latentseq.ingestion.run",
-    "interpolate": "latentseq.commands.interpolate",
-    "preview": "latentseq.commands.export",
-    "record": "latentseq.commands.record",
-    "sample": "latentseq.commands.sample",
-    "train": "latentseq.commands.train",
-    "surprise": "latentseq.commands.surprise",
-    "verify": "latentseq.commands.verify",
-    **dict.fromkeys(("encode", "train_ae", "train_lstm"), "latentseq.workflow"),
     "load_predictor": "latentseq.models.run",
+    **{name: f"latentseq.commands.{name}" for name in _COMMANDS},
 }
 
 __all__ = [

@@ -11,20 +11,16 @@ import json
 import types
 import typing
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from latentseq.arrays import Batch, Clip, Latents, State, as_items, check_finite, check_rolling
 from latentseq.configurable import Configurable
 from latentseq.errors import UsageError
-
-if TYPE_CHECKING:
-    from latentseq.training.trainer import Trainer
-
 
 Presets: typing.TypeAlias = Mapping[str, Mapping[str, Any]]
 """Name of a preset -> keywords of the constructor."""
@@ -173,6 +169,56 @@ class History:
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Any] = field(default_factory=dict)
+
+
+class Trainer(ABC):
+    """Trains what a plugin hands to it, within a budget; it keeps the order of examples, validation and checkpoints.
+
+    A plugin calls one of these methods in its ``fit``, and needs to know nothing of budgets or of resuming.
+    """
+
+    learning_rate: float | None
+    """The learning rate that the user asked for; None for the plugin's own."""
+
+    @abstractmethod
+    def fit(
+        self,
+        model: Any,
+        source: Source,
+        *,
+        stage: str = "main",
+        batch_size: int = 32,
+        learning_rate: float = 1e-3,
+        clip_norm: float | None = None,
+    ) -> History:
+        """Train one Keras model, which is called with a batch and computes its loss in ``compute_loss``."""
+
+    @abstractmethod
+    def loop(
+        self,
+        models: Mapping[str, Any],
+        step: Callable[[Batch, float], Mapping[str, Any]],
+        source: Source,
+        *,
+        validate: Callable[[Batch], Mapping[str, Any]],
+        stage: str = "main",
+        batch_size: int = 32,
+    ) -> History:
+        """Train several Keras models with a training step of the plugin's own: (batch, share of budget) -> logs."""
+
+    @abstractmethod
+    def batches(
+        self, source: Source, *, stage: str = "main", batch_size: int = 32, epochs: int | None = None
+    ) -> Iterator[Batch]:
+        """Yield training batches until the budget is used, for a plugin that learns in NumPy."""
+
+    @abstractmethod
+    def part(self, name: str, share: float) -> Trainer:
+        """A trainer for one part of a plugin, with a share of this budget, in (0, 1]."""
+
+    @abstractmethod
+    def say(self, text: str) -> None:
+        """Show the user one line of text, after the name of what is trained."""
 
 
 class Encoder(Plugin):

@@ -60,7 +60,7 @@ def command(
     quiet: Quiet = False,
 ) -> None:
     """Make a folder of clips of any videos, images and arrays."""
-    from latentseq.ingestion.run import ingest
+    from latentseq.commands.ingest import ingest
 
     print(
         ingest(

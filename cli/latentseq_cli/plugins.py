@@ -15,11 +15,11 @@ def command(
     """List what is installed; nothing is imported."""
     from rich.table import Table
 
-    from latentseq.registry import installed
+    from latentseq.commands.plugins import plugins
     from latentseq_cli.tables import console
 
     table = Table("kind", "name", "from", "class", box=None, pad_edge=False, header_style="bold")
     table.columns[-1].overflow = "fold"
-    for row in installed(group):
+    for row in plugins(group):
         table.add_row(row.group, row.name, f"{row.distribution} {row.version}", row.value)
     console().print(table)

@@ -11,9 +11,9 @@ EXAMPLE = "Example: `latentseq show runs/lstm`"
 
 def command(path: Annotated[Path, typer.Argument(help="A run folder, or a folder of clips or latents.")]) -> None:
     """Say what a folder holds."""
-    from latentseq.commands.show import describe
+    from latentseq.commands.show import show
 
-    print_rows(describe(path))
+    print_rows(show(path))
 
 
 def print_rows(rows: Mapping[str, str]) -> None:

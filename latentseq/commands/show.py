@@ -16,7 +16,7 @@ LINES = 20
 """Of a list that may be long, told at most."""
 
 
-def describe(path: str | Path) -> dict[str, str]:
+def show(path: str | Path) -> dict[str, str]:
     """What a run folder, or a folder of clips or latents, holds.
 
     Args:

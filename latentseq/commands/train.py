@@ -19,7 +19,7 @@ from latentseq.storage.artifact import ENCODER, Artifact, read_artifact, save_ar
 from latentseq.storage.folders import CACHE, RUN
 from latentseq.storage.frames import ClipFolder, write_clips
 from latentseq.training.previews import continuations
-from latentseq.training.trainer import Trainer
+from latentseq.training.trainer import RunTrainer
 from latentseq.training.watch import Watcher
 
 TUNED = "dynamics,decoder,encoder"
@@ -119,7 +119,7 @@ def train(
         begun = _Tuned(str(from_), tune, data, data_options, allow_plugins, Watcher(predictor, quiet=quiet))
     else:
         begun = _Fresh(predictor, asked["options"], seed, TrainingData(data, out, data_options, decoding))
-    trainer = Trainer(
+    trainer = RunTrainer(
         out,
         epochs=epochs,
         steps=steps,

@@ -16,7 +16,7 @@ from latentseq.protocols import Encoder
 from latentseq.storage.artifact import Artifact, allowing, save_artifact
 from latentseq.storage.folders import CACHE, RUN
 from latentseq.training.previews import reconstructions
-from latentseq.training.trainer import Trainer
+from latentseq.training.trainer import RunTrainer
 from latentseq.training.watch import Watcher
 
 
@@ -93,7 +93,7 @@ def train_ae(
     shape = list(given.frame_shape)
     with allowing(allow_plugins):
         plugin: Encoder = registry.build("encoders", encoder, asked["options"], input_shape=shape, seed=seed)
-    trainer = Trainer(
+    trainer = RunTrainer(
         out,
         epochs=epochs,
         steps=steps,
@@ -111,7 +111,7 @@ def train_ae(
         source = frame_source(dataset)
         history = plugin.fit(source, trainer)
         for line in findings(plugin, (batch["x"] for batch in validation_batches(source.validation, 64))):
-            trainer.watcher.say(f"{encoder} · {line}")
+            trainer.say(line)
         save_artifact(
             plugin,
             "encoders",

@@ -17,7 +17,7 @@ from latentseq.storage.latents import FORMAT as LATENTS
 from latentseq.storage.latents import LatentFolder, write_latents
 from latentseq.storage.shards import folder_format
 from latentseq.training.previews import rollouts
-from latentseq.training.trainer import Trainer
+from latentseq.training.trainer import RunTrainer
 from latentseq.training.watch import Watcher
 
 
@@ -114,7 +114,7 @@ def train_lstm(
         )
     chosen = {**asked["options"], **({"head": asked["head"]} if asked["head"] else {})}
     plugin: Dynamics = registry.build("dynamics", dynamics, chosen, latent_shape=list(model.latent_shape), seed=seed)
-    trainer = Trainer(
+    trainer = RunTrainer(
         out,
         epochs=epochs,
         steps=steps,

@@ -8,8 +8,7 @@ import numpy as np
 
 from latentseq import registry
 from latentseq.arrays import Batch, Latents, State, as_items
-from latentseq.protocols import Dynamics, Encoder, History, Predictor, Source, Windows
-from latentseq.training.trainer import Trainer
+from latentseq.protocols import Dynamics, Encoder, History, Predictor, Source, Trainer, Windows
 
 _PARTS = (("encoder", "encoders"), ("dynamics", "dynamics"))
 

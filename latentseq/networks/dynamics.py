@@ -14,8 +14,7 @@ from latentseq.networks.forecast import HeadForecast
 from latentseq.networks.heads import check_posterior
 from latentseq.networks.plugin import KerasDynamics
 from latentseq.networks.recurrent import RecurrentNetwork, join_condition
-from latentseq.protocols import Forecast, History, Source, Windows
-from latentseq.training.trainer import Trainer
+from latentseq.protocols import Forecast, History, Source, Trainer, Windows
 
 STATISTICS_WINDOWS = 2000
 RANGE_WINDOWS = 300

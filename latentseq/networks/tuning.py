@@ -10,8 +10,7 @@ from keras import ops
 from latentseq.arrays import Batch
 from latentseq.errors import UsageError, listed
 from latentseq.networks.plugin import KerasDynamics, KerasPlugin, own_settings
-from latentseq.protocols import Dynamics, Encoder, History, Source
-from latentseq.training.trainer import Trainer
+from latentseq.protocols import Dynamics, Encoder, History, Source, Trainer
 
 PARTS = ("dynamics", "decoder", "encoder")
 """What can be tuned."""

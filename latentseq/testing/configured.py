@@ -16,7 +16,7 @@ from latentseq.configurable import Configurable
 from latentseq.errors import DataError, UsageError
 from latentseq.protocols import Decoder, Dynamics, Encoder, History, Plugin, Predictor, Source
 from latentseq.testing.common import PromiseBroken, promise, require, require_close, require_error
-from latentseq.training.trainer import Trainer
+from latentseq.training.trainer import RunTrainer
 
 C = TypeVar("C", bound=Configurable)
 P = TypeVar("P", bound=Encoder | Decoder | Dynamics | Predictor)
@@ -100,7 +100,7 @@ class PluginPromises(ConfigurablePromises[P]):
         """An instance that has seen a little training, made once for all promises."""
         if "trained" not in self._kept:
             model = self.make()
-            trainer = Trainer(None, steps=self.steps, batch_size=16, seed=0)
+            trainer = RunTrainer(None, steps=self.steps, batch_size=16, seed=0)
             self._kept["history"] = model.fit(self.source(model), trainer)
             self._kept["trained"] = model
         return self._kept["trained"]

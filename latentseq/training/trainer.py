@@ -13,7 +13,7 @@ import numpy as np
 from latentseq.arrays import Batch
 from latentseq.data.windows import validation_batches
 from latentseq.errors import DataError, UsageError
-from latentseq.protocols import History, Source
+from latentseq.protocols import History, Source, Trainer
 from latentseq.storage.atomic import write_bytes
 from latentseq.storage.folders import CHECKPOINTS, HISTORY
 from latentseq.training.batches import ordered_batches, steps_per_epoch
@@ -30,7 +30,7 @@ PREVIEW_EVERY = 5.0
 """Seconds that at least lie between two previews, so that short epochs are not spent on drawing."""
 
 
-class Trainer:
+class RunTrainer(Trainer):
     """Trains under one budget; whoever uses it inherits order, validation, best weights, exact resume and previews.
 
     The budget is ``epochs``, ``steps`` or ``max_minutes``, whichever ends first, and 10 minutes where none is
@@ -84,7 +84,7 @@ class Trainer:
         self.history: list[dict[str, Any]] = []
         self.prefix = ""
 
-    def part(self, name: str, share: float) -> "Trainer":
+    def part(self, name: str, share: float) -> "RunTrainer":
         """A trainer for one part of a plugin that is made of several.
 
         Args:
@@ -99,6 +99,10 @@ class Trainer:
         other.epochs, other.steps = (n and max(1, round(share * n)) for n in (self.epochs, self.steps))
         other.max_minutes = self.max_minutes and share * self.max_minutes
         return other
+
+    def say(self, text: str) -> None:
+        """See ``Trainer.say``."""
+        self.watcher.say(f"{self.watcher.title} · {text}")
 
     def fit(
         self,
@@ -177,7 +181,7 @@ class Trainer:
         checkpoints = Checkpoints(self.folder / CHECKPOINTS, stage) if self.folder else None
         run = Stage(models, stage, checkpoints, of=self.of)
         if self.resume and (told := run.restore(self._per_epoch(source, batch_size))):
-            self.watcher.say(f"{self.watcher.title} · {told}")
+            self.say(told)
             self.history += run.progress.rows
         if not run.progress.done:
             with contextlib.closing(self.watcher), halting() as halt:
@@ -242,8 +246,8 @@ class Trainer:
                 halt.check()
         run.finish()
         halt.check()  # Whoever called it off in the last step did so, and there may be more stages.
-        self.watcher.say(
-            f"{self.watcher.title} · {named}{progress.step} steps in {progress.seconds:.0f} s · best validation loss "
+        self.say(
+            f"{named}{progress.step} steps in {progress.seconds:.0f} s · best validation loss "
             f"{progress.best['val_loss']:.4g} in epoch {progress.best['epoch']} of {progress.rows[-1]['epoch']}"
         )
 

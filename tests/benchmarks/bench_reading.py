@@ -22,7 +22,7 @@ from latentseq.storage.latents import FORMAT as LATENTS
 from latentseq.storage.latents import LatentFolder
 from latentseq.storage.shards import ShardWriter
 from latentseq.training.batches import ordered_batches
-from latentseq.training.trainer import Trainer
+from latentseq.training.trainer import RunTrainer
 
 D = 64
 LENGTH = 30
@@ -98,11 +98,11 @@ def train(kind: str, folder: Path) -> None:
     if kind == "latents":
         from latentseq_plugins.dynamics.lstm import LSTM
 
-        LSTM([D], units=256).fit(source_of(kind, folder), Trainer(steps=STEPS))
+        LSTM([D], units=256).fit(source_of(kind, folder), RunTrainer(steps=STEPS))
     else:
         from latentseq_plugins.encoders.vae import VAE
 
-        VAE([SIZE, SIZE, 1]).fit(source_of(kind, folder), Trainer(steps=STEPS))
+        VAE([SIZE, SIZE, 1]).fit(source_of(kind, folder), RunTrainer(steps=STEPS))
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 

@@ -34,7 +34,7 @@ def test_an_interruption_is_told_and_leaves_nothing(refused, runs, tmp_path, mon
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("latentseq.workflow.write_latents", interrupt)
+    monkeypatch.setattr("latentseq.commands.encode.write_latents", interrupt)
     arguments = ["encode", *SQUARES, runs / "ae", tmp_path / "out"]
     assert refused(130, *arguments) == "interrupted."
 
@@ -43,7 +43,7 @@ def test_a_defect_is_told_as_one(cli, runs, tmp_path, monkeypatch, tree):
     def break_down(*_, **__):
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr("latentseq.workflow.write_latents", break_down)
+    monkeypatch.setattr("latentseq.commands.encode.write_latents", break_down)
     answer = cli("encode", *SQUARES, runs / "ae", tmp_path / "out")
     assert answer.code == 70
     assert answer.err == (
@@ -168,7 +168,7 @@ def test_code_that_ends_the_process_has_not_succeeded(code, refused, runs, tmp_p
     def leave(*_, **__):
         raise SystemExit(code)
 
-    monkeypatch.setattr("latentseq.workflow.write_latents", leave)
+    monkeypatch.setattr("latentseq.commands.encode.write_latents", leave)
     message = refused(70, "encode", *SQUARES, runs / "ae", tmp_path / "out")
     assert message.startswith(f"{__file__} ended the process in line ")
     assert message.endswith(
@@ -182,7 +182,7 @@ def test_a_pipe_that_is_not_standard_output(error, cli, runs, tmp_path, monkeypa
     def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr("latentseq.workflow.write_latents", fail)
+    monkeypatch.setattr("latentseq.commands.encode.write_latents", fail)
     answer = cli("encode", *SQUARES, runs / "ae", tmp_path / "out")
     assert answer.code == 70
 

@@ -13,7 +13,7 @@ from latentseq.training.watch import Watcher
 @pytest.fixture
 def stopped(honest, cli, tmp_path, monkeypatch):
     """A run that was interrupted while it learnt; the line of its command."""
-    from latentseq.training.trainer import Trainer
+    from latentseq.training.trainer import RunTrainer
 
     line = ["train-ae", *SQUARES, tmp_path / "ae", *QUICK]
     with monkeypatch.context() as patch:
@@ -22,7 +22,7 @@ def stopped(honest, cli, tmp_path, monkeypatch):
             (self.folder / "checkpoints").mkdir()
             raise KeyboardInterrupt
 
-        patch.setattr(Trainer, "batches", interrupted)
+        patch.setattr(RunTrainer, "batches", interrupted)
         answer = cli(*line)
         assert (answer.code, answer.err) == (130, "error: interrupted.\n")
     return line

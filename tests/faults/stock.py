@@ -20,8 +20,8 @@ SMALL = {
     "latentseq.ingestion.plan:SHARD_BYTES": 12 * 16 * 16 * 3,
     "latentseq.ingestion.plan:STRETCH_BYTES": 12 * 16 * 16 * 3,
     # Drawing takes longer than such a training, and has tests of its own.
-    "latentseq.workflow:reconstructions": lambda *_: b"drawn",
-    "latentseq.workflow:rollouts": lambda *_: b"drawn",
+    "latentseq.commands.train_ae:reconstructions": lambda *_: b"drawn",
+    "latentseq.commands.train_lstm:rollouts": lambda *_: b"drawn",
 }
 """Several shards and chunks of little data."""
 OFTEN = {"latentseq.training.stage:CHECKPOINT_EVERY": 0.0, "latentseq.training.stage:CHECKPOINT_SHARE": float("inf")}

@@ -29,7 +29,7 @@ MODULES = (
     "latentseq.commands.export",
     "latentseq.ingestion.run",
     "latentseq.commands.sample",
-    "latentseq.workflow",
+    "latentseq.commands.train_lstm",
     "latentseq_cli.main",
     "latentseq_plugins.datasets.files",
     "latentseq_plugins.datasets.moving_squares",

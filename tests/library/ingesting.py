@@ -8,7 +8,7 @@ import av
 import numpy as np
 from PIL import Image
 
-from latentseq.ingestion.run import ingest
+from latentseq.commands.ingest import ingest
 from latentseq.storage.clip_table import values
 from latentseq.storage.frames import ClipFolder
 

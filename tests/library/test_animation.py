@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, TiffImagePlugin, WebPImagePlugin
 
+from latentseq.commands.ingest import ingest
 from latentseq.errors import DataError
-from latentseq.ingestion.run import ingest
 from latentseq.media.animation import Animation, is_animation
 from latentseq.media.footage import rows_of
 from latentseq.media.preprocessing import Preprocessing

@@ -35,7 +35,7 @@ from bad_pictures import Case, array_bombs, case, of_arrays, of_images, of_recor
 from ingesting import Taken, take
 from PIL import Image
 
-from latentseq.ingestion.run import ingest
+from latentseq.commands.ingest import ingest
 from latentseq_cli.main import run
 
 GOOD = 12
@@ -352,7 +352,7 @@ def test_alone_it_is_taken_or_one_error(name, tmp_path, monkeypatch):
 
 MEASURED = """
 import json, os, resource, sys
-from latentseq.ingestion.run import ingest
+from latentseq.commands.ingest import ingest
 
 def peak():
     try:

@@ -15,7 +15,7 @@ from latentseq.errors import DataError
 from latentseq.protocols import Source
 from latentseq.storage.tensors import load_tensors, save_tensors
 from latentseq.training.checkpoint import restore_training_state, training_state
-from latentseq.training.trainer import Trainer
+from latentseq.training.trainer import RunTrainer
 
 
 def waves(n=40):
@@ -46,7 +46,7 @@ def small_vae(seed=0):
 def trained_weights(make, source):
     """SHA-256 of every weight after a little training, by name."""
     model = make()
-    model.fit(source, Trainer(steps=12, batch_size=8, seed=3))
+    model.fit(source, RunTrainer(steps=12, batch_size=8, seed=3))
     weights = {f"{n}/{w.path}": np.asarray(w.value) for n, net in model.networks.items() for w in net.weights}
     return {key: hashlib.sha256(array.tobytes()).hexdigest() for key, array in sorted(weights.items())}
 
@@ -102,7 +102,7 @@ def compiled_network(seed=0):
 
 
 def test_training_goes_on_exactly_from_a_saved_state():
-    batches = list(Trainer(steps=10, batch_size=8).batches(waves()))
+    batches = list(RunTrainer(steps=10, batch_size=8).batches(waves()))
     network = compiled_network()
     for batch in batches[:5]:
         network.train_on_batch(batch)
@@ -122,9 +122,9 @@ def test_training_goes_on_exactly_from_a_saved_state():
 
 def test_the_state_of_training_has_the_optimiser_and_the_seeds():
     network = compiled_network()
-    network.train_on_batch(next(Trainer(steps=1).batches(waves())))
+    network.train_on_batch(next(RunTrainer(steps=1).batches(waves())))
     before = training_state({"lstm": network})
-    network.train_on_batch(next(Trainer(steps=1).batches(waves())))
+    network.train_on_batch(next(RunTrainer(steps=1).batches(waves())))
     after = training_state({"lstm": network})
     changed = [key for key in before if not np.array_equal(before[key], after[key])]
     optimizer = [key for key in changed if key.startswith("lstm/optimizer/")]

@@ -11,7 +11,7 @@ from latentseq.models.latent import LatentPredictor
 from latentseq.networks.heads import HEADS
 from latentseq.testing import PredictorPromises
 from latentseq.testing.generated import blobs, generated
-from latentseq.training.trainer import Trainer
+from latentseq.training.trainer import RunTrainer
 
 pytestmark = pytest.mark.slow
 
@@ -48,7 +48,7 @@ def encoder(which):
     name, options = ENCODERS[which]
     plugin = registry.build("encoders", name, options, input_shape=SHAPE, seed=0)
     source = generated(lambda rows: {"x": blobs(rows, 8, tuple(SHAPE))[np.arange(len(rows)), rows % 8]})
-    plugin.fit(source, Trainer(steps=STEPS, learning_rate=3e-3))
+    plugin.fit(source, RunTrainer(steps=STEPS, learning_rate=3e-3))
     return plugin
 
 
@@ -79,7 +79,7 @@ def test_kl_without_a_posterior_names_the_heads_that_fit(which):
     model = predictor(which, "kl")
     source = generated(lambda rows: {"frames": blobs(rows, 8, tuple(SHAPE))})
     with pytest.raises(UsageError, match=r"Heads that work with it: mixture and mse\.$"):
-        model.fit(source, Trainer(steps=1))
+        model.fit(source, RunTrainer(steps=1))
 
 
 @pytest.mark.parametrize("which", ENCODERS)

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from latentseq.commands.show import describe
+from latentseq.commands.show import show
 from latentseq.data.open import open_data
 from latentseq.errors import DataError
 from latentseq.storage.artifact import copy_artifact, save_artifact
@@ -33,7 +33,7 @@ def squares():
 
 def test_a_trained_encoder(encoder, tmp_path):
     made = save_artifact(encoder, "encoders", tmp_path, preprocessing=PREPROCESSING, training=TRAINING)
-    told = describe(tmp_path)
+    told = show(tmp_path)
     assert list(told) == [
         "plugin", "  input_shape", "  latent_dim", "preprocessing", "seed", "best epoch", "trained on", "fingerprint",
         "made with",
@@ -54,7 +54,7 @@ def test_trained_dynamics_name_their_encoder(encoder, tmp_path):
     run, plugin = tmp_path / "run", HonestDynamics(latent_shape=(3,))
     save_artifact(plugin, "dynamics", run, preprocessing={}, training={**TRAINING, "best": {}})
     copy_artifact(inner, run / "encoder")
-    told = describe(str(run))
+    told = show(str(run))
     assert told["plugin"] == "honest-dynamics (dynamics)"
     assert told["encoder"] == f"honest-encoder, {inner.fingerprint[:12]}…"
     assert told["best epoch"] == ""
@@ -64,7 +64,7 @@ def test_clips(squares, tmp_path):
     squares.split = np.array(["train", "train", "validation", "test"])
     write_clips(squares, tmp_path, QUIET)
     size = (tmp_path / "shard-00000.h5").stat().st_size
-    assert describe(tmp_path) == {
+    assert show(tmp_path) == {
         "format": "latentseq-clips/1",
         "clips": "4, of 6 to 6 frames",
         "frames": "24 of 16 x 16 x 1, 25 a second",
@@ -85,7 +85,7 @@ def test_what_clips_were_made_from(squares, tmp_path):
     manifest["sources"] = [{**film, "sha256": "a" * 64}, {**shots, "sha256": "b" * 64}]
     manifest["skipped"] = [{"path": "films/b.mp4", "reason": "It is empty."}]
     write_sealed(tmp_path / "manifest.json", manifest)
-    told = describe(tmp_path)
+    told = show(tmp_path)
     assert told["sources"].splitlines() == [
         "films/a.mp4: video, h264 yuv420p, 12 frames at 29.97 a second, aaaaaaaaaaaa…",
         "shots: images, 1 frames at 25 a second, bbbbbbbbbbbb…",
@@ -99,15 +99,15 @@ def test_of_many_sources_the_first_are_told(squares, tmp_path, count, last):
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     manifest["skipped"] = [{"path": f"{i}.mp4", "reason": "It is empty."} for i in range(count)]
     write_sealed(tmp_path / "manifest.json", manifest)
-    lines = describe(tmp_path)["skipped"].splitlines()
+    lines = show(tmp_path)["skipped"].splitlines()
     assert len(lines) == min(count, 21)
     assert (lines[19], lines[-1]) == ("19.mp4: It is empty.", last)
-    assert "sources" not in describe(tmp_path)
+    assert "sources" not in show(tmp_path)
 
 
 def test_latents(squares, encoder, tmp_path):
     write_latents(squares, encoder, "abc" * 20, tmp_path, QUIET)
-    told = describe(tmp_path)
+    told = show(tmp_path)
     assert told["format"] == "latentseq-latents/1"
     assert told["frames"] == "24 of 3, 25 a second"
     assert told["encoder"] == "abcabcabcabc…"
@@ -115,7 +115,7 @@ def test_latents(squares, encoder, tmp_path):
 
 def test_data_without_splits_has_none_of_its_own(squares, tmp_path):
     write_clips(squares, tmp_path, QUIET)
-    assert describe(tmp_path)["splits"] == "none of its own"
+    assert show(tmp_path)["splits"] == "none of its own"
 
 
 def test_what_is_neither(tmp_path):
@@ -124,18 +124,18 @@ def test_what_is_neither(tmp_path):
         "Expected a folder that train-ae, train-lstm or encode wrote."
     )
     with pytest.raises(DataError) as caught:
-        describe(tmp_path)
+        show(tmp_path)
     assert str(caught.value) == sentence.format("")
     (tmp_path / "run.json").write_text("{}")
     with pytest.raises(DataError) as caught:
-        describe(tmp_path)
+        show(tmp_path)
     assert str(caught.value) == sentence.format(" It holds a run that did not finish.")
 
 
 def test_a_manifest_of_something_else(tmp_path):
     (tmp_path / "manifest.json").write_text('{"format": "something/9"}')
     with pytest.raises(DataError) as caught:
-        describe(tmp_path)
+        show(tmp_path)
     assert str(tmp_path) in str(caught.value)
 
 
@@ -145,4 +145,4 @@ def test_a_folder_of_runs_says_where_to_look(tmp_path):
         (tmp_path / name).mkdir()
         write_json(tmp_path / name / {"ae": "artifact.json", "z": "manifest.json"}[name], {})
     with pytest.raises(DataError, match=r" Look at ae and z in it\. Expected"):
-        describe(tmp_path)
+        show(tmp_path)

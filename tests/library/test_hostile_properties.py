@@ -171,11 +171,11 @@ def test_a_changed_manifest_of_latents(honest_files, unpacked, data):
 @EXAMPLES
 @given(st.data())
 def test_a_changed_manifest_that_is_shown_and_verified(honest_files, unpacked, data):
-    from latentseq.commands.show import describe
+    from latentseq.commands.show import show
 
     about = data.draw(mutated(json.loads(honest_files["clips/manifest.json"])))
     folder = unpacked("clips", "manifest.json", json.dumps(about).encode())
-    told = tried(lambda: describe(folder))
+    told = tried(lambda: show(folder))
     assert (told is None) == (tried(lambda: read_manifest(folder)) is None)
     assert told is None or all(isinstance(text, str) for text in told.values())
     tried(lambda: verify(folder))
@@ -221,10 +221,10 @@ def test_a_damaged_artifact(honest_files, unpacked, data):
 @EXAMPLES
 @given(st.data())
 def test_an_artifact_that_is_shown(honest_files, unpacked, data):
-    from latentseq.commands.show import describe
+    from latentseq.commands.show import show
 
     about = data.draw(mutated(json.loads(honest_files["ae/artifact.json"])))
-    told = tried(lambda: describe(unpacked("ae", ARTIFACT, json.dumps(about).encode())))
+    told = tried(lambda: show(unpacked("ae", ARTIFACT, json.dumps(about).encode())))
     assert told is None or all(isinstance(text, str) for text in told.values())
 
 

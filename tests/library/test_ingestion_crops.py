@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from ingesting import SCALE, numbered, take, write_array, write_film
 
+from latentseq.commands.ingest import ingest
 from latentseq.errors import DataError
-from latentseq.ingestion.run import ingest
 
 MOVES = 0.5 / 3 / 255
 """A motion that a film of ``placed`` has wherever it does not stand still: red rises by one from frame to frame."""

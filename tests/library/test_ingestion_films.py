@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from ingesting import Taken, take
 
-from latentseq.ingestion.run import ingest
+from latentseq.commands.ingest import ingest
 from latentseq.media import audio
 
 SCENES = {

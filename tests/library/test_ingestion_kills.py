@@ -25,7 +25,7 @@ PARENT = f"""
 import json, mmap, os, signal, sys, threading, time
 from pathlib import Path
 {SMALL}
-from latentseq.ingestion.run import ingest
+from latentseq.commands.ingest import ingest
 
 print(*{{"keras", "tensorflow", "jax", "torch"}} & set(sys.modules), flush=True)
 steps, lock = mmap.mmap(-1, 8), threading.Lock()

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from ingesting import numbered, take, write_array
 
+from latentseq.commands.ingest import ingest
 from latentseq.errors import DataError, LatentseqError, TryAgainError, UsageError
 from latentseq.ingestion import run, work
-from latentseq.ingestion.run import ingest
 from latentseq.media.arrayfile import ArrayFile
 from latentseq.storage.ledger import Ledger
 

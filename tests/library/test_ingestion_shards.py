@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from ingesting import SCALE, numbered, take, write_array, write_images
 
+from latentseq.commands.ingest import ingest
 from latentseq.commands.verify import verify
 from latentseq.errors import DataError
-from latentseq.ingestion.run import ingest
 from latentseq.media.arrayfile import ArrayFile
 
 ROW = 48 * 96

@@ -75,7 +75,7 @@ def test_clips_on_disk_keep_the_split_that_they_have(classes, tmp_path, monkeypa
 
 
 def test_the_summary_says_from_where_they_are(classes, tmp_path, capfd):
-    from latentseq.ingestion.run import ingest
+    from latentseq.commands.ingest import ingest
 
     ingest([classes], tmp_path / "out")
     lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("held out")]

@@ -12,7 +12,7 @@ from test_checkpoint import pictures
 from latentseq.backend import VARIABLE, check_backend, default_backend
 from latentseq.errors import UsageError
 from latentseq.networks.plugin import own_settings
-from latentseq.training.trainer import Trainer
+from latentseq.training.trainer import RunTrainer
 from latentseq_plugins.encoders.conv_ae import ConvAE
 
 OURS = ("float32", 1e-7, "channels_last", "float32")
@@ -54,7 +54,7 @@ def test_own_settings_hold_within_and_the_users_afterwards(theirs):
 def trained(folder):
     """What a small model is after two steps, and the frames that it gives back."""
     model = ConvAE([16, 16, 1], latent="map", latent_dim=2, widths=[4])
-    model.fit(pictures(16), Trainer(steps=2, batch_size=8))
+    model.fit(pictures(16), RunTrainer(steps=2, batch_size=8))
     folder.mkdir()
     model.save_state(folder)
     x = pictures(2).train.arrays["x"]

@@ -11,7 +11,7 @@ from latentseq.models.latent import LatentPredictor, encode_windows
 from latentseq.protocols import Source
 from latentseq.testing import PredictorPromises
 from latentseq.testing.generated import TRAIN, blobs, generated
-from latentseq.training.trainer import Trainer
+from latentseq.training.trainer import RunTrainer
 from latentseq_plugins.dynamics.lstm import LSTM
 from latentseq_plugins.encoders.vae import VAE
 
@@ -27,7 +27,7 @@ def trained_encoder():
     """A predictor is made around an encoder that has learnt."""
     vae = VAE(list(SHAPE), latent_dim=4, widths=[8, 16])
     source = generated(lambda rows: {"x": frames(rows)[np.arange(len(rows)), rows % 8]})
-    vae.fit(source, Trainer(steps=300, learning_rate=3e-3))
+    vae.fit(source, RunTrainer(steps=300, learning_rate=3e-3))
     return vae
 
 
@@ -38,7 +38,7 @@ def make(**options):
 @cache
 def trained_predictor():
     model = make(head="kl")
-    model.fit(generated(lambda rows: {"frames": frames(rows)}), Trainer(steps=20))
+    model.fit(generated(lambda rows: {"frames": frames(rows)}), RunTrainer(steps=20))
     return model
 
 
@@ -114,7 +114,7 @@ def test_training_it_is_training_the_dynamics_on_encoded_windows():
         latents = encode_windows(vae, frames(rows))
         return {"mean": latents.mean, "log_var": latents.log_var}
 
-    alone.fit(generated(encoded), Trainer(steps=20))
+    alone.fit(generated(encoded), RunTrainer(steps=20))
     for found, wanted in zip(model.dynamics.network.get_weights(), alone.network.get_weights(), strict=True):
         assert found.tobytes() == wanted.tobytes()
 
@@ -149,7 +149,7 @@ def test_the_kl_head_needs_an_encoder_with_a_posterior():
     model = LatentPredictor(Means(list(SHAPE), latent_dim=4, widths=[4]), LSTM([4], layers=1, units=4, head="kl"))
     windows = generated(lambda rows: {"frames": frames(rows, 3)})
     with pytest.raises(UsageError) as error:
-        model.fit(Source(windows.train, windows.validation), Trainer(steps=1))
+        model.fit(Source(windows.train, windows.validation), RunTrainer(steps=1))
     assert str(error.value) == (
         "The head 'kl' needs the encoder's posterior, and this encoder gives a mean only. "
         "Heads that work with it: mixture and mse."

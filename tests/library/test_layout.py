@@ -4,8 +4,8 @@ import h5py
 import numpy as np
 import pytest
 
+from latentseq.commands.ingest import ingest
 from latentseq.errors import DataError, UsageError
-from latentseq.ingestion.run import ingest
 from latentseq.media.arrayfile import ArrayFile
 from latentseq.media.layout import layout_of, parse_axes, recognise
 from latentseq.media.preprocessing import Preprocessing

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from latentseq.commands.ingest import ingest
 from latentseq.errors import DataError, UsageError
-from latentseq.ingestion.run import ingest
 from latentseq.media.arrayfile import ArrayFile
 from latentseq.media.images import ImageFolder
 from latentseq.media.levels import parse_range

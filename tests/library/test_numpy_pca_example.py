@@ -42,10 +42,10 @@ TRAIN = """
 import numpy as np
 from numpy_pca import NumpyPCA
 from latentseq.testing.generated import blobs, generated
-from latentseq.training.trainer import Trainer
+from latentseq.training.trainer import RunTrainer
 x = blobs(np.arange(240), 1, (16, 16, 1))[:, 0]
 pca = NumpyPCA((16, 16, 1), 8)
-pca.fit(generated(lambda rows: {"x": blobs(rows, 1, (16, 16, 1))[:, 0]}), Trainer(None, epochs=1, batch_size=48))
+pca.fit(generated(lambda rows: {"x": blobs(rows, 1, (16, 16, 1))[:, 0]}), RunTrainer(None, epochs=1, batch_size=48))
 flat = x.reshape(240, -1) - x.reshape(240, -1).mean(0)
 best = np.sum(np.linalg.svd(flat, compute_uv=False)[8:] ** 2)
 error = np.sum((pca.encode(x).mean @ pca.table[1:] - flat) ** 2)

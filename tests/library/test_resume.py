@@ -17,7 +17,7 @@ from latentseq.protocols import Source, Windows
 from latentseq.testing.generated import blobs, generated
 from latentseq.training import stage as stage_module
 from latentseq.training.checkpoint import Checkpoints
-from latentseq.training.trainer import Trainer
+from latentseq.training.trainer import RunTrainer
 from latentseq_plugins.dynamics.conv_lstm import ConvLSTM
 from latentseq_plugins.encoders.conv_ae import ConvAE
 
@@ -44,7 +44,7 @@ def turned(folder, seen, *, stop=None, stage="main", val_loss=lambda value: abs(
         dial.value += 1
         return {"loss": float(batch["x"].mean())}
 
-    trainer = Trainer(folder, seed=3, **{"epochs": 3, **options})
+    trainer = RunTrainer(folder, seed=3, **{"epochs": 3, **options})
     validate = lambda batch: {"loss": val_loss(dial.value)}  # noqa: E731
     history = trainer.loop({"dial": dial}, step, numbers(40, 24), validate=validate, stage=stage, batch_size=8)
     return dial.value, history, trainer.history
@@ -209,14 +209,14 @@ def films():
 )
 def test_a_model_that_was_stopped_ends_in_the_same_weights(make, source, tmp_path):
     whole, data = make(), source()
-    history = whole.fit(data, Trainer(steps=12, batch_size=8, seed=3))
+    history = whole.fit(data, RunTrainer(steps=12, batch_size=8, seed=3))
     for times in (3, 4, 4):
         model = make()
         stopping = Source(Stopping(data.train, times), data.validation)
         with pytest.raises(Crash):
-            model.fit(stopping, Trainer(tmp_path, steps=12, batch_size=8, seed=3, resume=True))
+            model.fit(stopping, RunTrainer(tmp_path, steps=12, batch_size=8, seed=3, resume=True))
     model = make()
-    again = model.fit(data, Trainer(tmp_path, steps=12, batch_size=8, seed=3, resume=True))
+    again = model.fit(data, RunTrainer(tmp_path, steps=12, batch_size=8, seed=3, resume=True))
     assert without_seconds(again.rows) == without_seconds(history.rows)
     for key, value in weights(whole).items():
         np.testing.assert_array_equal(weights(model)[key], value, err_msg=key)
@@ -254,11 +254,11 @@ def test_data_that_is_not_finite_stops_before_the_step(value, tmp_path):
         # One is taken for the statistics and one to look at; then come the batches, two of them read ahead.
         clean.fit(
             Source(Stopping(data.train, 7), data.validation),
-            Trainer(tmp_path / "clean", steps=9, batch_size=8, seed=3),
+            RunTrainer(tmp_path / "clean", steps=9, batch_size=8, seed=3),
         )
     model = small_lstm()
     broken = Source(Broken(data.train, "mean", 7, value), data.validation)
-    found = message(DataError, model.fit, broken, Trainer(tmp_path / "run", steps=9, batch_size=8, seed=3))
+    found = message(DataError, model.fit, broken, RunTrainer(tmp_path / "run", steps=9, batch_size=8, seed=3))
     step = int(found.split("step ")[1].split(" ")[0])
     assert found == (
         f"Training stopped at step {step} of 'main'. The training data has a value that is not finite: 'mean' of "
@@ -305,7 +305,7 @@ def test_a_gradient_that_is_not_finite_changes_no_weight_and_is_named(tmp_path):
 
     def fitted(folder, rows):
         keras.utils.set_random_seed(1)
-        model, trainer = Root(), Trainer(folder, steps=5, batch_size=4, seed=0)
+        model, trainer = Root(), RunTrainer(folder, steps=5, batch_size=4, seed=0)
         model({"x": np.ones((1, 2), np.float32)})
         return model, lambda: trainer.fit(model, Source(rows, Rows()), learning_rate=0.01)
 

@@ -11,7 +11,7 @@ from latentseq.commands.surprise import surprisal
 from latentseq.models.latent import LatentPredictor
 from latentseq.protocols import Dataset, Source
 from latentseq.testing.generated import Generated
-from latentseq.training.trainer import Trainer
+from latentseq.training.trainer import RunTrainer
 from latentseq_plugins.dynamics.lstm import LSTM
 from latentseq_plugins.encoders.pca import PCA
 
@@ -70,9 +70,9 @@ def learnt():
         return Source(Generated(make, 0, TRAIN), Generated(make, TRAIN, VALIDATION))
 
     encoder = PCA([SIZE, SIZE, 1], latent_dim=16)
-    encoder.fit(source(lambda rows: {"x": frames[rows, rows % LENGTH]}), Trainer(epochs=1))
+    encoder.fit(source(lambda rows: {"x": frames[rows, rows % LENGTH]}), RunTrainer(epochs=1))
     model = LatentPredictor(encoder, LSTM([16], head="mse", layers=1, units=64))
-    model.fit(source(lambda rows: {"frames": frames[rows]}), Trainer(steps=250, learning_rate=5e-3))
+    model.fit(source(lambda rows: {"frames": frames[rows]}), RunTrainer(steps=250, learning_rate=5e-3))
     return model
 
 

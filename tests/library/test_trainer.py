@@ -12,7 +12,7 @@ import pytest
 from latentseq.errors import DataError, UsageError
 from latentseq.protocols import Source, Windows
 from latentseq.training import trainer as trainer_module
-from latentseq.training.trainer import Trainer, schedule
+from latentseq.training.trainer import RunTrainer, schedule
 from latentseq.training.watch import read_history
 
 HERE = Path(__file__).parent
@@ -94,7 +94,7 @@ def message(kind, call, *args, **kwargs):
     ],
 )
 def test_the_budget_is_kept_to_the_step(budget, steps):
-    _, history, seen = turn(Trainer(**budget), batch_size=8)
+    _, history, seen = turn(RunTrainer(**budget), batch_size=8)
     assert len(seen) == steps == history.rows[-1]["step"]
     assert seen[-1][1] == 1.0
     assert [share for _, share in seen] == sorted(share for _, share in seen)
@@ -128,41 +128,41 @@ def ticking(clock, seconds):
 
 
 def test_minutes_are_wall_time_and_end_at_a_step(clock):
-    _, history, seen = turn(Trainer(max_minutes=1), loss=ticking(clock, 9))
+    _, history, seen = turn(RunTrainer(max_minutes=1), loss=ticking(clock, 9))
     shares = [share for _, share in seen]
     np.testing.assert_allclose(shares, [*(9 * i / 60 for i in range(7)), 1.0])  # 63 s are over a minute.
     assert history.rows[-1]["seconds"] == 72.0
 
 
 def test_whichever_budget_ends_first_counts(clock):
-    assert len(turn(Trainer(max_minutes=1, steps=5), loss=ticking(clock, 9))[2]) == 5
-    assert len(turn(Trainer(max_minutes=1, steps=500), loss=ticking(clock, 9))[2]) == 8
+    assert len(turn(RunTrainer(max_minutes=1, steps=5), loss=ticking(clock, 9))[2]) == 5
+    assert len(turn(RunTrainer(max_minutes=1, steps=500), loss=ticking(clock, 9))[2]) == 8
 
 
 def test_without_a_budget_it_is_ten_minutes(clock):
-    _, history, _ = turn(Trainer(), loss=ticking(clock, 50))
+    _, history, _ = turn(RunTrainer(), loss=ticking(clock, 50))
     assert 600 <= history.rows[-1]["seconds"] <= 650
 
 
 def test_a_budget_that_ends_within_an_epoch_still_validates(clock):
-    _, history, _ = turn(Trainer(steps=7), batch_size=8)
+    _, history, _ = turn(RunTrainer(steps=7), batch_size=8)
     assert [(row["epoch"], row["step"]) for row in history.rows] == [(1, 5), (2, 7)]
 
 
 def test_every_stage_has_the_whole_budget(clock):
-    trainer = Trainer(max_minutes=1)
+    trainer = RunTrainer(max_minutes=1)
     assert [len(turn(trainer, loss=ticking(clock, 9), stage=stage)[2]) for stage in ("a", "b")] == [8, 8]
 
 
 @pytest.mark.parametrize("option", ["epochs", "steps", "max_minutes", "batch_size", "learning_rate"])
 @pytest.mark.parametrize("value", [0, -1, math.nan])
 def test_a_budget_that_is_not_above_zero_is_refused(option, value):
-    found = message(UsageError, Trainer, **{option: value})
+    found = message(UsageError, RunTrainer, **{option: value})
     assert found == f"{option} is {value}; expected a number above 0."
 
 
 def test_the_order_is_that_of_seed_and_epoch():
-    first, again, other = (turn(Trainer(epochs=2, seed=seed), batch_size=8)[2] for seed in (1, 1, 2))
+    first, again, other = (turn(RunTrainer(epochs=2, seed=seed), batch_size=8)[2] for seed in (1, 1, 2))
     assert first == again
     assert first != other
     epochs = first[:5], first[5:]
@@ -171,31 +171,31 @@ def test_the_order_is_that_of_seed_and_epoch():
 
 
 def test_the_trainers_batch_size_comes_before_the_plugins():
-    assert {len(x) for x, _ in turn(Trainer(steps=2), batch_size=8)[2]} == {8}
-    assert {len(x) for x, _ in turn(Trainer(steps=2, batch_size=5), batch_size=8)[2]} == {5}
-    assert {len(x) for x, _ in turn(Trainer(steps=2, batch_size=99), batch_size=8)[2]} == {40}
+    assert {len(x) for x, _ in turn(RunTrainer(steps=2), batch_size=8)[2]} == {8}
+    assert {len(x) for x, _ in turn(RunTrainer(steps=2, batch_size=5), batch_size=8)[2]} == {5}
+    assert {len(x) for x, _ in turn(RunTrainer(steps=2, batch_size=99), batch_size=8)[2]} == {40}
 
 
 def test_the_best_validation_weights_are_the_ones_restored():
     # Validated after 5, 10, 15, 20 and 25 steps; the loss is lowest at 15 and rises again.
-    dial, history, _ = turn(Trainer(epochs=5), batch_size=8, val_loss=lambda value: (value - 14) ** 2)
+    dial, history, _ = turn(RunTrainer(epochs=5), batch_size=8, val_loss=lambda value: (value - 14) ** 2)
     assert dial.value == 15
     assert [row["val_loss"] for row in history.rows] == [81, 16, 1, 36, 121]
     assert history.best == history.rows[2]
 
 
 def test_of_equal_validation_losses_the_first_counts():
-    assert turn(Trainer(epochs=3), batch_size=8)[0].value == 5
+    assert turn(RunTrainer(epochs=3), batch_size=8)[0].value == 5
 
 
 def test_a_validation_loss_that_is_not_finite_is_never_the_best():
     losses = {5: math.nan, 10: 2.0, 15: 3.0}
-    dial, history, _ = turn(Trainer(epochs=3), batch_size=8, val_loss=losses.get)
+    dial, history, _ = turn(RunTrainer(epochs=3), batch_size=8, val_loss=losses.get)
     assert (dial.value, history.best["epoch"]) == (10, 2)
 
 
 def test_validation_is_a_mean_over_windows_not_over_batches():
-    trainer = Trainer(steps=1, batch_size=4)
+    trainer = RunTrainer(steps=1, batch_size=4)
     history = trainer.loop(
         {"dial": Dial()},
         lambda batch, share: {"loss": 0.0},
@@ -206,7 +206,7 @@ def test_validation_is_a_mean_over_windows_not_over_batches():
 
 
 def test_a_row_has_the_means_of_its_epoch():
-    _, history, _ = turn(Trainer(epochs=2), batch_size=8, loss=float, stage="first")
+    _, history, _ = turn(RunTrainer(epochs=2), batch_size=8, loss=float, stage="first")
     wanted = {"stage": "first", "epoch": 1, "step": 5, "loss": 3.0, "val_loss": 1.0}
     assert {k: v for k, v in history.rows[0].items() if k != "seconds"} == wanted
     assert history.rows[1]["loss"] == np.mean([6, 7, 8, 9, 10])
@@ -214,7 +214,7 @@ def test_a_row_has_the_means_of_its_epoch():
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
 def test_a_loss_that_is_not_finite_stops(tmp_path, loss):
-    trainer = Trainer(tmp_path, epochs=5)
+    trainer = RunTrainer(tmp_path, epochs=5)
     found = message(DataError, turn, trainer, batch_size=8, loss=lambda value: loss if value == 3 else 1.0)
     assert found == (
         f"Training stopped at step 3 of 'main'. The loss became {loss}. The weights of step 2 are kept. "
@@ -232,7 +232,7 @@ def test_history_is_written_an_epoch_at_a_time(tmp_path):
         seen.append(len(read_history(path)) if path.exists() else 0)
         return value / 3
 
-    _, history, _ = turn(Trainer(tmp_path / "run", epochs=3), batch_size=8, val_loss=val_loss)
+    _, history, _ = turn(RunTrainer(tmp_path / "run", epochs=3), batch_size=8, val_loss=val_loss)
     assert seen == [0, 1, 2]
     rows = read_history(tmp_path / "run" / "history.csv")
     assert [list(row) for row in rows] == [list(row) for row in history.rows]
@@ -241,7 +241,7 @@ def test_history_is_written_an_epoch_at_a_time(tmp_path):
 
 
 def test_two_stages_under_one_trainer_keep_both_histories(tmp_path):
-    trainer = Trainer(tmp_path, epochs=2)
+    trainer = RunTrainer(tmp_path, epochs=2)
     source = numbers()
     first = turn(trainer, source, batch_size=8, stage="features")[1]
     second = trainer.loop(
@@ -266,7 +266,7 @@ def test_two_stages_under_one_trainer_keep_both_histories(tmp_path):
 
 def test_a_preview_is_drawn_after_the_first_epoch_and_after_the_last(tmp_path):
     drawn = iter(range(100))
-    trainer = Trainer(tmp_path, epochs=4, preview=lambda: f"picture {next(drawn)}".encode())
+    trainer = RunTrainer(tmp_path, epochs=4, preview=lambda: f"picture {next(drawn)}".encode())
     turn(trainer, batch_size=8, stage="main")
     found = {p.name: p.read_text() for p in (tmp_path / "previews").iterdir()}
     assert found == {"main-0001.png": "picture 0", "main-0004.png": "picture 1"}
@@ -281,7 +281,7 @@ def test_a_preview_that_cannot_be_drawn_does_not_end_the_training(tmp_path, cloc
         return picture
 
     said = []
-    trainer = Trainer(tmp_path, epochs=2, preview=draw)
+    trainer = RunTrainer(tmp_path, epochs=2, preview=draw)
     trainer.watcher.say = said.append
     _, _, seen = turn(trainer)
     assert len(seen) == 2  # Both epochs, of a step each.
@@ -290,14 +290,14 @@ def test_a_preview_that_cannot_be_drawn_does_not_end_the_training(tmp_path, cloc
 
 
 def test_long_epochs_have_a_preview_each(tmp_path, clock):
-    trainer = Trainer(tmp_path, epochs=4, preview=lambda: b"picture")
+    trainer = RunTrainer(tmp_path, epochs=4, preview=lambda: b"picture")
     turn(trainer, batch_size=8, loss=ticking(clock, 2))
     assert len(list((tmp_path / "previews").iterdir())) == 4
 
 
 def test_without_a_folder_nothing_is_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    turn(Trainer(epochs=1, preview=lambda: b"picture"))
+    turn(RunTrainer(epochs=1, preview=lambda: b"picture"))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -312,20 +312,20 @@ def test_the_learning_rate_rises_shortly_and_falls_to_the_end():
 
 
 def test_batches_are_those_of_a_loop():
-    found = [b["x"].ravel().tolist() for b in Trainer(epochs=2, seed=4).batches(numbers(), batch_size=8)]
-    assert found == [x for x, _ in turn(Trainer(epochs=2, seed=4), batch_size=8)[2]]
+    found = [b["x"].ravel().tolist() for b in RunTrainer(epochs=2, seed=4).batches(numbers(), batch_size=8)]
+    assert found == [x for x, _ in turn(RunTrainer(epochs=2, seed=4), batch_size=8)[2]]
 
 
 def test_a_plugin_may_need_fewer_passes_than_the_budget_has():
-    assert len(list(Trainer(epochs=9).batches(numbers(), batch_size=8, epochs=1))) == 5
-    assert len(list(Trainer(steps=3).batches(numbers(), batch_size=8, epochs=1))) == 3
+    assert len(list(RunTrainer(epochs=9).batches(numbers(), batch_size=8, epochs=1))) == 5
+    assert len(list(RunTrainer(steps=3).batches(numbers(), batch_size=8, epochs=1))) == 3
 
 
 def test_batches_import_no_keras():
     code = """
 import sys
-from test_trainer import Trainer, numbers
-assert len(list(Trainer(steps=3).batches(numbers()))) == 3
+from test_trainer import RunTrainer, numbers
+assert len(list(RunTrainer(steps=3).batches(numbers()))) == 3
 print(sorted({"keras", "tensorflow", "jax", "torch"} & set(sys.modules)))
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=HERE)
@@ -337,17 +337,17 @@ print(sorted({"keras", "tensorflow", "jax", "torch"} & set(sys.modules)))
     [({"steps": 10}, 0.3, 3), ({"epochs": 5}, 0.4, 10), ({"steps": 10}, 0.001, 1), ({"steps": 7, "epochs": 9}, 1, 7)],
 )
 def test_a_part_has_a_share_of_the_budget(budget, share, steps):
-    trainer = Trainer(**budget)
+    trainer = RunTrainer(**budget)
     assert len(turn(trainer.part("features", share), batch_size=8)[2]) == steps
     assert (trainer.steps, trainer.epochs) == (budget.get("steps"), budget.get("epochs"))
 
 
 def test_a_part_has_a_share_of_the_minutes(clock):
-    assert len(turn(Trainer(max_minutes=1).part("features", 0.5), loss=ticking(clock, 9))[2]) == 5
+    assert len(turn(RunTrainer(max_minutes=1).part("features", 0.5), loss=ticking(clock, 9))[2]) == 5
 
 
 def test_the_stages_of_a_part_are_called_after_it(tmp_path):
-    trainer = Trainer(tmp_path, steps=2, preview=lambda: b"picture")
+    trainer = RunTrainer(tmp_path, steps=2, preview=lambda: b"picture")
     first = turn(trainer.part("features", 0.5))[1]
     part = trainer.part("outer", 0.5).part("inner", 1.0)
     second = turn(part, stage="main")[1]

@@ -8,7 +8,7 @@ from latentseq.models.latent import LatentPredictor, encode_windows
 from latentseq.networks.tuning import PARTS, TuningNetwork
 from latentseq.protocols import Source
 from latentseq.testing.generated import blobs, generated
-from latentseq.training.trainer import Trainer
+from latentseq.training.trainer import RunTrainer
 from latentseq_plugins.dynamics.conv_lstm import ConvLSTM
 from latentseq_plugins.dynamics.lstm import LSTM
 from latentseq_plugins.encoders.conv_ae import ConvAE
@@ -63,7 +63,7 @@ def test_what_is_not_named_stays_as_it_is(part):
     predictor = of_maps(free_steps=3)
     predictor.tune = (part,)
     before = weights(predictor)
-    predictor.fit(SOURCE, Trainer(steps=2, batch_size=4))
+    predictor.fit(SOURCE, RunTrainer(steps=2, batch_size=4))
     after = weights(predictor)
     for name in PARTS:
         same = all(np.array_equal(a, b) for a, b in zip(before[name], after[name], strict=True))
@@ -79,7 +79,7 @@ def test_it_lowers_the_error_of_imagined_frames():
         return np.square(futures - frames[:, 4:]).sum((2, 3, 4)).mean()
 
     before = error()
-    history = predictor.fit(SOURCE, Trainer(steps=60, batch_size=16, learning_rate=5e-3))
+    history = predictor.fit(SOURCE, RunTrainer(steps=60, batch_size=16, learning_rate=5e-3))
     assert error() < 0.7 * before
     assert history.rows[-1]["stage"] == "tune"
 
@@ -90,7 +90,7 @@ def test_statistics_stay_and_the_spread_is_measured_again():
     network = predictor.dynamics.network
     network.offset.assign([0.1, -0.2, 0.3])
     network.scale.assign([0.5, 1.0, 2.0])
-    predictor.fit(SOURCE, Trainer(steps=2, batch_size=4))
+    predictor.fit(SOURCE, RunTrainer(steps=2, batch_size=4))
     assert np.allclose(network.offset, [0.1, -0.2, 0.3])
     assert np.allclose(network.scale, [0.5, 1.0, 2.0])
     z = encode_windows(predictor.encoder, SOURCE.validation.take(np.arange(len(SOURCE.validation)))["frames"])
@@ -103,7 +103,7 @@ def test_the_range_is_measured_again_as_the_encoder_has_become_another():
     predictor = of_vectors(free_steps=3)
     network = predictor.dynamics.network
     network.offset.assign([0.1, -0.2, 0.3])
-    predictor.fit(SOURCE, Trainer(steps=2, batch_size=4))
+    predictor.fit(SOURCE, RunTrainer(steps=2, batch_size=4))
     z = encode_windows(predictor.encoder, SOURCE.train.take(np.arange(len(SOURCE.train)))["frames"]).mean
     standard = z - np.float32([0.1, -0.2, 0.3])
     np.testing.assert_allclose(network.low, standard.min((0, 1)) - 1, atol=1e-3)
@@ -113,7 +113,7 @@ def test_the_range_is_measured_again_as_the_encoder_has_become_another():
 
 def refusal(predictor):
     with pytest.raises(UsageError) as error:
-        predictor.fit(SOURCE, Trainer(steps=1))
+        predictor.fit(SOURCE, RunTrainer(steps=1))
     return str(error.value)
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from latentseq.commands.ingest import ingest
 from latentseq.errors import DataError, TryAgainError
-from latentseq.ingestion.run import ingest
 from latentseq.media import container, footage
 from latentseq.media.video import VideoFile
 from latentseq.storage.frames import ClipFolder

@@ -6,7 +6,7 @@ import pytest
 from latentseq.errors import UsageError
 from latentseq.testing import PredictorPromises
 from latentseq.testing.generated import blobs, generated
-from latentseq.training.trainer import Trainer
+from latentseq.training.trainer import RunTrainer
 from latentseq_plugins.predictors.audio_visual import AudioVisual
 
 SMALL = {"context": 3, "width": 8, "blocks": 1, "attention_heads": 2, "units": 4, "readout": [4], "free_steps": 3}
@@ -75,4 +75,4 @@ def test_without_sound_and_with_windows_that_are_too_short():
     )
     told = r"^audio-visual predicts from 3 frames, and the windows have 3; expected 4 or more\."
     with pytest.raises(UsageError, match=told):
-        make().fit(windows, Trainer(steps=1))
+        make().fit(windows, RunTrainer(steps=1))

@@ -7,7 +7,7 @@ from latentseq.data.windows import frame_source
 from latentseq.errors import UsageError
 from latentseq.testing import EncoderPromises
 from latentseq.testing.generated import blobs
-from latentseq.training.trainer import Trainer
+from latentseq.training.trainer import RunTrainer
 from latentseq_plugins.datasets.moving_digits import MovingDigits
 from latentseq_plugins.encoders.conv_ae import ConvAE
 from latentseq_plugins.encoders.pca import PCA
@@ -79,9 +79,9 @@ def test_a_map_reconstructs_better_than_a_quarter_as_many_principal_components()
     dataset = MovingDigits(number=1, size=16, digit_size=10, speed=2.0, count=200, held_out=20)
     source = frame_source(dataset)
     model = ConvAE([16, 16, 1], latent="map", latent_dim=4, widths=[16, 32], augment=False)
-    model.fit(source, Trainer(steps=400))
+    model.fit(source, RunTrainer(steps=400))
     pca = PCA([16, 16, 1], latent_dim=16)
-    pca.fit(source, Trainer(epochs=1))
+    pca.fit(source, RunTrainer(epochs=1))
     x = source.validation.take(np.arange(len(source.validation)))["x"]
     found, linear = (np.square(m.decode(m.encode(x).mean) - x).sum((1, 2, 3)).mean() for m in (model, pca))
     assert found < linear

@@ -9,7 +9,7 @@ from latentseq.arrays import Latents
 from latentseq.errors import UsageError
 from latentseq.protocols import Source
 from latentseq.testing import DynamicsPromises
-from latentseq.training.trainer import Trainer
+from latentseq.training.trainer import RunTrainer
 from latentseq_plugins.dynamics.conv_lstm import ConvLSTM
 
 
@@ -66,7 +66,7 @@ def test_its_statistics_are_those_of_the_channels():
     z = rng.normal([1, -5], [2, 0.5], (40, 8, 4, 3, 2)).astype(np.float32)
     z[:, :, 0] *= 0.1  # A row where little moves.
     model = ConvLSTM([4, 3, 2], units=4, readout=[])
-    model.fit(Source(Rows(mean=z), Rows(mean=z[:5])), Trainer(steps=1))
+    model.fit(Source(Rows(mean=z), Rows(mean=z[:5])), RunTrainer(steps=1))
     for name, wanted in {"offset": z.mean((0, 1, 2, 3)), "scale": z.std((0, 1, 2, 3))}.items():
         np.testing.assert_allclose(getattr(model.network, name), np.broadcast_to(wanted, (4, 3, 2)), rtol=1e-4)
 

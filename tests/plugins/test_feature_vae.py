@@ -8,7 +8,7 @@ from scipy.stats import norm
 from latentseq.errors import UsageError
 from latentseq.protocols import Source
 from latentseq.testing import EncoderPromises
-from latentseq.training.trainer import Trainer
+from latentseq.training.trainer import RunTrainer
 from latentseq_plugins.encoders.feature_vae import FeatureVAE
 from latentseq_plugins.features import statistics
 
@@ -44,7 +44,7 @@ def features(n, seed):
 def test_features_of_any_unit_come_back():
     x, held = features(2000, 0), features(200, 1)
     model = FeatureVAE([10], latent_dim=6, widths=[64])
-    model.fit(Source(Rows(x=x), Rows(x=held)), Trainer(steps=600, learning_rate=3e-3))
+    model.fit(Source(Rows(x=x), Rows(x=held)), RunTrainer(steps=600, learning_rate=3e-3))
     made = model.decode(model.encode(held).mean)
     unexplained = np.square(made - held).mean(0)[[0, 1, 2, 3, 5, 6, 7, 8, 9]] / np.delete(held, 4, 1).var(0)
     assert (unexplained < 0.2).all(), unexplained
@@ -68,7 +68,7 @@ def test_a_channel_that_never_changes_is_not_divided_by_nothing():
 def test_the_loss_is_that_of_standardised_features():
     x = features(300, 0)
     model = FeatureVAE([10], latent_dim=4, widths=[16], beta=0.5)
-    model.fit(Source(Rows(x=x), Rows(x=x)), Trainer(steps=1))
+    model.fit(Source(Rows(x=x), Rows(x=x)), RunTrainer(steps=1))
     made = {key: np.asarray(a, np.float64) for key, a in model.network({"x": x}).items()}
     loss = float(model.network.compute_loss(x={"x": x}, y_pred={k: v.astype(np.float32) for k, v in made.items()}))
     found = statistics(Rows(x=x), "x")

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from latentseq.arrays import Clip
+from latentseq.commands.ingest import ingest
 from latentseq.errors import DataError, UsageError
-from latentseq.ingestion.run import ingest
 from latentseq.media.records import write_records
 from latentseq.storage.frames import ClipFolder
 from latentseq.testing import DatasetPromises

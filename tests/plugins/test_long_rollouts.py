@@ -8,7 +8,7 @@ from safetensors.numpy import load_file, save_file
 from latentseq.arrays import Latents
 from latentseq.errors import DataError
 from latentseq.protocols import Source
-from latentseq.training.trainer import Trainer
+from latentseq.training.trainer import RunTrainer
 from latentseq_plugins.dynamics.conv_lstm import ConvLSTM
 from latentseq_plugins.dynamics.lstm import LSTM
 from latentseq_plugins.predictors.conv_lstm import FrameConvLSTM
@@ -86,7 +86,7 @@ def test_the_range_is_that_of_the_training_latents_and_a_deviation_more():
     z = rng.normal([3, -1], [2, 0.5], (30, 8, 2)).astype(np.float32)
     held = 100 + z[:4]  # What is held out is not what it learns from.
     model = small(True, "mse")
-    model.fit(Source(Rows(mean=z), Rows(mean=held)), Trainer(steps=1))
+    model.fit(Source(Rows(mean=z), Rows(mean=held)), RunTrainer(steps=1))
     standard = (z - z.mean((0, 1))) / z.std((0, 1))
     np.testing.assert_allclose(model.network.low, standard.min((0, 1)) - 1, rtol=1e-4)
     np.testing.assert_allclose(model.network.high, standard.max((0, 1)) + 1, rtol=1e-4)
@@ -97,7 +97,7 @@ def test_the_range_of_a_map_is_that_of_its_channels_in_every_position():
     z = np.random.default_rng(0).normal(size=(12, 6, 2, 3, 2)).astype(np.float32)
     z[0, 0, 1, 2] = [9, -8]
     model = small(False, "mse")
-    model.fit(Source(Rows(mean=z), Rows(mean=z[:4])), Trainer(steps=1))
+    model.fit(Source(Rows(mean=z), Rows(mean=z[:4])), RunTrainer(steps=1))
     standard = (z - z.mean((0, 1, 2, 3))) / z.std((0, 1, 2, 3))
     for name, wanted in (("low", standard.min((0, 1, 2, 3)) - 1), ("high", standard.max((0, 1, 2, 3)) + 1)):
         np.testing.assert_allclose(getattr(model.network, name), np.broadcast_to(wanted, (2, 3, 2)), rtol=1e-4)

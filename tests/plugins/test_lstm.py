@@ -13,7 +13,7 @@ from latentseq.networks.dynamics import _statistics
 from latentseq.networks.forecast import HeadForecast
 from latentseq.protocols import Source
 from latentseq.testing import DynamicsPromises
-from latentseq.training.trainer import Trainer
+from latentseq.training.trainer import RunTrainer
 from latentseq_plugins.dynamics.lstm import LSTM
 
 
@@ -58,7 +58,7 @@ def rollout(model, z, known):
 def test_it_learns_sines(free_steps):
     model = LSTM([2], layers=1, units=16, head="mse", free_steps=free_steps)
     source = Source(Rows(mean=sines(0)), Rows(mean=sines(1, n=20)))
-    model.fit(source, Trainer(steps=250, learning_rate=1e-2))
+    model.fit(source, RunTrainer(steps=250, learning_rate=1e-2))
     z = sines(2, n=30)
     error = np.square(rollout(model, z, 14) - z[:, 14:]).sum(-1).mean(0)
     persistence = np.square(z[:, 13:14] - z[:, 14:]).sum(-1).mean(0)
@@ -171,7 +171,7 @@ def test_training_keeps_the_statistics_and_the_one_step_residual_of_validation(f
     train[..., 1] = 10 + 1e-3 * rng.normal(size=train.shape[:2])  # Hardly moves, so it is not blown up.
     held = train[:20] + 0.1 * rng.normal(size=train[:20].shape).astype(np.float32)
     model = LSTM([2], layers=1, units=8, head="mse", free_steps=free_steps)
-    model.fit(Source(Rows(mean=train), Rows(mean=held)), Trainer(steps=5))
+    model.fit(Source(Rows(mean=train), Rows(mean=held)), RunTrainer(steps=5))
     offset, scale, spread = (np.asarray(getattr(model.network, k)) for k in ("offset", "scale", "spread"))
     np.testing.assert_allclose(offset, train.mean((0, 1)), rtol=1e-4)
     assert scale[0] == pytest.approx(train[..., 0].std(), rel=1e-4)
@@ -193,7 +193,7 @@ def test_what_is_not_asked_for_changes_nothing(sampled):
 
 def test_the_first_state_is_learned():
     model = LSTM([2], layers=1, units=8, head="mse")
-    model.fit(Source(Rows(mean=sines(0)), Rows(mean=sines(1, n=20))), Trainer(steps=5))
+    model.fit(Source(Rows(mean=sines(0)), Rows(mean=sines(1, n=20))), RunTrainer(steps=5))
     assert all(np.abs(np.asarray(w)).min() > 0 for w in model.network.first_state)
 
 
@@ -277,7 +277,7 @@ def test_an_unknown_head_is_refused():
 def test_the_kl_head_needs_an_encoder_with_a_posterior():
     model = LSTM([2], layers=1, units=4, head="kl")
     source = Source(Rows(mean=sines(0)), Rows(mean=sines(1)))
-    assert message(model.fit, source, Trainer(steps=1)) == (
+    assert message(model.fit, source, RunTrainer(steps=1)) == (
         "The head 'kl' needs the encoder's posterior, and this encoder gives a mean only. "
         "Heads that work with it: mixture and mse."
     )
@@ -286,7 +286,9 @@ def test_the_kl_head_needs_an_encoder_with_a_posterior():
 def test_data_without_a_stream_that_conditions_ask_for_is_refused():
     model = LSTM([2], {"sound": 2}, layers=1, units=4, head="mse")
     source = Source(Rows(mean=sines(0)), Rows(mean=sines(1)))
-    assert message(model.fit, source, Trainer(steps=1)) == "The data has no stream sound, which conditions ask for."
+    assert (
+        message(model.fit, source, RunTrainer(steps=1)) == "The data has no stream sound, which conditions ask for."
+    )
 
 
 def test_wrong_conditions_are_refused():

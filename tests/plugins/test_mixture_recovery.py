@@ -8,7 +8,7 @@ from scipy.stats import norm
 from latentseq.arrays import Latents
 from latentseq.protocols import Source
 from latentseq.testing.generated import Generated
-from latentseq.training.trainer import Trainer
+from latentseq.training.trainer import RunTrainer
 from latentseq_plugins.dynamics.lstm import LSTM
 
 WEIGHTS = np.array([0.5, 0.3, 0.2])
@@ -41,7 +41,7 @@ def forecast():
     )
     train, held = draws(0, 2000, 8), draws(1, 200, 8)
     source = Source(*(Generated(lambda rows, z=z: {"mean": z[rows]}, 0, len(z)) for z in (train, held)))
-    model.fit(source, Trainer(steps=600, batch_size=64, learning_rate=2e-2))
+    model.fit(source, RunTrainer(steps=600, batch_size=64, learning_rate=2e-2))
     return model.observe(Latents(draws(2, 50, 8)))[0]
 
 

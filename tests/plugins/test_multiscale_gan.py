@@ -10,7 +10,7 @@ from latentseq.protocols import Source, Windows
 from latentseq.testing import PredictorPromises
 from latentseq.testing.generated import blobs, generated
 from latentseq.training import stage
-from latentseq.training.trainer import Trainer
+from latentseq.training.trainer import RunTrainer
 from latentseq_plugins.datasets.moving_squares import MovingSquares
 from latentseq_plugins.predictors import multiscale_gan
 from latentseq_plugins.predictors.multiscale_gan import MultiScaleGAN
@@ -174,7 +174,7 @@ def test_a_run_that_was_stopped_ends_in_the_same_weights(tmp_path, monkeypatch):
 
     def fitted(windows, **options):
         model = make(widths=[2], discriminator_widths=[2])
-        history = model.fit(Source(windows, source.validation), Trainer(**budget, **options))
+        history = model.fit(Source(windows, source.validation), RunTrainer(**budget, **options))
         rows = [{k: v for k, v in row.items() if k != "seconds"} for row in history.rows]
         return rows, values([model.following, *model.discriminators.scales])
 
@@ -193,7 +193,7 @@ def test_trained_on_crops_without_discriminators_it_predicts_whole_frames():
     crops = Crops(clips, crop=16, clip_length=4, count=40)
     assert make(lambda_adv=0.0).discriminators is None
     model = make(adversarial=False)
-    history = model.fit(clip_source(crops, []), Trainer(steps=2, batch_size=4))
+    history = model.fit(clip_source(crops, []), RunTrainer(steps=2, batch_size=4))
     assert model.discriminators is None and "discriminators" not in history.rows[-1]
     frames = clips.read(0).frames[None, :3, :, :27].astype(np.float32) / 255
     assert model.predict(frames, 2, temperature=0.0).shape == (1, 1, 2, 32, 27, 1)

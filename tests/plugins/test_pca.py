@@ -8,7 +8,7 @@ from sklearn.decomposition import PCA as Whole
 from latentseq.errors import DataError, UsageError
 from latentseq.protocols import Source
 from latentseq.testing import EncoderPromises
-from latentseq.training.trainer import Trainer
+from latentseq.training.trainer import RunTrainer
 from latentseq_plugins.encoders.pca import PCA
 
 
@@ -36,7 +36,7 @@ def correlated(n, seed=0):
 
 def fitted(x, held, d=5, **budget):
     model = PCA([4, 5, 1], latent_dim=d)
-    return model, model.fit(Source(Rows(x=x), Rows(x=held)), Trainer(**budget))
+    return model, model.fit(Source(Rows(x=x), Rows(x=held)), RunTrainer(**budget))
 
 
 def test_it_reconstructs_as_well_as_the_whole_decomposition():

@@ -13,7 +13,7 @@ from latentseq.storage.artifact import read_artifact, save_artifact
 from latentseq.storage.reading import shown
 from latentseq.testing import EncoderPromises
 from latentseq.testing.generated import blobs, generated
-from latentseq.training.trainer import Trainer
+from latentseq.training.trainer import RunTrainer
 from latentseq_plugins.decoders.deconv import Deconv
 from latentseq_plugins.encoders.conv_ae import ConvAE
 from latentseq_plugins.encoders.feature_vae import FeatureVAE
@@ -54,7 +54,7 @@ class TestStackOfVectorsInColour(EncoderPromises):
 @pytest.fixture(scope="module")
 def trained():
     """A stack after a little training, and its trainer's history."""
-    model, trainer = Stack([16, 16, 1], **SMALL), Trainer(steps=100, batch_size=16)
+    model, trainer = Stack([16, 16, 1], **SMALL), RunTrainer(steps=100, batch_size=16)
     return model, model.fit(source(), trainer), trainer
 
 
@@ -90,7 +90,7 @@ def test_each_part_is_trained_on_what_the_one_before_makes(monkeypatch):
     for plugin in (ConvAE, FeatureVAE, Deconv):
         monkeypatch.setattr(plugin, "fit", fit)
     model = Stack([16, 16, 1], **SMALL)
-    model.fit(source(), Trainer(steps=3))
+    model.fit(source(), RunTrainer(steps=3))
     features, latents, _ = model.parts.values()
     for i, x in enumerate((frames([3, 5]), frames([241]))):
         f = features.encode(x).mean
@@ -167,7 +167,7 @@ def run(tmp_path_factory):
     """The folder of a trained conv-ae."""
     folder = tmp_path_factory.mktemp("runs") / "cae"
     model = ConvAE([16, 16, 1], latent="map", latent_dim=3, widths=[4, 8])
-    model.fit(source(), Trainer(steps=20))
+    model.fit(source(), RunTrainer(steps=20))
     save_artifact(model, "encoders", folder, preprocessing={}, training={"data": "", "seed": 0, "best": {}})
     return folder
 
@@ -178,7 +178,7 @@ def test_a_trained_run_is_taken_in_and_not_trained_again(run, tmp_path):
     options = {"features": str(copy), "latents.widths": [8], "latents.latent_dim": 2, "decoder.widths": [4, 8]}
     model = registry.build("encoders", "stack", options, input_shape=[16, 16, 1], seed=0)
     x, wanted = frames([1, 2]), read_artifact(run).load().encode(frames([1, 2])).mean
-    history = model.fit(source(), Trainer(steps=20))
+    history = model.fit(source(), RunTrainer(steps=20))
     assert {row["stage"] for row in history.rows} == {"latents.main", "decoder.main"}
     np.testing.assert_array_equal(model.parts["features"].encode(x).mean, wanted)
     # It is whole without the run: saved, and loaded where the run is not.
@@ -251,7 +251,7 @@ def test_a_trained_run_takes_no_options_and_has_to_be_of_its_kind(run):
 def test_a_frozen_part_has_to_have_learned_something():
     model = Stack([16, 16, 1], frozen=["latents"], **SMALL)
     with pytest.raises(UsageError) as error:
-        model.fit(source(), Trainer(steps=1))
+        model.fit(source(), RunTrainer(steps=1))
     assert str(error.value) == (
         "stack: latents is frozen and has learned nothing. Give the folder of a trained run, as in --set "
         "latents=runs/latents, or leave it out of frozen."

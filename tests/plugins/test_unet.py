@@ -6,7 +6,7 @@ import pytest
 from latentseq.errors import DataError, UsageError
 from latentseq.testing import PredictorPromises
 from latentseq.testing.generated import blobs, generated
-from latentseq.training.trainer import Trainer
+from latentseq.training.trainer import RunTrainer
 from latentseq_plugins.predictors.unet import UNet
 
 
@@ -75,7 +75,7 @@ def test_fewer_frames_than_the_context():
         "clips, or --set context=2."
     )
     with pytest.raises(UsageError, match=told):
-        model.fit(windows, Trainer(steps=1))
+        model.fit(windows, RunTrainer(steps=1))
 
 
 def test_other_channels_and_frames_that_are_too_small():

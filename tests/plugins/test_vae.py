@@ -9,7 +9,7 @@ from latentseq.errors import DataError, UsageError
 from latentseq.protocols import Source, Windows
 from latentseq.testing import EncoderPromises
 from latentseq.testing.generated import blobs
-from latentseq.training.trainer import Trainer
+from latentseq.training.trainer import RunTrainer
 from latentseq_plugins.datasets.moving_digits import MovingDigits
 from latentseq_plugins.encoders.vae import VAE
 from latentseq_plugins.variational import MIN_SIGMA
@@ -156,7 +156,7 @@ def digits():
     dataset = MovingDigits(number=1, size=16, digit_size=10, speed=2.0, count=200, held_out=20)
     source = frame_source(dataset)
     vae = VAE([16, 16, 1], latent_dim=8, widths=[16, 32], augment=False)
-    history = vae.fit(source, Trainer(steps=150, learning_rate=3e-3))
+    history = vae.fit(source, RunTrainer(steps=150, learning_rate=3e-3))
     train = source.train.take(np.arange(len(source.train)))["x"]
     return vae, history, train, source.validation.take(np.arange(len(source.validation)))["x"]
 
@@ -194,7 +194,7 @@ def test_still_black_frames_keep_the_loss_finite():
         __len__ = lambda self: 32  # noqa: E731
         take = lambda self, indices: {"x": np.zeros((len(indices), 8, 8, 1), np.float32)}  # noqa: E731
 
-    history = VAE([8, 8, 1], latent_dim=2, widths=[4]).fit(Source(Black(), Black()), Trainer(steps=20))
+    history = VAE([8, 8, 1], latent_dim=2, widths=[4]).fit(Source(Black(), Black()), RunTrainer(steps=20))
     assert np.isfinite(history.best["val_loss"])
 
 

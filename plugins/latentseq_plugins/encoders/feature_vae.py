@@ -10,8 +10,7 @@ from keras import layers
 from latentseq.arrays import Latents, as_items
 from latentseq.errors import UsageError
 from latentseq.networks.plugin import KerasPlugin, in_chunks, swish
-from latentseq.protocols import Encoder, History, Presets, Source
-from latentseq.training.trainer import Trainer
+from latentseq.protocols import Encoder, History, Presets, Source, Trainer
 from latentseq_plugins.features import Scaling, statistics
 from latentseq_plugins.variational import VariationalNetwork, bounded_start, log_variance
 

@@ -9,9 +9,8 @@ from sklearn.decomposition import IncrementalPCA
 from latentseq.arrays import Latents, as_items
 from latentseq.data.windows import validation_batches
 from latentseq.errors import DataError, UsageError
-from latentseq.protocols import Encoder, History, Presets, Source
+from latentseq.protocols import Encoder, History, Presets, Source, Trainer
 from latentseq.storage.tensors import load_tensors, save_tensors
-from latentseq.training.trainer import Trainer
 
 STATE = "components.safetensors"
 LEAST_BATCH = 64
@@ -87,9 +86,7 @@ class PCA(Encoder):
         # Frames stay frames; features have no bounds.
         self._bounds = np.array([0, 1] if (low, high) == (0, 1) else [-np.inf, np.inf], np.float32)
         row = {"stage": "main", "epoch": 1, "step": int(np.ceil(seen / size)), **self._validate(source)}
-        trainer.watcher.say(
-            f"{self.name} · {seen} items · squared error of an item on validation data {row['val_squared_error']:.4g}"
-        )
+        trainer.say(f"{seen} items · squared error of an item on validation data {row['val_squared_error']:.4g}")
         return History([row], row)
 
     def encode(self, x: np.ndarray) -> Latents:

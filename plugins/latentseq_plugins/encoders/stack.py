@@ -14,9 +14,8 @@ from latentseq.data.windows import validation_batches
 from latentseq.errors import DataError, UsageError, listed
 from latentseq.evaluation.latents import findings
 from latentseq.networks.plugin import KerasPlugin
-from latentseq.protocols import Decoder, Encoder, History, Plugin, Presets, Source, Windows
+from latentseq.protocols import Decoder, Encoder, History, Plugin, Presets, Source, Trainer, Windows
 from latentseq.storage.artifact import ARTIFACT, read_artifact
-from latentseq.training.trainer import Trainer
 
 GROUPS = {"features": "encoders", "latents": "encoders", "decoder": "decoders"}
 """The parts, in the order in which they are trained, and where each is registered."""
@@ -165,7 +164,7 @@ class Stack(KerasPlugin, Encoder):
             self._trained.add(part)
             if part == "features":
                 for line in findings(self._first, (b["x"] for b in validation_batches(source.validation, 64))):
-                    trainer.watcher.say(f"{trainer.watcher.title} · {part} · {line}")
+                    trainer.say(f"{part} · {line}")
         return History(rows, best)
 
     def encode(self, x: np.ndarray) -> Latents:

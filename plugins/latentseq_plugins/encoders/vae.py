@@ -8,8 +8,7 @@ import numpy as np
 from latentseq.arrays import Latents, as_items
 from latentseq.errors import UsageError
 from latentseq.networks.plugin import KerasPlugin, in_chunks
-from latentseq.protocols import Encoder, History, Presets, Source
-from latentseq.training.trainer import Trainer
+from latentseq.protocols import Encoder, History, Presets, Source, Trainer
 from latentseq_plugins.convolutions import (
     augmentation,
     check_convolutional,

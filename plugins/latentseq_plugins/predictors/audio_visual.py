@@ -11,8 +11,7 @@ from latentseq.arrays import Batch, Latents, State
 from latentseq.errors import UsageError, listed
 from latentseq.networks.plugin import KerasPlugin, swish
 from latentseq.networks.recurrent import RecurrentNetwork, join_condition
-from latentseq.protocols import History, Predictor, Presets, Source
-from latentseq.training.trainer import Trainer
+from latentseq.protocols import History, Predictor, Presets, Source, Trainer
 from latentseq_plugins.predictors.context import check_length, check_seen
 from latentseq_plugins.predictors.conv_lstm import FrameConvLSTM, Patches
 

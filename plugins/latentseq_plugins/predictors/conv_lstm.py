@@ -9,8 +9,7 @@ import numpy as np
 from latentseq.arrays import Batch, Latents, State, as_items, check_rolling
 from latentseq.errors import UsageError
 from latentseq.networks.plugin import KerasPlugin
-from latentseq.protocols import History, Predictor, Presets, Source, Windows
-from latentseq.training.trainer import Trainer
+from latentseq.protocols import History, Predictor, Presets, Source, Trainer, Windows
 from latentseq_plugins.dynamics.conv_lstm import ConvLSTM
 
 REACH = (-0.5, 1.5)

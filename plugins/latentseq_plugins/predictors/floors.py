@@ -8,8 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from latentseq.arrays import State, as_items, check_rolling
-from latentseq.protocols import History, Predictor, Presets, Source
-from latentseq.training.trainer import Trainer
+from latentseq.protocols import History, Predictor, Presets, Source, Trainer
 
 
 class Floor(Predictor):

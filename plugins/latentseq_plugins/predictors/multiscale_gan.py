@@ -9,8 +9,8 @@ import keras
 from latentseq.arrays import Batch
 from latentseq.errors import UsageError
 from latentseq.networks.optimizer import GuardedAdam
-from latentseq.protocols import History, Presets, Source
-from latentseq.training.trainer import Trainer, schedule
+from latentseq.protocols import History, Presets, Source, Trainer
+from latentseq.training.trainer import schedule
 from latentseq_plugins.predictors.context import check_length
 from latentseq_plugins.predictors.multiscale import MULTIPLE, Discriminators, MultiScaleNetwork, generators
 from latentseq_plugins.predictors.stacked import StackedPredictor

@@ -7,8 +7,7 @@ from keras import layers
 
 from latentseq.errors import UsageError
 from latentseq.networks.plugin import swish
-from latentseq.protocols import History, Presets, Source
-from latentseq.training.trainer import Trainer
+from latentseq.protocols import History, Presets, Source, Trainer
 from latentseq_plugins.predictors.context import check_length
 from latentseq_plugins.predictors.stacked import RecursiveNetwork, StackedPredictor
 
