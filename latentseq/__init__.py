@@ -72,6 +72,11 @@ _HOME = {
     ),
     "open_data": "latentseq.data.open",
     "load_predictor": "latentseq.models.run",
+    "KerasDynamics": "latentseq.networks.dynamics",
+    "KerasPlugin": "latentseq.networks.plugin",
+    "TunableEncoder": "latentseq.networks.tunable",
+    "TunableDynamics": "latentseq.networks.tunable",
+    "LossNetwork": "latentseq.networks.plugin",
     **{name: f"latentseq.commands.{name}" for name in _COMMANDS},
 }
 

@@ -149,6 +149,22 @@ class Windows(ABC):
     def take(self, indices: np.ndarray) -> Batch:
         """The windows at ``indices`` (b,), every array (b, ...)."""
 
+    @typing.final
+    def map(self, function: Callable[[Batch], Batch]) -> Windows:
+        """The same windows, with a function of a batch applied when they are taken."""
+        return _Mapped(self, function)
+
+
+class _Mapped(Windows):
+    def __init__(self, windows: Windows, function: Callable[[Batch], Batch]):
+        self._windows, self._function = windows, function
+
+    def __len__(self) -> int:
+        return len(self._windows)
+
+    def take(self, indices: np.ndarray) -> Batch:
+        return self._function(self._windows.take(indices))
+
 
 @dataclass(frozen=True)
 class Source:
@@ -161,6 +177,10 @@ class Source:
 
     train: Windows
     validation: Windows
+
+    def map(self, function: Callable[[Batch], Batch]) -> Source:
+        """The same source, with a function of a batch applied to all windows."""
+        return Source(self.train.map(function), self.validation.map(function))
 
 
 @dataclass(frozen=True)

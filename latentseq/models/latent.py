@@ -8,7 +8,7 @@ import numpy as np
 
 from latentseq import registry
 from latentseq.arrays import Batch, Latents, State, as_items
-from latentseq.protocols import Dynamics, Encoder, History, Predictor, Source, Trainer, Windows
+from latentseq.protocols import Dynamics, Encoder, History, Predictor, Source, Trainer
 
 _PARTS = (("encoder", "encoders"), ("dynamics", "dynamics"))
 
@@ -65,7 +65,7 @@ class LatentPredictor(Predictor):
         Raises:
             UsageError: a part to tune does not exist, or has no networks.
         """
-        latents = Source(_Encoded(source.train, self.encoder), _Encoded(source.validation, self.encoder))
+        latents = source.map(self._encoded)
         if not self.tune:
             return self.dynamics.fit(latents, trainer)
         from latentseq.networks.tuning import tune  # Imports Keras, which plugins may do without.
@@ -78,9 +78,9 @@ class LatentPredictor(Predictor):
         Raises:
             UsageError: a part to tune does not exist, or has no networks.
         """
-        from latentseq.networks.tuning import tunable
+        from latentseq.networks.tuning import check_tunable
 
-        tunable(self.encoder, self.dynamics, self.tune)
+        check_tunable(self.encoder, self.dynamics, self.tune)
 
     def observe(
         self,
@@ -113,6 +113,12 @@ class LatentPredictor(Predictor):
             encode_windows(self.encoder, as_items(frames, self.input_shape, "frames", axes=2, frames=True)).mean
         )
 
+    def _encoded(self, batch: Batch) -> Batch:
+        """Windows of latents in place of ``frames``."""
+        rest = {name: rows for name, rows in batch.items() if name != "frames"}
+        latents = encode_windows(self.encoder, batch["frames"])
+        return rest | {name: rows for name, rows in latents._asdict().items() if rows is not None}
+
     def _decode(self, z: np.ndarray) -> np.ndarray:
         b, t = z.shape[:2]
         return self.encoder.decode(z.reshape(b * t, *z.shape[2:])).reshape(b, t, *self.input_shape)
@@ -123,18 +129,3 @@ def encode_windows(encoder: Encoder, frames: np.ndarray) -> Latents:
     b, t = frames.shape[:2]
     latents = encoder.encode(frames.reshape(b * t, *frames.shape[2:]))
     return Latents(*(None if a is None else a.reshape(b, t, *a.shape[1:]) for a in latents))  # type: ignore[arg-type]
-
-
-class _Encoded(Windows):
-    """Windows of frames as windows of latents."""
-
-    def __init__(self, windows: Windows, encoder: Encoder):
-        self._windows, self._encoder = windows, encoder
-
-    def __len__(self) -> int:
-        return len(self._windows)
-
-    def take(self, indices: np.ndarray) -> Batch:
-        batch = dict(self._windows.take(indices))
-        latents = encode_windows(self._encoder, batch.pop("frames"))
-        return batch | {k: v for k, v in latents._asdict().items() if v is not None}

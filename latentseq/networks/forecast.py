@@ -1,4 +1,4 @@
-"""The forecast of a dynamics model whose network feeds a head."""
+"""The forecast of a dynamics model whose network has a head."""
 
 from functools import cached_property
 from typing import Any
@@ -7,25 +7,25 @@ import numpy as np
 from keras import ops
 
 from latentseq.arrays import check_rolling
-from latentseq.networks.heads import Head
+from latentseq.networks.heads.head import Head
 from latentseq.protocols import Forecast
 
 
 class HeadForecast(Forecast):
-    """Densities from a head's outputs in standardised latents, answered in the encoder's own units."""
+    """Densities computed from a head's outputs in standardised latents, given in the encoder's own units."""
 
     def __init__(
         self, head: Head, outputs: np.ndarray, base: np.ndarray, *, spread: Any, offset: np.ndarray, scale: np.ndarray
     ):
-        """Keep what the densities are made of.
+        """Keep what the densities are computed from.
 
         Args:
             head: what the outputs mean.
             outputs: (b, t, ..., width).
-            base: (b, t, *latent_shape), what the locations are added to, standardised.
-            spread: (*latent_shape), residual on validation data, standardised.
-            offset: (*latent_shape), subtracted from a latent to standardise it.
-            scale: (*latent_shape), what it is divided by then.
+            base: (b, t, *latent_shape), what locations are added to, standardised.
+            spread: (*latent_shape), standard deviation of the error on validation data, standardised.
+            offset: (*latent_shape), what is subtracted from a latent to standardise it.
+            scale: (*latent_shape), what it is then divided by.
         """
         self._head, self._outputs, self._base = head, outputs, base
         self._spread, self._offset, self._scale = spread, offset, scale
@@ -33,15 +33,12 @@ class HeadForecast(Forecast):
     @cached_property
     def mean(self) -> np.ndarray:  # type: ignore[override]
         """(b, t, *latent_shape) float32."""
-        mean = self._head.distribution(self._outputs, self._base, self._spread).mean()
-        return ops.convert_to_numpy(mean) * self._scale + self._offset
+        return ops.convert_to_numpy(self._head.mean(self._outputs, self._base)) * self._scale + self._offset
 
     def log_prob(self, z: np.ndarray) -> np.ndarray:
         """See ``Forecast.log_prob``."""
         standard = ((z - self._offset) / self._scale).astype(np.float32)
-        log_prob = ops.convert_to_numpy(
-            self._head.distribution(self._outputs, self._base, self._spread).log_prob(standard)
-        )
+        log_prob = ops.convert_to_numpy(self._head.log_prob(self._outputs, self._base, standard, self._spread))
         return log_prob.reshape(*z.shape[:2], -1).sum(-1) - np.log(self._scale).sum()
 
     def sample(self, n: int, *, seed: int, temperature: float = 1.0) -> np.ndarray:

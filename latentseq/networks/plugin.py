@@ -2,8 +2,9 @@
 
 import contextlib
 import inspect
+import typing
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import keras
 import numpy as np
 
 from latentseq.backend import check_backend
-from latentseq.protocols import Dynamics, Plugin, Source
+from latentseq.protocols import Plugin
 from latentseq.storage.tensors import load_tensors, save_tensors
 
 check_backend(keras.config.backend())
@@ -75,41 +76,46 @@ class KerasPlugin(Plugin):
         Those of an encoder are ``encoder``, items to a mean or to mean and log variance, and ``decoder`` back.
         """
 
-    @property
-    def augmentation(self) -> Sequence[keras.layers.Layer]:
-        """Layers that change frames (n, h, w, c) at random in training; none where it has none."""
-        return ()
-
     def save_state(self, folder: Path) -> None:
         """See ``Plugin.save_state``."""
         save_tensors({k: keras.ops.convert_to_numpy(v) for k, v in self._weights().items()}, folder / WEIGHTS)
 
     def load_state(self, folder: Path) -> None:
-        """See ``Plugin.load_state``; a network names in ``added`` the weights that older files lack."""
+        """See ``Plugin.load_state``."""
         weights = self._weights()
         expected = {k: (tuple(v.shape), str(v.dtype)) for k, v in weights.items()}
-        added = {f"{n}/{w.path}" for n, network in self.networks.items() for w in getattr(network, "added", ())}
-        for key, tensor in load_tensors(folder / WEIGHTS, expected, added).items():
+        for key, tensor in load_tensors(folder / WEIGHTS, expected, self.optional_weights()).items():
             weights[key].assign(tensor)
+
+    def optional_weights(self) -> set[str]:
+        """Keys of weights that files of earlier versions lack; their initial values stand in."""
+        return set()
 
     def _weights(self) -> dict[str, Any]:
         return {f"{n}/{w.path}": w for n, network in self.networks.items() for w in network.weights}
 
 
-class KerasDynamics(KerasPlugin, Dynamics):
-    """Dynamics of one network, which can be trained together with the networks of an encoder.
+class LossNetwork(keras.Model):
+    """A network that computes its own loss from what ``call`` returns.
 
-    The network is called with a batch as ``Dynamics.fit`` gets it, and with ``skip``, how many forecasts at the start
-    are not asked for, 0 by default. It answers a dict with ``z`` (b, t - 1 - skip, *latent_shape), its forecasts of
-    items ``1 + skip`` and on in the encoder's units: of the first ``known(t)`` from true items, of the others in a
-    closed loop.
+    ``call`` takes a whole batch, so nothing is handed over as a target.
     """
 
-    network: keras.Model
-
     @abstractmethod
-    def calibrate(self, latents: Source) -> None:
-        """Measure what is not learned, once the network is, on windows of ``mean`` and the conditions."""
+    def loss_of(self, results: Any, training: bool = True) -> Any:
+        """The loss, a scalar tensor.
+
+        Args:
+            results: what ``call`` returned.
+            training: False in validation.
+        """
+
+    @typing.final
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
+        """What Keras calls in training and validation."""
+        return self.loss_of(y_pred, training)
 
 
 def swish(x: Any) -> Any:

@@ -29,14 +29,14 @@ def save_tensors(tensors: Mapping[str, np.ndarray], path: Path) -> str:
 
 
 def load_tensors(
-    path: Path, expected: Mapping[str, tuple[tuple[int, ...], str]], added: Collection[str] = ()
+    path: Path, expected: Mapping[str, tuple[tuple[int, ...], str]], optional: Collection[str] = ()
 ) -> dict[str, np.ndarray]:
     """Read arrays, each of the shape and dtype that the configuration calls for.
 
     Args:
         path: a safetensors file.
         expected: shape and dtype by name.
-        added: names of them that a file may lack, because it was written before there were such arrays.
+        optional: names among them that a file may lack, because it was written before there were such arrays.
 
     Raises:
         DataError: unreadable, or other names, shapes or dtypes.
@@ -45,7 +45,7 @@ def load_tensors(
         _check_header(path, expected)
         with safe_open(path, framework="numpy") as file:
             found = {key: _told(file.get_slice(key)) for key in file.keys()}  # noqa: SIM118  # It is no dict.
-            for key in sorted({*found, *(expected.keys() - added)}):
+            for key in sorted({*found, *(expected.keys() - set(optional))}):
                 if found.get(key) != expected.get(key):
                     raise DataError(
                         f"{path} does not fit the configuration beside it: {key} is {found.get(key, 'missing')}; "

@@ -8,7 +8,7 @@ import keras
 from keras import layers, ops
 
 from latentseq.errors import UsageError
-from latentseq.networks.plugin import swish
+from latentseq.networks.plugin import LossNetwork, swish
 from latentseq_plugins.variational import bounded_start, log_variance
 
 LATENTS = ("vector", "map")
@@ -16,7 +16,7 @@ SHIFT = 0.15
 """Share of the side by which a frame is shifted in training, at most."""
 
 
-class SquaredErrorNetwork(keras.Model):
+class SquaredErrorNetwork(LossNetwork):
     """A network that makes ``x``, and the squared error of it, summed over an item."""
 
     def __init__(self, name: str, parts: Sequence[keras.Model], *, given: str, augment: Sequence[layers.Layer] = ()):
@@ -45,11 +45,9 @@ class SquaredErrorNetwork(keras.Model):
             made = part(made, training=training)
         return {"target": target if self.given == "x" else batch["x"], "x": made}
 
-    def compute_loss(
-        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
-    ) -> Any:
+    def loss_of(self, results: Any, training: bool = True) -> Any:
         """Squared error, summed over an item, mean over the batch."""
-        error = ops.square(ops.cast(y_pred["x"], "float32") - y_pred["target"])
+        error = ops.square(ops.cast(results["x"], "float32") - results["target"])
         error = ops.sum(ops.reshape(error, (ops.shape(error)[0], -1)), axis=1)
         self.squared_error.update_state(error)
         return ops.mean(error)

@@ -8,6 +8,7 @@ import keras
 from keras import layers, ops
 
 from latentseq.networks import densities
+from latentseq.networks.plugin import LossNetwork
 
 MIN_SIGMA = 0.01
 """Floor of the likelihood's standard deviation: frames come in steps of 1/255; for features, 1 % of theirs."""
@@ -15,7 +16,7 @@ MAX_LOG_VAR = 8.0
 START_LOG_VAR = -4.0
 
 
-class VariationalNetwork(keras.Model):
+class VariationalNetwork(LossNetwork):
     """Encoder, noise, decoder, and the negative evidence lower bound of ``x``.
 
     The likelihood is a normal whose variance is the one that fits best, the batch's mean squared error; it is summed
@@ -76,17 +77,15 @@ class VariationalNetwork(keras.Model):
             z = mean + ops.exp(0.5 * log_var) * keras.random.normal(ops.shape(mean), seed=self.noise)
         return {"target": x, "x": self.decoder(z), "mean": mean, "log_var": log_var}
 
-    def compute_loss(
-        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
-    ) -> Any:
+    def loss_of(self, results: Any, training: bool = True) -> Any:
         """Negative evidence lower bound in nats, mean over the batch; free bits count as if they were used."""
-        items = (self.units(y_pred[key]) if self.units else y_pred[key] for key in ("target", "x"))
+        items = (self.units(results[key]) if self.units else results[key] for key in ("target", "x"))
         target, made = (ops.reshape(item, (ops.shape(item)[0], -1)) for item in items)
         error = ops.square(target - made)
         sigma = ops.stop_gradient(ops.maximum(ops.sqrt(ops.mean(error)), MIN_SIGMA))
         nll = -densities.normal(made, sigma).log_prob(target)
         # An axis of one, so that every dimension keeps a divergence of its own.
-        mean, log_var = (ops.expand_dims(y_pred[key], -1) for key in ("mean", "log_var"))
+        mean, log_var = (ops.expand_dims(results[key], -1) for key in ("mean", "log_var"))
         posterior = densities.normal(mean, ops.exp(0.5 * log_var))
         kl = densities.kl_divergence(posterior, densities.normal(ops.zeros_like(mean), 1.0))
         kl = ops.sum(kl, axis=tuple(range(1, len(kl.shape) - 1))) if len(kl.shape) > 2 else kl

@@ -34,7 +34,9 @@ def pictures(n=40):
 def small_lstm(seed=0):
     from latentseq_plugins.dynamics.lstm import LSTM
 
-    return LSTM([2], layers=1, units=8, dropout=0.3, head="mixture", components=2, free_steps=3, seed=seed)
+    return LSTM(
+        [2], layers=1, units=8, dropout=0.3, head="mixture", head_options={"components": 2}, free_steps=3, seed=seed
+    )
 
 
 def small_vae(seed=0):

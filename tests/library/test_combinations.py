@@ -8,7 +8,7 @@ import pytest
 from latentseq import registry
 from latentseq.errors import UsageError
 from latentseq.models.latent import LatentPredictor
-from latentseq.networks.heads import HEADS
+from latentseq.networks.heads import head_names, load_head
 from latentseq.testing import PredictorPromises
 from latentseq.testing.generated import blobs, generated
 from latentseq.training.trainer import RunTrainer
@@ -38,7 +38,10 @@ ENCODERS = {
 }
 POSTERIOR = ("vae-vector", "vae-map", "feature-vae", "stack")
 HEADS_THAT_FIT = [
-    (name, head) for name in ENCODERS for head in HEADS if name in POSTERIOR or not HEADS[head].needs_posterior
+    (name, head)
+    for name in ENCODERS
+    for head in head_names()
+    if name in POSTERIOR or not load_head(head).needs_posterior
 ]
 
 
@@ -56,7 +59,7 @@ def predictor(which, head):
     """An encoder and untrained dynamics of its latents."""
     plugin = encoder(which)
     vector = len(plugin.latent_shape) == 1
-    options = {"head": head, "layers": 1, "units": 8, "readout": [8], "components": 2, "free_steps": 3}
+    options = {"head": head, "layers": 1, "units": 8, "readout": [8], "free_steps": 3}
     latent_shape = list(plugin.latent_shape)
     dynamics = registry.build("dynamics", "lstm" if vector else "conv-lstm", options, latent_shape=latent_shape)
     return LatentPredictor(plugin, dynamics)

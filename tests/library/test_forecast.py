@@ -6,7 +6,10 @@ from scipy.special import log_softmax, logsumexp, softmax
 from scipy.stats import norm
 
 from latentseq.networks.forecast import HeadForecast
-from latentseq.networks.heads import KL, MIN_SCALE, MSE, Mixture
+from latentseq.networks.heads.head import MIN_SCALE
+from latentseq.networks.heads.kl import KL
+from latentseq.networks.heads.mixture import Mixture
+from latentseq.networks.heads.mse import MSE
 
 B, T, D, K = 2, 3, 4, 3
 OFFSET = np.array([5.0, -2, 0, 100], np.float32)

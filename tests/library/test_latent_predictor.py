@@ -47,7 +47,7 @@ class TestLatentPredictor(PredictorPromises):
     far = 500
 
     def make(self):
-        return make(components=2)
+        return make(head_options={"components": 2})
 
 
 @pytest.mark.slow

@@ -27,7 +27,7 @@ class TestMixtureWithConditions(DynamicsPromises):
 
     def make(self):
         return ConvLSTM(
-            [2, 3, 2], {"sound": 2}, head="mixture", layers=1, units=6, readout=[4], components=2, free_steps=3
+            [2, 3, 2], {"sound": 2}, head="mixture", layers=1, units=6, readout=[4], head_options={"components": 2}, free_steps=3
         )
 
 

@@ -9,7 +9,7 @@ from scipy.stats import norm
 
 from latentseq.arrays import Latents
 from latentseq.errors import UsageError
-from latentseq.networks.dynamics import _statistics
+from latentseq.networks.statistics import measure_statistics
 from latentseq.networks.forecast import HeadForecast
 from latentseq.protocols import Source
 from latentseq.testing import DynamicsPromises
@@ -22,7 +22,7 @@ class TestMixture(DynamicsPromises):
     far = 1000
 
     def make(self):
-        return LSTM([3], layers=2, units=8, readout=[8, 8], components=3)
+        return LSTM([3], layers=2, units=8, readout=[8, 8], head_options={"components": 3})
 
 
 @pytest.mark.slow
@@ -70,7 +70,7 @@ CONDITIONS = {"action": 1, "sound": 2}
 
 def wild(seed=0, **options):
     """A model with random weights, large enough that every input counts, and with statistics."""
-    options = {"head": "mse", "layers": 2, "units": 6, "readout": [5], "components": 3, "free_steps": 0, **options}
+    options = {"head": "mse", "layers": 2, "units": 6, "readout": [5], "free_steps": 0, **options}
     model, rng = LSTM([2], CONDITIONS, **options), np.random.default_rng(seed)
     for weight in model.network.trainable_weights:
         weight.assign(0.5 * rng.normal(size=weight.shape))
@@ -153,7 +153,7 @@ def test_the_kl_loss_is_between_posterior_and_forecast_in_standardised_units():
     mean, std = batch["mean"][:, 1:], np.exp(batch["log_var"][:, 1:] / 2)
     # KL does not depend on units, so here it is in the encoder's; the forecast's spread is measured.
     wanted = np.log(far / std) + (std**2 + (mean - loc) ** 2) / (2 * far**2) - 0.5
-    found = float(model.network.compute_loss(x=batch, y_pred=made))
+    found = float(model.network.loss_of(made))
     assert found == pytest.approx(wanted.sum(-1).mean(), rel=0.02)
 
 
@@ -161,7 +161,7 @@ def test_the_mixture_loss_is_the_likelihood_in_standardised_units():
     model, batch = wild(head="mixture"), windows()
     made = model.network(batch)
     nats = -forecast_of(model, made).log_prob(batch["mean"][:, 1:]).mean() - np.log(0.5 * 3)
-    assert float(model.network.compute_loss(x=batch, y_pred=made)) == pytest.approx(nats, rel=1e-4)
+    assert float(model.network.loss_of(made)) == pytest.approx(nats, rel=1e-4)
 
 
 @pytest.mark.parametrize("free_steps", [0, 6])
@@ -194,7 +194,7 @@ def test_what_is_not_asked_for_changes_nothing(sampled):
 def test_the_first_state_is_learned():
     model = LSTM([2], layers=1, units=8, head="mse")
     model.fit(Source(Rows(mean=sines(0)), Rows(mean=sines(1, n=20))), RunTrainer(steps=5))
-    assert all(np.abs(np.asarray(w)).min() > 0 for w in model.network.first_state)
+    assert all(np.abs(np.asarray(w)).min() > 0 for w in model.first_state)
 
 
 def test_dropout_is_for_training_only():
@@ -324,7 +324,7 @@ def test_the_posterior_of_a_film_without_motion_is_no_wider_than_a_unit(still):
     mean = np.stack([random.normal(3, 2, (50, 8)), np.full((50, 8), 7) + still * random.normal(size=(50, 8))], -1)
     log_var = np.broadcast_to(np.log(np.float32([0.01, 0.25])), mean.shape)
     windows = Rows(mean=mean.astype(np.float32), log_var=log_var)
-    _, scale, step = _statistics(windows, spread=True)
+    _, scale, step = measure_statistics(windows, posterior=True)
     assert scale == pytest.approx([mean[..., 0].std(), 0.5], rel=1e-3)
     assert step[1] == pytest.approx(1, rel=1e-3)
-    assert _statistics(windows)[1][1] < 0.2
+    assert measure_statistics(windows).scale[1] < 0.2

@@ -37,7 +37,15 @@ def nearest(z):
 @pytest.fixture(scope="module")
 def forecast():
     model = LSTM(
-        [2], layers=1, units=4, readout=[], residual=False, head="mixture", components=3, free_steps=0, seed=1
+        [2],
+        layers=1,
+        units=4,
+        readout=[],
+        residual=False,
+        head="mixture",
+        head_options={"components": 3},
+        free_steps=0,
+        seed=1,
     )
     train, held = draws(0, 2000, 8), draws(1, 200, 8)
     source = Source(*(Generated(lambda rows, z=z: {"mean": z[rows]}, 0, len(z)) for z in (train, held)))

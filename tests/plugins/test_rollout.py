@@ -14,7 +14,7 @@ B, PRIMED, STEPS = 3, 5, 12
 
 def wild(head, **options):
     """A model with random weights, large enough that every input counts, and with statistics."""
-    model = LSTM([2], CONDITIONS, head=head, layers=2, units=6, components=3, **options)
+    model = LSTM([2], CONDITIONS, head=head, layers=2, units=6, **options)
     rng = np.random.default_rng(0)
     for weight in model.network.trainable_weights:
         weight.assign(0.5 * rng.normal(size=weight.shape))

@@ -6,23 +6,22 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from latentseq.errors import UsageError
-from latentseq.networks.dynamics import RecurrentDynamics, check_recurrent
-from latentseq.networks.heads import make_head
+from latentseq.networks.dynamics import check_least, check_share, check_widths
 from latentseq.networks.plugin import swish
-from latentseq.networks.recurrent import RecurrentNetwork
 from latentseq.protocols import Presets
+from latentseq_plugins.dynamics.stacked import StackedLSTM
 
 
-class ConvLSTM(RecurrentDynamics):
-    """Long short-term memory whose gates are convolutions over a map, with a head that says what its output means.
+class ConvLSTM(StackedLSTM):
+    """Long short-term memory whose gates are convolutions over a map.
 
     References:
         Shi et al., Convolutional LSTM Network, arXiv 1506.04214.
     """
 
     name = "conv-lstm"
-    description = "Convolutional LSTM over latents that are maps, with the heads mse, kl and mixture."
+    description = "Convolutional LSTM over latents that are maps."
+    map_latents = True
     presets: ClassVar[Presets] = {
         "tiny": {"units": 8, "readout": [8]},
         "cpu": {},
@@ -34,75 +33,75 @@ class ConvLSTM(RecurrentDynamics):
         latent_shape: list[int],
         conditions: dict[str, int] | None = None,
         head: str = "mse",
+        head_options: dict[str, Any] | None = None,
         layers: int = 1,
         units: int = 64,
         kernel: int = 3,
         readout: list[int] = (64, 64),  # type: ignore[assignment]
         dropout: float = 0.0,
         residual: bool = True,
+        free_steps: int = 10,
         latent_noise: float = 0.0,
         scheduled_sampling: float = 0.0,
-        free_steps: int = 10,
-        components: int = 5,
         seed: int = 0,
     ):
         """Build the network.
 
         Args:
             latent_shape: (h', w', d).
-            conditions: width of every side stream that it is driven by.
-            head: mse, kl or mixture; a density a position.
-            layers: how many.
+            conditions: width of every side stream that drives the model.
+            head: name of the head, which says what the output means at each position.
+            head_options: options of the head.
+            layers: number of convolutional LSTM layers.
             units: channels of each layer.
-            kernel: side of the convolutions' kernels.
-            readout: channels of each convolution behind the layers, which sees the last item beside what they say.
-            dropout: share of each layer's output that is left out in training, but in closed-loop steps.
-            residual: predict differences in Z.
-            latent_noise: standard deviation of the noise on the true items in training, in standardised units.
-            scheduled_sampling: share of the true items that are replaced by the model's own forecasts in training.
-            free_steps: items at the end of a training window that it is trained to reach on its own, from what it
-                imagined itself; half of a short window at most. 0 trains on true items only.
-            components: of the mixture.
-            seed: of the initial weights and of all that is random in training.
+            kernel: side of the convolution kernels.
+            readout: channels of each convolution behind the LSTM, which sees the last latent beside its output.
+            dropout: share of each layer's output that is left out in training; in closed-loop steps nothing is.
+            residual: predict the difference to the last latent.
+            free_steps: items at the end of a training window that the model reaches from its own forecasts; at most
+                half of a window. 0 trains on true items only (teacher forcing).
+            latent_noise: standard deviation of the noise on true items in training, in standardised units.
+            scheduled_sampling: share of the true items that are replaced by forecasts in training.
+            seed: random seed of the initial weights and of training noise.
 
         Raises:
-            UsageError: an option out of its range, a latent that is a vector, an unknown head.
+            UsageError: an option out of its range, latents that are vectors, or no such head.
         """
-        if len(latent_shape) != 3:
-            raise UsageError(
-                f"conv-lstm: the latents are vectors of shape {tuple(latent_shape)}; expected maps (h, w, d). "
-                "Train an encoder with --set latent=map, or choose --dynamics lstm."
-            )
-        check_recurrent(
-            "conv-lstm",
-            readout=readout,
-            layers=layers,
-            units=units,
-            kernel=kernel,
-            dropout=dropout,
-            latent_noise=latent_noise,
-            scheduled_sampling=scheduled_sampling,
-            free_steps=free_steps,
-        )
-        self.latent_shape, self.conditions, self.readout = tuple(latent_shape), dict(conditions or {}), tuple(readout)
-        self.head, self.layers, self.units, self.kernel, self.dropout = head, layers, units, kernel, dropout
-        self.residual, self.latent_noise, self.scheduled_sampling = residual, latent_noise, scheduled_sampling
-        self.free_steps, self.components, self.seed = free_steps, components, seed
-        kind = make_head(head, self.latent_shape[-1], components)
-        self.network = RecurrentNetwork(
-            [_layer(self.latent_shape[:-1], units, kernel, i, seed) for i in range(layers)],
-            [_hidden(width, kernel, i, seed) for i, width in enumerate(readout)],
-            kind,
-            latent_shape=self.latent_shape,
-            state_shapes=[(*self.latent_shape[:-1], units)] * (2 * layers),
-            dropout=dropout,
+        check_least("conv-lstm", 1, layers=layers, units=units, kernel=kernel)
+        check_widths("conv-lstm", "readout", readout)
+        check_share("conv-lstm", "dropout", dropout)
+        self.layers, self.units, self.kernel = layers, units, kernel
+        self.readout, self.dropout = tuple(readout), dropout
+        super().__init__(
+            latent_shape,
+            conditions,
+            head=head,
+            head_options=head_options,
             residual=residual,
+            free_steps=free_steps,
             latent_noise=latent_noise,
             scheduled_sampling=scheduled_sampling,
-            free_steps=free_steps,
             seed=seed,
         )
-        self.connect()
+
+    def layer(self, i: int) -> keras.layers.Layer:
+        """See ``StackedLSTM.layer``."""
+        cell = ConvLSTMCell(self.latent_shape[:-1], self.units, self.kernel, self.seed + 10 * i)
+        return layers.RNN(cell, return_sequences=True, return_state=True, name=f"conv_lstm_{i}")
+
+    def readout_layers(self) -> list[keras.layers.Layer]:
+        """Convolutions."""
+        return [
+            layers.Conv2D(
+                width,
+                self.kernel,
+                padding="same",
+                activation=swish,
+                kernel_initializer=keras.initializers.HeNormal(self.seed + 200 + i),
+                name=f"readout_{i}",
+            )
+            for i, width in enumerate(self.readout)
+        ]
 
 
 class ConvLSTMCell(layers.Layer):
@@ -141,15 +140,3 @@ class ConvLSTMCell(layers.Layer):
         c = ops.sigmoid(forget) * c + ops.sigmoid(enter) * ops.tanh(new)
         h = ops.sigmoid(leave) * ops.tanh(c)
         return h, [h, c]
-
-
-def _layer(shape: tuple[int, ...], units: int, kernel: int, i: int, seed: int) -> layers.Layer:
-    cell = ConvLSTMCell(shape, units, kernel, seed + 10 * i)
-    return layers.RNN(cell, return_sequences=True, return_state=True, name=f"conv_lstm_{i}")
-
-
-def _hidden(width: int, kernel: int, i: int, seed: int) -> layers.Layer:
-    start = keras.initializers.HeNormal(seed + 200 + i)
-    return layers.Conv2D(
-        width, kernel, padding="same", activation=swish, kernel_initializer=start, name=f"readout_{i}"
-    )

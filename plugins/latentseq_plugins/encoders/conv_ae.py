@@ -6,8 +6,9 @@ import keras
 import numpy as np
 
 from latentseq.arrays import Latents, as_items
-from latentseq.networks.plugin import KerasPlugin, in_chunks
-from latentseq.protocols import Encoder, History, Presets, Source, Trainer
+from latentseq.networks.plugin import in_chunks
+from latentseq.networks.tunable import TunableEncoder
+from latentseq.protocols import History, Presets, Source, Trainer
 from latentseq_plugins.convolutions import (
     SquaredErrorNetwork,
     augmentation,
@@ -18,7 +19,7 @@ from latentseq_plugins.convolutions import (
 )
 
 
-class ConvAE(KerasPlugin, Encoder):
+class ConvAE(TunableEncoder):
     """Frames to a vector or a map without a posterior, trained on squared error.
 
     A map keeps where things are: it reconstructs several times better than a vector in the same time of training,

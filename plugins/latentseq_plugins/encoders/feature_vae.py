@@ -9,13 +9,14 @@ from keras import layers
 
 from latentseq.arrays import Latents, as_items
 from latentseq.errors import UsageError
-from latentseq.networks.plugin import KerasPlugin, in_chunks, swish
-from latentseq.protocols import Encoder, History, Presets, Source, Trainer
+from latentseq.networks.plugin import in_chunks, swish
+from latentseq.networks.tunable import TunableEncoder
+from latentseq.protocols import History, Presets, Source, Trainer
 from latentseq_plugins.features import Scaling, statistics
 from latentseq_plugins.variational import VariationalNetwork, bounded_start, log_variance
 
 
-class FeatureVAE(KerasPlugin, Encoder):
+class FeatureVAE(TunableEncoder):
     """Any array to a vector with a Gaussian posterior, by dense layers.
 
     Every channel is standardised by statistics of the training items, which are kept among the weights; the loss is

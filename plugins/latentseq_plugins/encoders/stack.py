@@ -1,6 +1,6 @@
 """An encoder of three parts: frames to features, features to latents, and features back to frames."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -8,13 +8,14 @@ import keras
 import numpy as np
 
 from latentseq import registry
-from latentseq.arrays import Batch, Latents, as_items
+from latentseq.arrays import Latents, as_items
 from latentseq.configurable import PART_OPTIONS
 from latentseq.data.windows import validation_batches
 from latentseq.errors import DataError, UsageError, listed
 from latentseq.evaluation.latents import findings
 from latentseq.networks.plugin import KerasPlugin
-from latentseq.protocols import Decoder, Encoder, History, Plugin, Presets, Source, Trainer, Windows
+from latentseq.networks.tunable import TunableEncoder
+from latentseq.protocols import Decoder, Encoder, History, Plugin, Presets, Source, Trainer
 from latentseq.storage.artifact import ARTIFACT, read_artifact
 
 GROUPS = {"features": "encoders", "latents": "encoders", "decoder": "decoders"}
@@ -23,7 +24,7 @@ SHARES = {"features": 0.4, "latents": 0.3, "decoder": 0.3}
 """Of the budget, where all three are trained."""
 
 
-class Stack(KerasPlugin, Encoder):
+class Stack(TunableEncoder):
     """Frames to features to latents, and back by way of features that a decoder makes frames of.
 
     Each part is a plugin and a stage of its own: the features are trained on frames, the latents on features, and
@@ -133,7 +134,7 @@ class Stack(KerasPlugin, Encoder):
     def augmentation(self) -> Sequence[keras.layers.Layer]:
         """Those of its features, which are what sees frames."""
         features = self.parts["features"]
-        return features.augmentation if isinstance(features, KerasPlugin) else ()
+        return features.augmentation if isinstance(features, TunableEncoder) else ()
 
     def fit(self, source: Source, trainer: Trainer) -> History:
         """Train each part that is not frozen, in turn, under its own name and a share of the budget.
@@ -148,11 +149,11 @@ class Stack(KerasPlugin, Encoder):
                     f"{part}=runs/{part}, or leave it out of frozen."
                 )
         whole = sum(SHARES[part] for part in GROUPS if part not in self.frozen)
-        features = _mapped(source, lambda x: {"x": self._first.encode(x).mean})
+        features = source.map(lambda batch: {"x": self._first.encode(batch["x"]).mean})
         sources = {
             "features": source,
             "latents": features,
-            "decoder": _mapped(source, lambda x: {"z": self._rebuilt(x), "x": x}),
+            "decoder": source.map(lambda batch: {"z": self._rebuilt(batch["x"]), "x": batch["x"]}),
         }
         rows: list[dict[str, Any]] = []
         best: dict[str, Any] = {}
@@ -248,23 +249,6 @@ class Chain(keras.Model):
         """What the second makes of it."""
         between = self.first(x, training=training)
         return self.second(between[0] if isinstance(between, (list, tuple)) else between, training=training)
-
-
-class _Mapped(Windows):
-    """Windows of frames as windows of something made of them."""
-
-    def __init__(self, windows: Windows, change: Callable[[np.ndarray], Batch]):
-        self._windows, self._change = windows, change
-
-    def __len__(self) -> int:
-        return len(self._windows)
-
-    def take(self, indices: np.ndarray) -> Batch:
-        return self._change(self._windows.take(indices)["x"])
-
-
-def _mapped(source: Source, change: Callable[[np.ndarray], Batch]) -> Source:
-    return Source(_Mapped(source.train, change), _Mapped(source.validation, change))
 
 
 def _is_plugin(group: str, name: str) -> bool:

@@ -7,8 +7,9 @@ import numpy as np
 
 from latentseq.arrays import Latents, as_items
 from latentseq.errors import UsageError
-from latentseq.networks.plugin import KerasPlugin, in_chunks
-from latentseq.protocols import Encoder, History, Presets, Source, Trainer
+from latentseq.networks.plugin import in_chunks
+from latentseq.networks.tunable import TunableEncoder
+from latentseq.protocols import History, Presets, Source, Trainer
 from latentseq_plugins.convolutions import (
     augmentation,
     check_convolutional,
@@ -19,7 +20,7 @@ from latentseq_plugins.convolutions import (
 from latentseq_plugins.variational import VariationalNetwork
 
 
-class VAE(KerasPlugin, Encoder):
+class VAE(TunableEncoder):
     """Frames to a vector or a map with a Gaussian posterior, trained on the evidence lower bound.
 
     The likelihood is a normal whose variance is the one that fits best, the batch's mean squared error: so its two

@@ -9,11 +9,11 @@ from keras import layers, ops
 
 from latentseq.arrays import Batch, Latents, State
 from latentseq.errors import UsageError, listed
-from latentseq.networks.plugin import KerasPlugin, swish
-from latentseq.networks.recurrent import RecurrentNetwork, join_condition
+from latentseq.networks.plugin import KerasPlugin, LossNetwork, swish
+from latentseq.networks.recurrent import DynamicsNetwork, join_condition
 from latentseq.protocols import History, Predictor, Presets, Source, Trainer
 from latentseq_plugins.predictors.context import check_length, check_seen
-from latentseq_plugins.predictors.conv_lstm import FrameConvLSTM, Patches
+from latentseq_plugins.predictors.conv_lstm import FrameConvLSTM
 
 BANDS = 16
 """Features of a row of sound that make one token."""
@@ -113,7 +113,7 @@ class AudioVisual(KerasPlugin, Predictor):
         Raises:
             UsageError: the windows are no longer than the context.
         """
-        parts = Source(Patches(source.train, self.decoder), Patches(source.validation, self.decoder))
+        parts = source.map(self.decoder.cut)
         check_length(self.name, self.context, parts, "mean")
         return trainer.fit(self.network, parts, batch_size=8, learning_rate=2e-3, clip_norm=1.0)
 
@@ -123,7 +123,7 @@ class AudioVisual(KerasPlugin, Predictor):
         """See ``Predictor.observe``; of a frame before the context is full it says that it stays."""
         patches = self.decoder.checked_patches(frames)
         b, t = patches.shape[:2]
-        given = self.decoder.dynamics.checked_streams(conditions, b, t)
+        given = self.decoder.dynamics.check_streams(conditions, b, t)
         streams = dict(zip(sorted(self.conditions), given, strict=True))
         state = self._nothing(b) if state is None else dict(state)
         step, context = int(state["step"][0]), self.context
@@ -178,10 +178,10 @@ class AudioVisual(KerasPlugin, Predictor):
         }
 
 
-class AudioVisualNetwork(keras.Model):
+class AudioVisualNetwork(LossNetwork):
     """Trains both: the code of the context, and the LSTM that goes on from it."""
 
-    def __init__(self, coder: "Coder", decoder: RecurrentNetwork, context: int):
+    def __init__(self, coder: "Coder", decoder: DynamicsNetwork, context: int):
         """Put the networks together; the weights are theirs."""
         super().__init__(name="audio_visual")
         self.coder, self.decoder, self.context = coder, decoder, context
@@ -197,14 +197,12 @@ class AudioVisualNetwork(keras.Model):
         z = z[:, self.context - 1 :]
         joined = [join_condition(batch[name][:, self.context - 1 :], z) for name in names]
         conditions = ops.concatenate([z[..., :0], *joined], axis=-1)
-        outputs, base = self.decoder.unroll(z, conditions, self.decoder.known(z.shape[1]), training, list(states))
+        outputs, base = self.decoder.unroll(z, conditions, self.decoder.burn_in(z.shape[1]), training, list(states))
         return {"outputs": outputs, "base": base, "mean": z[:, 1:]}
 
-    def compute_loss(
-        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
-    ) -> Any:
+    def loss_of(self, results: Any, training: bool = True) -> Any:
         """That of the LSTM."""
-        return self.decoder.compute_loss(y_pred=y_pred, training=training)
+        return self.decoder.loss_of(results, training)
 
 
 class Coder(keras.Model):

@@ -1,7 +1,7 @@
 """A convolutional LSTM on frames."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import keras
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from latentseq.arrays import Batch, Latents, State, as_items, check_rolling
 from latentseq.errors import UsageError
 from latentseq.networks.plugin import KerasPlugin
-from latentseq.protocols import History, Predictor, Presets, Source, Trainer, Windows
+from latentseq.protocols import History, Predictor, Presets, Source, Trainer
 from latentseq_plugins.dynamics.conv_lstm import ConvLSTM
 
 REACH = (-0.5, 1.5)
@@ -98,8 +98,9 @@ class FrameConvLSTM(KerasPlugin, Predictor):
 
         A patch is not standardised, so that a dark corner weighs no more than it shines.
         """
-        parts = Source(Patches(source.train, self), Patches(source.validation, self))
-        return trainer.fit(self.dynamics.network, parts, batch_size=8, learning_rate=2e-3, clip_norm=1.0)
+        return trainer.fit(
+            self.dynamics.network, source.map(self.cut), batch_size=8, learning_rate=2e-3, clip_norm=1.0
+        )
 
     def observe(
         self, frames: np.ndarray, state: State | None = None, *, conditions: Mapping[str, np.ndarray] | None = None
@@ -123,6 +124,11 @@ class FrameConvLSTM(KerasPlugin, Predictor):
         patches, state = self.dynamics.imagine(state, steps, seed=seed, temperature=0.0, conditions=conditions)
         return self.to_frames(patches), state
 
+    def cut(self, batch: Batch) -> Batch:
+        """A batch of windows with ``mean``, its frames as patches, in place of ``frames``."""
+        rest = {name: rows for name, rows in batch.items() if name != "frames"}
+        return {"mean": self.to_patches(batch["frames"]), **rest}
+
     def checked_patches(self, frames: np.ndarray) -> np.ndarray:
         """``to_patches`` of frames that come from outside.
 
@@ -145,20 +151,3 @@ class FrameConvLSTM(KerasPlugin, Predictor):
         b, t, rows, columns, _ = patches.shape
         put = patches.reshape(b, t, rows, columns, p, p, c).transpose(0, 1, 2, 4, 3, 5, 6)
         return np.clip(put.reshape(b, t, rows * p, columns * p, c)[:, :, :h, :w], 0, 1)
-
-
-class Patches(Windows):
-    """Windows of frames as windows of patches."""
-
-    def __init__(self, windows: Windows, model: FrameConvLSTM):
-        """Take the windows, and who cuts their frames."""
-        self._windows, self._model = windows, model
-
-    def __len__(self) -> int:
-        """How many there are."""
-        return len(self._windows)
-
-    def take(self, indices: np.ndarray) -> Batch:
-        """See ``Windows.take``: ``mean`` in place of ``frames``."""
-        batch: dict[str, Any] = dict(self._windows.take(indices))
-        return {"mean": self._model.to_patches(batch.pop("frames")), **batch}

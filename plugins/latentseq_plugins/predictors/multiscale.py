@@ -12,6 +12,7 @@ import numpy as np
 from keras import layers, ops
 
 from latentseq.arrays import Batch
+from latentseq.networks.plugin import LossNetwork
 from latentseq_plugins.predictors.multiscale_losses import adversarial_loss, gradient_difference_loss, lp_loss
 from latentseq_plugins.predictors.stacked import missing
 
@@ -59,7 +60,7 @@ def generators(channels: int, context: int, widths: Sequence[int], seed: int) ->
     return keras.Model(seen, made, name="generators")
 
 
-class Discriminators(keras.Model):
+class Discriminators(LossNetwork):
     """One at each scale says, place by place, whether a frame is the one that came after those that were seen."""
 
     def __init__(self, channels: int, context: int, widths: Sequence[int], seed: int):
@@ -95,14 +96,12 @@ class Discriminators(keras.Model):
         """What ``MultiScaleNetwork`` says -> logits of the true frames, and of those that were made."""
         return {key: self.judge(batch["seen"], batch[key]) for key in ("target", "made")}
 
-    def compute_loss(
-        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
-    ) -> Any:
+    def loss_of(self, results: Any, training: bool = True) -> Any:
         """Cross-entropy of telling one from the other, summed over the scales."""
-        return adversarial_loss(y_pred["target"], real=True) + adversarial_loss(y_pred["made"], real=False)
+        return adversarial_loss(results["target"], real=True) + adversarial_loss(results["made"], real=False)
 
 
-class MultiScaleNetwork(keras.Model):
+class MultiScaleNetwork(LossNetwork):
     """Trains generators on the frames after those that they are shown, at every scale."""
 
     def __init__(
@@ -149,19 +148,17 @@ class MultiScaleNetwork(keras.Model):
         seen = ops.concatenate(stacks[:-1], axis=-1)
         return {"seen": pyramid(seen), "target": pyramid(stacks[-1]), "made": self.made_by(seen, training=training)}
 
-    def compute_loss(
-        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
-    ) -> Any:
+    def loss_of(self, results: Any, training: bool = True) -> Any:
         """The weighted sum of the losses; in validation of error and gradient difference at full scale alone.
 
         What the discriminators let pass says nothing of how good a frame is, as they go on learning.
         """
         adversarial, error, difference = self.lambdas
-        made, target = (y_pred[key] if training else y_pred[key][-1:] for key in ("made", "target"))
+        made, target = (results[key] if training else results[key][-1:] for key in ("made", "target"))
         loss = error * lp_loss(made, target, self.p)
         loss += difference * gradient_difference_loss(made, target, self.alpha)
         if training and self.discriminators is not None:
-            loss += adversarial * adversarial_loss(self.discriminators.judge(y_pred["seen"], made), real=True)
+            loss += adversarial * adversarial_loss(self.discriminators.judge(results["seen"], made), real=True)
         return loss
 
 

@@ -10,7 +10,7 @@ from keras import ops
 
 from latentseq.arrays import Batch, State, as_items, check_rolling
 from latentseq.errors import DataError, UsageError
-from latentseq.networks.plugin import KerasPlugin
+from latentseq.networks.plugin import KerasPlugin, LossNetwork
 from latentseq.protocols import Predictor
 from latentseq_plugins.predictors.context import check_seen
 
@@ -126,7 +126,7 @@ class StackedPredictor(KerasPlugin, Predictor):
             raise UsageError(f"{self.name} takes frames alone; it was given the streams {sorted(conditions)}.")
 
 
-class RecursiveNetwork(keras.Model):
+class RecursiveNetwork(LossNetwork):
     """Trains ``following`` on what it makes of its own frames, a few steps far, wherever a window has room for it."""
 
     def __init__(self, following: keras.Model, *, context: int, free_steps: int, multiple: int):
@@ -165,11 +165,9 @@ class RecursiveNetwork(keras.Model):
             seen.append(self.following(x, training=training)[:, :h, :w])
         return {"frames": ops.stack(seen[self.context :], axis=1), "target": parts[:, self.context :]}
 
-    def compute_loss(
-        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
-    ) -> Any:
+    def loss_of(self, results: Any, training: bool = True) -> Any:
         """Squared error of a frame, summed over it, mean over windows and time."""
-        return ops.mean(ops.sum(ops.square(y_pred["frames"] - y_pred["target"]), axis=(2, 3, 4)))
+        return ops.mean(ops.sum(ops.square(results["frames"] - results["target"]), axis=(2, 3, 4)))
 
 
 def missing(side: int, multiple: int) -> tuple[int, int]:

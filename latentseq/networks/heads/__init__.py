@@ -1,0 +1,41 @@
+"""Heads: what the output of a dynamics network means. One file a head, of the head's name.
+
+A new head is one file in this folder with one class derived from ``Head``; nothing else has to be changed. Importing
+this package imports no framework: a head is imported when it is built.
+"""
+
+import pkgutil
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from latentseq.errors import UsageError, did_you_mean, listed
+
+if TYPE_CHECKING:
+    from latentseq.networks.heads.head import Head
+
+
+def head_names() -> list[str]:
+    """The names of all heads, in alphabetical order; none of them is imported."""
+    return sorted(m.name.replace("_", "-") for m in pkgutil.iter_modules(__path__) if m.name != "head")
+
+
+def load_head(name: str) -> "type[Head]":
+    """The class of a head.
+
+    Args:
+        name: of the head, such as ``mixture``.
+
+    Raises:
+        UsageError: there is no such head.
+    """
+    names = head_names()
+    if name not in names:
+        raise UsageError(f"No head is called {name!r}. {did_you_mean(name, names)}Heads: {listed(names)}.")
+    module: Any = import_module(f"{__name__}.{name.replace('-', '_')}")
+    return next(kind for kind in vars(module).values() if isinstance(kind, type) and _is_head(kind, name))
+
+
+def _is_head(kind: type, name: str) -> bool:
+    from latentseq.networks.heads.head import Head
+
+    return issubclass(kind, Head) and vars(kind).get("name") == name

@@ -1,0 +1,91 @@
+"""Statistics of latents, taken before a dynamics model is trained."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from latentseq.arrays import Batch
+from latentseq.protocols import Windows
+
+WINDOWS = 2000
+"""Statistics are taken of at most so many windows, evenly spread."""
+MIN_SHARE = 0.1
+"""Smallest scale of a dimension, as a share of the mean scale: noise in a still dimension is not blown up."""
+MARGIN = 1.0
+"""How far an imagined item may lie outside of the training latents, in standard deviations."""
+
+
+class Statistics(NamedTuple):
+    """Of latents, each of shape latent_shape; numbers of a map are those of a channel over all positions.
+
+    Attributes:
+        offset: float32, mean.
+        scale: float32, standard deviation, above 0.
+        step: float64, root mean square of the difference of successive items, divided by scale.
+    """
+
+    offset: np.ndarray
+    scale: np.ndarray
+    step: np.ndarray
+
+
+class Range(NamedTuple):
+    """Where standardised latents lie, with a margin.
+
+    Attributes:
+        low: (*latent_shape), least value of each dimension, or of each channel of a map.
+        high: the same of the greatest value.
+        radius: greatest norm of a vector, or of a position of a map.
+    """
+
+    low: np.ndarray
+    high: np.ndarray
+    radius: float
+
+
+def measure_statistics(windows: Windows, *, posterior: bool = False) -> Statistics:
+    """Mean, standard deviation and usual step of ``mean`` (b, t, *latent_shape).
+
+    What moves across a map has the same numbers at every position, so that one kernel fits all of them.
+
+    Args:
+        windows: windows of latents.
+        posterior: scale a dimension by the standard deviation of its posterior where that is larger. In a film
+            without motion the means hardly differ, and in their units a posterior would be a million wide.
+    """
+    n, total, squares, steps, variance = 0, np.zeros(()), np.zeros(()), np.zeros(()), np.zeros(())
+    for batch in _batches(windows, WINDOWS):
+        z = batch["mean"].astype(np.float64)
+        shape, over = z.shape[2:], tuple(range(z.ndim - 1))
+        n += z[..., 0].size
+        total = total + z.sum(over)
+        squares = squares + np.square(z).sum(over)
+        steps = steps + np.square(np.diff(z, axis=1)).mean(over) * z[..., 0].size
+        if posterior:
+            variance = variance + np.exp(batch["log_var"].astype(np.float64)).sum(over)
+    offset = total / n
+    deviation = np.sqrt(np.maximum(squares / n - np.square(offset), 0))
+    floor = max(MIN_SHARE * float(np.sqrt(np.square(deviation).mean())), 1e-6)
+    scale = np.maximum(np.maximum(deviation, floor), np.sqrt(variance / n))
+    step = np.sqrt((steps + variance) / n) / scale
+    offset, scale, step = (np.broadcast_to(x, shape) for x in (offset, scale, step))
+    return Statistics(offset.astype(np.float32), scale.astype(np.float32), step)
+
+
+def measure_range(windows: Windows, offset: np.ndarray, scale: np.ndarray, at_most: int = WINDOWS) -> Range:
+    """How far the latents of at most so many windows reach when they are standardised by ``offset`` and ``scale``."""
+    low, high, radius = np.full(offset.shape, np.inf), np.full(offset.shape, -np.inf), 0.0
+    for batch in _batches(windows, at_most):
+        z = (batch["mean"].astype(np.float64) - offset) / scale
+        over = tuple(range(z.ndim - 1))
+        low, high = np.minimum(low, z.min(over)), np.maximum(high, z.max(over))
+        radius = max(radius, float(np.linalg.norm(z, axis=-1).max()))
+    return Range(low - MARGIN, high + MARGIN, radius + MARGIN)
+
+
+def _batches(windows: Windows, at_most: int) -> Iterator[Batch]:
+    """At most so many windows, evenly spread, 100 at a time."""
+    chosen = np.linspace(0, len(windows) - 1, min(len(windows), at_most)).astype(np.int64)
+    for start in range(0, len(chosen), 100):
+        yield windows.take(chosen[start : start + 100])
