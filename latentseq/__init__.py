@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from latentseq.arrays import Batch, Clip, Latents, State
+    from latentseq.arrays import Batch, Clip, Latents, Source, State, Windows
     from latentseq.commands.encode import encode
     from latentseq.commands.evaluate import evaluate
     from latentseq.commands.export import export
@@ -21,20 +21,10 @@ if TYPE_CHECKING:
     from latentseq.commands.train_ae import train_ae
     from latentseq.commands.train_lstm import train_lstm
     from latentseq.commands.verify import verify
+    from latentseq.configurable import Plugin
     from latentseq.data.open import open_data
     from latentseq.models.run import load_predictor
-    from latentseq.protocols import (
-        Dataset,
-        Decoder,
-        Dynamics,
-        Encoder,
-        Forecast,
-        History,
-        Plugin,
-        Predictor,
-        Source,
-        Windows,
-    )
+    from latentseq.protocols import Dataset, Decoder, Dynamics, Encoder, Forecast, History, Predictor
 
 __version__ = "0.1.0"
 

@@ -6,7 +6,13 @@ One letter an axis, everywhere: ``b`` sequences, ``t`` time, ``n`` frames, ``h w
 Frames are uint8 in storage and float32 in [0, 1] at the seam.
 """
 
+from __future__ import annotations
+
 import math
+import typing
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -163,3 +169,48 @@ def _rescaling(low: float, high: float) -> str:
     if low >= -1 and high <= 1:
         return "Frames of -1..1 become frames of 0..1 by (frames + 1) / 2."
     return "Scale the frames to that range before the call."
+
+
+class Windows(ABC):
+    """Fixed windows of data, read at random."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """How many windows there are."""
+
+    @abstractmethod
+    def take(self, indices: np.ndarray) -> Batch:
+        """The windows at ``indices`` (b,), every array (b, ...)."""
+
+    @typing.final
+    def map(self, function: Callable[[Batch], Batch]) -> Windows:
+        """The same windows, with a function of a batch applied when they are taken."""
+        return _Mapped(self, function)
+
+
+class _Mapped(Windows):
+    def __init__(self, windows: Windows, function: Callable[[Batch], Batch]):
+        self._windows, self._function = windows, function
+
+    def __len__(self) -> int:
+        return len(self._windows)
+
+    def take(self, indices: np.ndarray) -> Batch:
+        return self._function(self._windows.take(indices))
+
+
+@dataclass(frozen=True)
+class Source:
+    """What every fit gets.
+
+    The arrays of a batch depend on who is fitted: an encoder gets ``x`` (b, *input_shape); a decoder ``z``
+    (b, *latent_shape) and ``x``; dynamics ``mean`` (b, t, *latent_shape), ``log_var`` where the encoder has a
+    posterior, and each condition (b, t, f); a predictor ``frames`` (b, t, h, w, c) and each condition.
+    """
+
+    train: Windows
+    validation: Windows
+
+    def map(self, function: Callable[[Batch], Batch]) -> Source:
+        """The same source, with a function of a batch applied to all windows."""
+        return Source(self.train.map(function), self.validation.map(function))

@@ -1,10 +1,12 @@
 """Things whose constructor keywords are their whole configuration: every plugin and dataset."""
 
+from __future__ import annotations
+
 import inspect
 import math
 import types
 import typing
-from abc import ABC
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -78,6 +80,40 @@ class Configurable(ABC):
         missing = [k for k, p in keywords.items() if p.default is p.empty and k not in given]
         if missing:
             raise UsageError(f"{cls.name} needs the option {listed(missing)}; none was given.")
+
+
+Presets: typing.TypeAlias = Mapping[str, Mapping[str, Any]]
+"""Name of a preset -> keywords of the constructor."""
+
+
+class Plugin(Configurable):
+    """A model part: configuration from the constructor, learned state in plain files."""
+
+    presets: ClassVar[Presets] = types.MappingProxyType({})
+    """Options by a name that ``--preset`` takes: ``tiny``, which learns in seconds, for tests; ``cpu``, the defaults;
+    ``gpu``, larger. A preset fits wherever the defaults do, so encoders keep their number of layers."""
+
+    @property
+    def parts(self) -> Mapping[str, Plugin]:
+        """The plugins that this one is made of, by role; none by default."""
+        return {}
+
+    def count_parameters(self) -> int | None:
+        """Number of learned values, of the parts where there are parts; None where that is not known."""
+        counts = [part.count_parameters() for part in self.parts.values()]
+        return sum(n for n in counts if n) or None
+
+    @abstractmethod
+    def save_state(self, folder: Path) -> None:
+        """Write the learned state as files into an empty folder; no pickle."""
+
+    @abstractmethod
+    def load_state(self, folder: Path) -> None:
+        """Read what ``save_state`` wrote.
+
+        Raises:
+            DataError: a file is missing, damaged, or does not fit the configuration.
+        """
 
 
 def with_parts(plugin: type[Configurable], options: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,37 +13,13 @@ import typing
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from latentseq.arrays import Batch, Clip, Latents, State, as_items, check_finite, check_rolling
-from latentseq.configurable import Configurable
+from latentseq.arrays import Batch, Clip, Latents, Source, State, as_items, check_finite, check_rolling
+from latentseq.configurable import Configurable, Plugin
 from latentseq.errors import UsageError
-
-Presets: typing.TypeAlias = Mapping[str, Mapping[str, Any]]
-"""Name of a preset -> keywords of the constructor."""
-
-
-class Plugin(Configurable):
-    """A model part: configuration from the constructor, learned state in plain files."""
-
-    presets: ClassVar[Presets] = types.MappingProxyType({})
-    """Options by a name that ``--preset`` takes: ``tiny``, which learns in seconds, for tests; ``cpu``, the defaults;
-    ``gpu``, larger. A preset fits wherever the defaults do, so encoders keep their number of layers."""
-
-    @abstractmethod
-    def save_state(self, folder: Path) -> None:
-        """Write the learned state as files into an empty folder; no pickle."""
-
-    @abstractmethod
-    def load_state(self, folder: Path) -> None:
-        """Read what ``save_state`` wrote.
-
-        Raises:
-            DataError: a file is missing, damaged, or does not fit the configuration.
-        """
 
 
 class Dataset(Configurable):
@@ -136,51 +112,6 @@ class Progress(typing.Protocol):
 
     def close(self) -> None:
         """Say that it is over."""
-
-
-class Windows(ABC):
-    """Fixed windows of data, read at random."""
-
-    @abstractmethod
-    def __len__(self) -> int:
-        """How many windows there are."""
-
-    @abstractmethod
-    def take(self, indices: np.ndarray) -> Batch:
-        """The windows at ``indices`` (b,), every array (b, ...)."""
-
-    @typing.final
-    def map(self, function: Callable[[Batch], Batch]) -> Windows:
-        """The same windows, with a function of a batch applied when they are taken."""
-        return _Mapped(self, function)
-
-
-class _Mapped(Windows):
-    def __init__(self, windows: Windows, function: Callable[[Batch], Batch]):
-        self._windows, self._function = windows, function
-
-    def __len__(self) -> int:
-        return len(self._windows)
-
-    def take(self, indices: np.ndarray) -> Batch:
-        return self._function(self._windows.take(indices))
-
-
-@dataclass(frozen=True)
-class Source:
-    """What every fit gets.
-
-    The arrays of a batch depend on who is fitted: an encoder gets ``x`` (b, *input_shape); a decoder ``z``
-    (b, *latent_shape) and ``x``; dynamics ``mean`` (b, t, *latent_shape), ``log_var`` where the encoder has a
-    posterior, and each condition (b, t, f); a predictor ``frames`` (b, t, h, w, c) and each condition.
-    """
-
-    train: Windows
-    validation: Windows
-
-    def map(self, function: Callable[[Batch], Batch]) -> Source:
-        """The same source, with a function of a batch applied to all windows."""
-        return Source(self.train.map(function), self.validation.map(function))
 
 
 @dataclass(frozen=True)
@@ -314,6 +245,9 @@ class Dynamics(Plugin):
     filled in by the workflow, and its own.
     """
 
+    context: int = 1
+    """Latents that it has to see before it imagines; what it says after fewer is a guess."""
+
     latent_shape: tuple[int, ...]
     conditions: dict[str, int]
 
@@ -347,6 +281,18 @@ class Dynamics(Plugin):
         from the state it returned equals n + m: noise is keyed by the seed and the step that the state holds.
         Rows of the batch are independent at temperature 0.
         """
+
+
+class LatentView(typing.NamedTuple):
+    """What a predictor does in terms of latents.
+
+    Attributes:
+        encoder: maps frames to latents and back.
+        dynamics: predicts latents.
+    """
+
+    encoder: Encoder
+    dynamics: Dynamics
 
 
 class Predictor(Plugin):
@@ -385,6 +331,11 @@ class Predictor(Plugin):
         conditions: Mapping[str, np.ndarray] | None = None,
     ) -> tuple[np.ndarray, State]:
         """Run free: frames (b, steps, h, w, c) float32 in [0, 1] and the state after."""
+
+    @property
+    def latent_view(self) -> LatentView | None:
+        """The encoder and the dynamics that do its work; None where it works on frames."""
+        return None
 
     def reconstruct(self, frames: np.ndarray) -> np.ndarray:
         """(b, t, h, w, c) -> the same, through the encoder where there is one."""

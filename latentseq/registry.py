@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from latentseq.backend import check_backend, default_backend
-from latentseq.configurable import Configurable, as_json, check_names, check_types, with_parts
+from latentseq.configurable import Configurable, Plugin, as_json, check_names, check_types, with_parts
 from latentseq.errors import DataError, PluginError, UsageError, cause_of, did_you_mean, is_fault, listed
-from latentseq.protocols import Dataset, Decoder, Dynamics, Encoder, Plugin, Predictor
+from latentseq.protocols import Dataset, Decoder, Dynamics, Encoder, Predictor
 
 KINDS: dict[str, type[Configurable]] = {
     "datasets": Dataset,

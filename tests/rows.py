@@ -1,6 +1,6 @@
 """Windows of arrays that are in memory."""
 
-from latentseq.protocols import Windows
+from latentseq.arrays import Windows
 
 
 class Rows(Windows):

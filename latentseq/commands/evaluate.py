@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from latentseq.arrays import Clip
+from latentseq.arrays import Clip, Windows
 from latentseq.commands.runs import check_out
 from latentseq.data.open import check_seed, is_footage
 from latentseq.drawing.picture import Row, sheet
@@ -27,7 +27,7 @@ from latentseq.models.run import (
     say_differences,
     takes_any_size,
 )
-from latentseq.protocols import Dataset, Predictor, Windows
+from latentseq.protocols import Dataset, Predictor
 from latentseq.storage.artifact import Artifact, read_artifact
 from latentseq.storage.atomic import read_json, write_bytes, write_json
 from latentseq.storage.folders import output_folder

@@ -15,7 +15,7 @@ from latentseq.drawing.timeline import clock, over_curve
 from latentseq.drawing.writers import write_frames
 from latentseq.errors import DataError, UsageError
 from latentseq.models.continuation import first_clip
-from latentseq.models.latent import LatentPredictor, encode_windows
+from latentseq.models.latent import encode_windows
 from latentseq.models.run import data_for, load_predictor
 from latentseq.protocols import Dataset, Predictor
 from latentseq.storage.artifact import read_artifact
@@ -134,7 +134,8 @@ def surprisal(predictor: Predictor, dataset: Dataset, clip: int, watcher: Watche
         DataError: the model has no latents, the data lacks a stream, the clip is a single frame, or a density is not
             a finite number.
     """
-    if not isinstance(predictor, LatentPredictor):
+    view = predictor.latent_view
+    if view is None:
         raise DataError(
             f"The predictor {predictor.name!r} works on frames and has no density of latents, which surprise is "
             "measured by. Expected the folder that train-lstm wrote."
@@ -145,7 +146,7 @@ def surprisal(predictor: Predictor, dataset: Dataset, clip: int, watcher: Watche
         raise DataError(
             f"Clip {clip} of {dataset.name} has 1 frame; expected 2 or more: nothing foretells the first."
         )
-    encoder, dynamics = predictor.encoder, predictor.dynamics
+    encoder, dynamics = view
     found, state, rows = [np.full(1, np.nan)], None, Batch()
     for part in _parts(dataset, clip, watcher, "observed", 0.0):
         encoded = encode_windows(encoder, to_float(part.frames)[None])._asdict()

@@ -5,10 +5,10 @@ from typing import TypeAlias
 
 import numpy as np
 
-from latentseq.arrays import Batch, to_float
+from latentseq.arrays import Batch, Source, Windows, to_float
 from latentseq.data.splits import split_ranges
 from latentseq.errors import DataError, UsageError
-from latentseq.protocols import Dataset, Source, Windows
+from latentseq.protocols import Dataset
 from latentseq.storage.latents import LatentFolder
 
 VALIDATION_WINDOWS = 512

@@ -7,8 +7,9 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from latentseq import registry
-from latentseq.arrays import Batch, Latents, State, as_items
-from latentseq.protocols import Dynamics, Encoder, History, Predictor, Source, Trainer
+from latentseq.arrays import Batch, Latents, Source, State, as_items
+from latentseq.configurable import Plugin
+from latentseq.protocols import Dynamics, Encoder, History, LatentView, Predictor, Trainer
 
 _PARTS = (("encoder", "encoders"), ("dynamics", "dynamics"))
 
@@ -29,7 +30,17 @@ class LatentPredictor(Predictor):
                 none is named, it trains the dynamics on latents.
         """
         self.encoder, self.dynamics, self.tune = encoder, dynamics, tuple(tune)
-        self.input_shape, self.conditions = encoder.input_shape, dynamics.conditions
+        self.input_shape, self.conditions, self.context = encoder.input_shape, dynamics.conditions, dynamics.context
+
+    @property
+    def parts(self) -> dict[str, Plugin]:
+        """Encoder and dynamics."""
+        return {"encoder": self.encoder, "dynamics": self.dynamics}
+
+    @property
+    def latent_view(self) -> LatentView:
+        """See ``Predictor.latent_view``."""
+        return LatentView(self.encoder, self.dynamics)
 
     def get_config(self) -> dict[str, Any]:
         """Name and configuration of both parts, and what is tuned."""
@@ -50,14 +61,14 @@ class LatentPredictor(Predictor):
 
     def save_state(self, folder: Path) -> None:
         """Each part in a folder of its own."""
-        for name, part in (("encoder", self.encoder), ("dynamics", self.dynamics)):
+        for name, part in self.parts.items():
             (folder / name).mkdir()
             part.save_state(folder / name)
 
     def load_state(self, folder: Path) -> None:
         """See ``Plugin.load_state``."""
-        self.encoder.load_state(folder / "encoder")
-        self.dynamics.load_state(folder / "dynamics")
+        for name, part in self.parts.items():
+            part.load_state(folder / name)
 
     def fit(self, source: Source, trainer: Trainer) -> History:
         """Tune the parts that are named; where none is, train the dynamics and leave the encoder as it is.

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from latentseq.arrays import Batch, Latents, State, check_finite, to_float
+from latentseq.arrays import Batch, Latents, State, Windows, check_finite, to_float
 from latentseq.data.open import check_streams
 from latentseq.data.splits import split_ranges
 from latentseq.data.windows import RangeWindows
@@ -15,8 +15,8 @@ from latentseq.evaluation.ensemble import ensemble_scores, spread_and_skill
 from latentseq.evaluation.floors import bits_per_dimension, extrapolate, floors, persistence_log_prob
 from latentseq.evaluation.metrics import frame_scores, squared_error, steps
 from latentseq.evaluation.protocol import Protocol
-from latentseq.models.latent import LatentPredictor, encode_windows
-from latentseq.protocols import Dataset, Plugin, Predictor, Progress, Windows
+from latentseq.models.latent import encode_windows
+from latentseq.protocols import Dataset, LatentView, Predictor, Progress
 
 BATCH_VALUES = 1 << 22
 """Values of the frames that are held at once, about: a window's, where one has more."""
@@ -96,24 +96,12 @@ def measure(models: Mapping[str, Predictor], dataset: Dataset, protocol: Protoco
         },
         "floors": _summary(scores["floors"]),
         "models": {
-            name: {"parameters": parameters(models[name]), **_model_summary(tree, protocol.samples)}
+            name: {"parameters": models[name].count_parameters(), **_model_summary(tree, protocol.samples)}
             for name, tree in scores["models"].items()
         },
     }
     errors = {name: tree["prediction"]["mse"].mean(axis=1) for name, tree in scores["models"].items()}
     return Measured(metrics, windows, errors)
-
-
-def parameters(predictor: Predictor) -> int | None:
-    """Numbers that the networks of a predictor hold; None where it has no networks."""
-    parts: list[Plugin] = [predictor]
-    if isinstance(predictor, LatentPredictor):
-        parts = [predictor.encoder, predictor.dynamics]
-    count = 0
-    for part in parts:
-        with contextlib.suppress(UsageError):  # Of a stack with a part without networks.
-            count += sum(network.count_params() for network in getattr(part, "networks", {}).values())
-    return count or None
 
 
 class _Chosen(Windows):
@@ -145,7 +133,8 @@ def _training(models: Mapping[str, Predictor], dataset: Dataset) -> _Training:
     """The mean training frame, and for each latent model the root mean square of a step, by dimension."""
     pairs = RangeWindows(split_ranges(dataset.lengths, dataset.split)["train"], 2, 1, _reader(dataset))
     chosen = _spread(len(pairs), TRAINING_PAIRS)
-    encoders = {name: p.encoder for name, p in models.items() if isinstance(p, LatentPredictor)}
+    views = {name: model.latent_view for name, model in models.items()}
+    encoders = {name: view.encoder for name, view in views.items() if view}
     total, squares = np.zeros(dataset.frame_shape), {name: np.zeros(e.latent_shape) for name, e in encoders.items()}
     for rows in _slices(len(chosen), 2 * total.size):
         frames = pairs.take(chosen[rows])["frames"]
@@ -204,9 +193,9 @@ def _model(
         "one_step": given - alone,
         "drift": scores["prediction"]["mse"] - given,
     }
-    if isinstance(predictor, LatentPredictor):
-        z = encode_windows(predictor.encoder, frames)
-        scores |= _latent(predictor, z, truth, streams, context, step)
+    if view := predictor.latent_view:
+        z = encode_windows(view.encoder, frames)
+        scores |= _latent(view, z, truth, streams, context, step)
     if protocol.samples > 1:
         scores["ensemble"] = _ensemble(predictor, state, truth, later, protocol, first)
     return scores
@@ -255,7 +244,7 @@ def _as_shares(tree: Tree, truth: np.ndarray) -> Tree:
 
 
 def _latent(
-    predictor: LatentPredictor,
+    view: LatentView,
     z: Latents,
     truth: np.ndarray,
     streams: Mapping[str, np.ndarray],
@@ -266,14 +255,14 @@ def _latent(
     scores: Tree = {}
     if context > 1:
         straight = extrapolate(z.mean[:, :context], truth.shape[1])
-        decoded = predictor.encoder.decode(straight.reshape(-1, *straight.shape[2:])).reshape(truth.shape)
+        decoded = view.encoder.decode(straight.reshape(-1, *straight.shape[2:])).reshape(truth.shape)
         scores["linear_in_z"] = _scores(decoded, truth)
     seen = Latents(z.mean[:, :-1], None if z.log_var is None else z.log_var[:, :-1])
-    forecast, _ = predictor.dynamics.observe(seen, conditions={k: v[:, :-1] for k, v in streams.items()})
+    forecast, _ = view.dynamics.observe(seen, conditions={k: v[:, :-1] for k, v in streams.items()})
     densities = {"model": forecast.log_prob(z.mean[:, 1:])[:, context - 1 :]}
     if step is not None:
         densities["persistence"] = persistence_log_prob(z.mean[:, context - 1 :], step)
-    shape = predictor.encoder.latent_shape
+    shape = view.encoder.latent_shape
     scores["bits_per_dimension"] = {name: bits_per_dimension(each, shape) for name, each in densities.items()}
     return scores
 

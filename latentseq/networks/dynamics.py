@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from latentseq.arrays import Batch, Latents, State, as_items, check_rolling
+from latentseq.arrays import Batch, Latents, Source, State, Windows, as_items, check_rolling
 from latentseq.data.windows import validation_batches
 from latentseq.errors import UsageError, listed
 from latentseq.networks.forecast import HeadForecast
@@ -16,7 +16,7 @@ from latentseq.networks.heads import head_names, load_head
 from latentseq.networks.recurrent import DynamicsNetwork, join_condition
 from latentseq.networks.statistics import WINDOWS, measure_range, measure_statistics
 from latentseq.networks.tunable import TunableDynamics
-from latentseq.protocols import Forecast, History, Source, Trainer, Windows
+from latentseq.protocols import Forecast, History, Trainer
 
 MIN_SPREAD = 1e-3
 RECALIBRATION_WINDOWS = 300

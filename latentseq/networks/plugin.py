@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from latentseq.backend import check_backend
-from latentseq.protocols import Plugin
+from latentseq.configurable import Plugin
 from latentseq.storage.tensors import load_tensors, save_tensors
 
 check_backend(keras.config.backend())
@@ -75,6 +75,10 @@ class KerasPlugin(Plugin):
 
         Those of an encoder are ``encoder``, items to a mean or to mean and log variance, and ``decoder`` back.
         """
+
+    def count_parameters(self) -> int | None:
+        """Number of weights of all networks."""
+        return sum(network.count_params() for network in self.networks.values())
 
     def save_state(self, folder: Path) -> None:
         """See ``Plugin.save_state``."""

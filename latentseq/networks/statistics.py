@@ -5,8 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from latentseq.arrays import Batch
-from latentseq.protocols import Windows
+from latentseq.arrays import Batch, Windows
 
 WINDOWS = 2000
 """Statistics are taken of at most so many windows, evenly spread."""

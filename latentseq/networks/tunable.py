@@ -6,9 +6,9 @@ from typing import Any
 
 import keras
 
-from latentseq.arrays import Batch
+from latentseq.arrays import Batch, Source
 from latentseq.networks.plugin import KerasPlugin
-from latentseq.protocols import Dynamics, Encoder, Source
+from latentseq.protocols import Dynamics, Encoder
 
 
 class TunableEncoder(KerasPlugin, Encoder):

@@ -7,11 +7,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from latentseq.arrays import Batch
+from latentseq.arrays import Batch, Source
 from latentseq.errors import UsageError, listed
 from latentseq.networks.plugin import LossNetwork, own_settings
 from latentseq.networks.tunable import TunableDynamics, TunableEncoder
-from latentseq.protocols import Dynamics, Encoder, History, Source, Trainer
+from latentseq.protocols import Dynamics, Encoder, History, Trainer
 
 PARTS = ("dynamics", "decoder", "encoder")
 """What can be tuned."""

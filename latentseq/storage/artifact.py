@@ -18,8 +18,8 @@ from textwrap import shorten
 from typing import Any, Self
 
 from latentseq import registry
+from latentseq.configurable import Plugin
 from latentseq.errors import DataError, LatentseqError, listed, unread
-from latentseq.protocols import Plugin
 from latentseq.storage.atomic import try_again, write_bytes, write_sealed
 from latentseq.storage.inside import inside
 from latentseq.storage.memory import check_memory, lacking

@@ -12,9 +12,10 @@ from unittest import SkipTest
 
 import numpy as np
 
-from latentseq.configurable import Configurable
+from latentseq.arrays import Source
+from latentseq.configurable import Configurable, Plugin
 from latentseq.errors import DataError, UsageError
-from latentseq.protocols import Decoder, Dynamics, Encoder, History, Plugin, Predictor, Source
+from latentseq.protocols import Decoder, Dynamics, Encoder, History, Predictor
 from latentseq.testing.common import PromiseBroken, promise, require, require_close, require_error
 from latentseq.training.trainer import RunTrainer
 

@@ -4,8 +4,9 @@ from functools import partial
 
 import numpy as np
 
+from latentseq.arrays import Source
 from latentseq.errors import DataError
-from latentseq.protocols import Decoder, Source
+from latentseq.protocols import Decoder
 from latentseq.testing.common import (
     frozen,
     promise,

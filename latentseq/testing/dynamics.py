@@ -4,8 +4,8 @@ from unittest import SkipTest
 
 import numpy as np
 
-from latentseq.arrays import Batch, Latents, State
-from latentseq.protocols import Dynamics, Forecast, Source
+from latentseq.arrays import Batch, Latents, Source, State
+from latentseq.protocols import Dynamics, Forecast
 from latentseq.testing.common import promise, require, require_array, require_close, require_same
 from latentseq.testing.generated import TRAIN, generated, streams, waves
 from latentseq.testing.rolling import ROWS, RollingPromises, Streams

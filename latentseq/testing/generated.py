@@ -4,8 +4,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from latentseq.arrays import Batch
-from latentseq.protocols import Source, Windows
+from latentseq.arrays import Batch, Source, Windows
 
 TRAIN = 240
 VALIDATION = 32

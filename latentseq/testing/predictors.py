@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from latentseq.arrays import Batch, State
-from latentseq.protocols import Predictor, Source
+from latentseq.arrays import Batch, Source, State
+from latentseq.protocols import Predictor
 from latentseq.testing.common import promise, require, require_array, require_close
 from latentseq.testing.generated import TRAIN, VALIDATION, blobs, generated, streams
 from latentseq.testing.rolling import ROWS, STEPS, RollingPromises, Streams

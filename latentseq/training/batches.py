@@ -5,8 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from latentseq.arrays import Batch
-from latentseq.protocols import Windows
+from latentseq.arrays import Batch, Windows
 
 MAX_STEPS = 500
 """An epoch is one pass over the windows, or this many batches of it where there are more."""

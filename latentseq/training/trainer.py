@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from latentseq.arrays import Batch
+from latentseq.arrays import Batch, Source
 from latentseq.data.windows import validation_batches
 from latentseq.errors import DataError, UsageError
-from latentseq.protocols import History, Source, Trainer
+from latentseq.protocols import History, Trainer
 from latentseq.storage.atomic import write_bytes
 from latentseq.storage.folders import CHECKPOINTS, HISTORY
 from latentseq.training.batches import ordered_batches, steps_per_epoch

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from latentseq.protocols import Windows
+from latentseq.arrays import Windows
 
 ITEMS = 1024
 """Training items that statistics are taken of, evenly spread."""

@@ -13,9 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from latentseq.arrays import Batch
+from latentseq.arrays import Batch, Source, Windows
 from latentseq.data.windows import frame_source, latent_source
-from latentseq.protocols import Source, Windows
 from latentseq.storage.frames import FORMAT as CLIPS
 from latentseq.storage.frames import ClipFolder
 from latentseq.storage.latents import FORMAT as LATENTS

@@ -1,9 +1,11 @@
 """Who may import whom: the contracts of pyproject.toml hold, and each of them catches what it is for."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -70,7 +72,15 @@ def test_a_wrong_import_is_caught(module, line, contract, copy):
     assert any(contract in row for row in broken), run.stdout
 
 
-def test_what_only_a_type_checker_imports_does_not_count(copy):
-    text = "from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    from latentseq.workflow import encode\n"
-    (copy / "latentseq" / "errors.py").write_text(text + (copy / "latentseq" / "errors.py").read_text())
-    assert lint(copy).returncode == 0
+def test_the_page_on_architecture_lists_the_floors_of_pyproject():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = next(c["layers"] for c in contracts if c["id"] == "floors")
+    page = (ROOT / "docs" / "architecture.md").read_text().split("| floor | one rule |")[1].split("\n\n")[0]
+    rows = [re.findall(r"`(\w+)`", line.split("|")[1]) for line in page.splitlines() if line.count("|") == 3][1:]
+    assert rows == [layer.split(" | ") for layer in layers]
+
+
+def test_the_top_of_the_library_is_small():
+    top = [path for path in (ROOT / "latentseq").iterdir() if not path.name.startswith("_")]
+    assert len([path for path in top if path.suffix == ".py"]) == 6
+    assert len([path for path in top if (path / "__init__.py").is_file()]) <= 11

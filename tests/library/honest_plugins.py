@@ -5,8 +5,9 @@ from typing import ClassVar
 import numpy as np
 
 from latentseq.arrays import Clip, Latents, as_items
+from latentseq.configurable import Presets
 from latentseq.errors import DataError, UsageError
-from latentseq.protocols import Dataset, Decoder, Dynamics, Encoder, Forecast, History, Predictor, Presets
+from latentseq.protocols import Dataset, Decoder, Dynamics, Encoder, Forecast, History, Predictor
 
 
 def breaks(number):

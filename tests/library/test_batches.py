@@ -5,11 +5,11 @@ import itertools
 import numpy as np
 import pytest
 
-from latentseq.arrays import Clip
+from latentseq.arrays import Clip, Windows
 from latentseq.data.splits import split_ranges
 from latentseq.data.windows import RangeWindows, frame_source, latent_source, validation_batches
 from latentseq.errors import DataError, UsageError
-from latentseq.protocols import Dataset, Windows
+from latentseq.protocols import Dataset
 from latentseq.storage.latents import FORMAT, LatentFolder
 from latentseq.storage.shards import ShardWriter
 from latentseq.training import batches

@@ -11,8 +11,8 @@ import pytest
 from rows import Rows
 from test_trainer import message
 
+from latentseq.arrays import Source
 from latentseq.errors import DataError
-from latentseq.protocols import Source
 from latentseq.storage.tensors import load_tensors, save_tensors
 from latentseq.training.checkpoint import restore_training_state, training_state
 from latentseq.training.trainer import RunTrainer

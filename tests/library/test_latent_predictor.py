@@ -5,10 +5,9 @@ from functools import cache
 import numpy as np
 import pytest
 
-from latentseq.arrays import Latents
+from latentseq.arrays import Latents, Source
 from latentseq.errors import DataError, UsageError
 from latentseq.models.latent import LatentPredictor, encode_windows
-from latentseq.protocols import Source
 from latentseq.testing import PredictorPromises
 from latentseq.testing.generated import TRAIN, blobs, generated
 from latentseq.training.trainer import RunTrainer

@@ -10,10 +10,10 @@ import pytest
 from test_checkpoint import pictures, small_lstm, small_vae, waves
 from test_trainer import Dial, message, numbers
 
+from latentseq.arrays import Source, Windows
 from latentseq.errors import DataError
 from latentseq.models.latent import LatentPredictor
 from latentseq.networks.tuning import PARTS
-from latentseq.protocols import Source, Windows
 from latentseq.testing.generated import blobs, generated
 from latentseq.training import stage as stage_module
 from latentseq.training.checkpoint import Checkpoints

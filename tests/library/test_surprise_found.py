@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from latentseq.arrays import Clip
+from latentseq.arrays import Clip, Source
 from latentseq.commands.surprise import surprisal
 from latentseq.models.latent import LatentPredictor
-from latentseq.protocols import Dataset, Source
+from latentseq.protocols import Dataset
 from latentseq.testing.generated import Generated
 from latentseq.training.trainer import RunTrainer
 from latentseq_plugins.dynamics.lstm import LSTM

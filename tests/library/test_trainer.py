@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from latentseq.arrays import Source, Windows
 from latentseq.errors import DataError, UsageError
-from latentseq.protocols import Source, Windows
 from latentseq.training import trainer as trainer_module
 from latentseq.training.trainer import RunTrainer, schedule
 from latentseq.training.watch import read_history

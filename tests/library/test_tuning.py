@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from latentseq.arrays import Source
 from latentseq.errors import UsageError
 from latentseq.models.latent import LatentPredictor, encode_windows
 from latentseq.networks.tuning import PARTS, TuningNetwork
-from latentseq.protocols import Source
 from latentseq.testing.generated import blobs, generated
 from latentseq.training.trainer import RunTrainer
 from latentseq_plugins.dynamics.conv_lstm import ConvLSTM

@@ -8,7 +8,8 @@ import numpy as np
 from honest_plugins import HonestDataset, HonestDynamics, HonestEncoder, HonestPredictor, breaks
 
 from latentseq.arrays import Latents
-from latentseq.protocols import History, Presets
+from latentseq.configurable import Presets
+from latentseq.protocols import History
 
 
 @breaks("C1")

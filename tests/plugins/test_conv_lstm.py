@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 from rows import Rows
 
-from latentseq.arrays import Latents
+from latentseq.arrays import Latents, Source
 from latentseq.errors import UsageError
-from latentseq.protocols import Source
 from latentseq.testing import DynamicsPromises
 from latentseq.training.trainer import RunTrainer
 from latentseq_plugins.dynamics.conv_lstm import ConvLSTM
@@ -27,7 +26,14 @@ class TestMixtureWithConditions(DynamicsPromises):
 
     def make(self):
         return ConvLSTM(
-            [2, 3, 2], {"sound": 2}, head="mixture", layers=1, units=6, readout=[4], head_options={"components": 2}, free_steps=3
+            [2, 3, 2],
+            {"sound": 2},
+            head="mixture",
+            layers=1,
+            units=6,
+            readout=[4],
+            head_options={"components": 2},
+            free_steps=3,
         )
 
 

@@ -5,8 +5,8 @@ import pytest
 from rows import Rows
 from scipy.stats import norm
 
+from latentseq.arrays import Source
 from latentseq.errors import UsageError
-from latentseq.protocols import Source
 from latentseq.testing import EncoderPromises
 from latentseq.training.trainer import RunTrainer
 from latentseq_plugins.encoders.feature_vae import FeatureVAE

@@ -5,9 +5,8 @@ import pytest
 from rows import Rows
 from safetensors.numpy import load_file, save_file
 
-from latentseq.arrays import Latents
+from latentseq.arrays import Latents, Source
 from latentseq.errors import DataError
-from latentseq.protocols import Source
 from latentseq.training.trainer import RunTrainer
 from latentseq_plugins.dynamics.conv_lstm import ConvLSTM
 from latentseq_plugins.dynamics.lstm import LSTM

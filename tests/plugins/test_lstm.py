@@ -7,11 +7,10 @@ from reach import confined, unconfined
 from rows import Rows
 from scipy.stats import norm
 
-from latentseq.arrays import Latents
+from latentseq.arrays import Latents, Source
 from latentseq.errors import UsageError
-from latentseq.networks.statistics import measure_statistics
 from latentseq.networks.forecast import HeadForecast
-from latentseq.protocols import Source
+from latentseq.networks.statistics import measure_statistics
 from latentseq.testing import DynamicsPromises
 from latentseq.training.trainer import RunTrainer
 from latentseq_plugins.dynamics.lstm import LSTM

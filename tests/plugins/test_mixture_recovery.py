@@ -5,8 +5,7 @@ import pytest
 from scipy.special import logsumexp
 from scipy.stats import norm
 
-from latentseq.arrays import Latents
-from latentseq.protocols import Source
+from latentseq.arrays import Latents, Source
 from latentseq.testing.generated import Generated
 from latentseq.training.trainer import RunTrainer
 from latentseq_plugins.dynamics.lstm import LSTM

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from latentseq.arrays import Source, Windows
 from latentseq.data.crops import Crops
 from latentseq.data.windows import clip_source
 from latentseq.errors import DataError, UsageError
-from latentseq.protocols import Source, Windows
 from latentseq.testing import PredictorPromises
 from latentseq.testing.generated import blobs, generated
 from latentseq.training import stage

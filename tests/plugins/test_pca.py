@@ -5,8 +5,8 @@ import pytest
 from rows import Rows
 from sklearn.decomposition import PCA as Whole
 
+from latentseq.arrays import Source
 from latentseq.errors import DataError, UsageError
-from latentseq.protocols import Source
 from latentseq.testing import EncoderPromises
 from latentseq.training.trainer import RunTrainer
 from latentseq_plugins.encoders.pca import PCA

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+from latentseq.arrays import Source, Windows
 from latentseq.data.windows import frame_source
 from latentseq.errors import DataError, UsageError
-from latentseq.protocols import Source, Windows
 from latentseq.testing import EncoderPromises
 from latentseq.testing.generated import blobs
 from latentseq.training.trainer import RunTrainer

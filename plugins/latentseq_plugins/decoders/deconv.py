@@ -5,10 +5,11 @@ from typing import ClassVar
 import keras
 import numpy as np
 
-from latentseq.arrays import as_items
+from latentseq.arrays import Source, as_items
+from latentseq.configurable import Presets
 from latentseq.errors import UsageError
 from latentseq.networks.plugin import KerasPlugin, in_chunks
-from latentseq.protocols import Decoder, History, Presets, Source, Trainer
+from latentseq.protocols import Decoder, History, Trainer
 from latentseq_plugins.convolutions import SquaredErrorNetwork, decoder_network, padding
 from latentseq_plugins.features import Scaling, statistics
 

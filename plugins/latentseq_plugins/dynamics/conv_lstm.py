@@ -6,9 +6,9 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from latentseq.configurable import Presets
 from latentseq.networks.dynamics import check_least, check_share, check_widths
 from latentseq.networks.plugin import swish
-from latentseq.protocols import Presets
 from latentseq_plugins.dynamics.stacked import StackedLSTM
 
 

@@ -5,9 +5,9 @@ from typing import Any, ClassVar
 import keras
 from keras import layers
 
+from latentseq.configurable import Presets
 from latentseq.networks.dynamics import check_least, check_share, check_widths
 from latentseq.networks.plugin import swish
-from latentseq.protocols import Presets
 from latentseq_plugins.dynamics.stacked import StackedLSTM
 
 

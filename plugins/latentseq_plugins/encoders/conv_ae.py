@@ -5,10 +5,11 @@ from typing import ClassVar
 import keras
 import numpy as np
 
-from latentseq.arrays import Latents, as_items
+from latentseq.arrays import Latents, Source, as_items
+from latentseq.configurable import Presets
 from latentseq.networks.plugin import in_chunks
 from latentseq.networks.tunable import TunableEncoder
-from latentseq.protocols import History, Presets, Source, Trainer
+from latentseq.protocols import History, Trainer
 from latentseq_plugins.convolutions import (
     SquaredErrorNetwork,
     augmentation,

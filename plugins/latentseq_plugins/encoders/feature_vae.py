@@ -7,11 +7,12 @@ import keras
 import numpy as np
 from keras import layers
 
-from latentseq.arrays import Latents, as_items
+from latentseq.arrays import Latents, Source, as_items
+from latentseq.configurable import Presets
 from latentseq.errors import UsageError
 from latentseq.networks.plugin import in_chunks, swish
 from latentseq.networks.tunable import TunableEncoder
-from latentseq.protocols import History, Presets, Source, Trainer
+from latentseq.protocols import History, Trainer
 from latentseq_plugins.features import Scaling, statistics
 from latentseq_plugins.variational import VariationalNetwork, bounded_start, log_variance
 

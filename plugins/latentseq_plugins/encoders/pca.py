@@ -6,10 +6,11 @@ from typing import ClassVar
 import numpy as np
 from sklearn.decomposition import IncrementalPCA
 
-from latentseq.arrays import Latents, as_items
+from latentseq.arrays import Latents, Source, as_items
+from latentseq.configurable import Presets
 from latentseq.data.windows import validation_batches
 from latentseq.errors import DataError, UsageError
-from latentseq.protocols import Encoder, History, Presets, Source, Trainer
+from latentseq.protocols import Encoder, History, Trainer
 from latentseq.storage.tensors import load_tensors, save_tensors
 
 STATE = "components.safetensors"

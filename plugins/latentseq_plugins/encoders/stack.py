@@ -8,14 +8,14 @@ import keras
 import numpy as np
 
 from latentseq import registry
-from latentseq.arrays import Latents, as_items
-from latentseq.configurable import PART_OPTIONS
+from latentseq.arrays import Latents, Source, as_items
+from latentseq.configurable import PART_OPTIONS, Plugin, Presets
 from latentseq.data.windows import validation_batches
 from latentseq.errors import DataError, UsageError, listed
 from latentseq.evaluation.latents import findings
 from latentseq.networks.plugin import KerasPlugin
 from latentseq.networks.tunable import TunableEncoder
-from latentseq.protocols import Decoder, Encoder, History, Plugin, Presets, Source, Trainer
+from latentseq.protocols import Decoder, Encoder, History, Trainer
 from latentseq.storage.artifact import ARTIFACT, read_artifact
 
 GROUPS = {"features": "encoders", "latents": "encoders", "decoder": "decoders"}
@@ -114,6 +114,10 @@ class Stack(TunableEncoder):
     def parts(self) -> dict[str, Plugin]:
         """The three plugins by name."""
         return {"features": self._first, "latents": self._second, "decoder": self._last}
+
+    def count_parameters(self) -> int | None:
+        """Those of the parts, of which some may have no networks."""
+        return Plugin.count_parameters(self)
 
     @property
     def networks(self) -> dict[str, keras.Model]:

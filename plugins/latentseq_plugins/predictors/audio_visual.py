@@ -7,11 +7,12 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from latentseq.arrays import Batch, Latents, State
+from latentseq.arrays import Batch, Latents, Source, State
+from latentseq.configurable import Presets
 from latentseq.errors import UsageError, listed
 from latentseq.networks.plugin import KerasPlugin, LossNetwork, swish
 from latentseq.networks.recurrent import DynamicsNetwork, join_condition
-from latentseq.protocols import History, Predictor, Presets, Source, Trainer
+from latentseq.protocols import History, Predictor, Trainer
 from latentseq_plugins.predictors.context import check_length, check_seen
 from latentseq_plugins.predictors.conv_lstm import FrameConvLSTM
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from latentseq.arrays import Source
 from latentseq.errors import UsageError
-from latentseq.protocols import Source
 
 
 def check_length(name: str, context: int, source: Source, key: str) -> None:

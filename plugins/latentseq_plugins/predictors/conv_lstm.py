@@ -6,10 +6,11 @@ from typing import ClassVar
 import keras
 import numpy as np
 
-from latentseq.arrays import Batch, Latents, State, as_items, check_rolling
+from latentseq.arrays import Batch, Latents, Source, State, as_items, check_rolling
+from latentseq.configurable import Presets
 from latentseq.errors import UsageError
 from latentseq.networks.plugin import KerasPlugin
-from latentseq.protocols import History, Predictor, Presets, Source, Trainer
+from latentseq.protocols import History, Predictor, Trainer
 from latentseq_plugins.dynamics.conv_lstm import ConvLSTM
 
 REACH = (-0.5, 1.5)

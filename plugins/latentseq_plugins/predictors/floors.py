@@ -7,8 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from latentseq.arrays import State, as_items, check_rolling
-from latentseq.protocols import History, Predictor, Presets, Source, Trainer
+from latentseq.arrays import Source, State, as_items, check_rolling
+from latentseq.configurable import Presets
+from latentseq.protocols import History, Predictor, Trainer
 
 
 class Floor(Predictor):

@@ -6,10 +6,11 @@ from typing import Any, ClassVar
 
 import keras
 
-from latentseq.arrays import Batch
+from latentseq.arrays import Batch, Source
+from latentseq.configurable import Presets
 from latentseq.errors import UsageError
 from latentseq.networks.optimizer import GuardedAdam
-from latentseq.protocols import History, Presets, Source, Trainer
+from latentseq.protocols import History, Trainer
 from latentseq.training.trainer import schedule
 from latentseq_plugins.predictors.context import check_length
 from latentseq_plugins.predictors.multiscale import MULTIPLE, Discriminators, MultiScaleNetwork, generators

@@ -5,9 +5,11 @@ from typing import Any, ClassVar
 import keras
 from keras import layers
 
+from latentseq.arrays import Source
+from latentseq.configurable import Presets
 from latentseq.errors import UsageError
 from latentseq.networks.plugin import swish
-from latentseq.protocols import History, Presets, Source, Trainer
+from latentseq.protocols import History, Trainer
 from latentseq_plugins.predictors.context import check_length
 from latentseq_plugins.predictors.stacked import RecursiveNetwork, StackedPredictor
 
