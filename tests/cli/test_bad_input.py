@@ -211,17 +211,16 @@ class TestPriming:
     @pytest.mark.parametrize(
         ("options", "found"),
         [
-            (["--steps", 0], "steps is 0, samples 1 and temperature 1.0"),
-            (["--samples", 0], "steps is 30, samples 0 and temperature 1.0"),
-            (["--temperature", -0.5], "steps is 30, samples 1 and temperature -0.5"),
-            (["--temperature", "nan"], "steps is 30, samples 1 and temperature nan"),
-            (["--temperature", "inf"], "steps is 30, samples 1 and temperature inf"),
+            (["--steps", 0], "steps is 0; expected 1 or more."),
+            (["--samples", 0], "samples is 0; expected 1 or more."),
+            (["--temperature", -0.5], "temperature is -0.5; expected a number from 0 to 100."),
+            (["--temperature", "nan"], "temperature is nan; expected a number from 0 to 100."),
+            (["--temperature", "inf"], "temperature is inf; expected a number from 0 to 100."),
         ],
     )
     def test_numbers_out_of_range(self, options, found, sample):
         message = sample(*options)
-        assert message.startswith(f"{found}; expected steps and samples of 1 or more and a ")
-        assert "temperature of 0 or more" in message
+        assert message == found
 
     def test_a_negative_seed(self, sample):
         assert "seed is -1" in sample("--seed", -1)
