@@ -15,6 +15,7 @@ from latentseq.ingestion.report import summary
 from latentseq.ingestion.run import is_done, make_clips, plan_clips
 from latentseq.media.preprocessing import Preprocessing
 from latentseq.protocols import Dataset
+from latentseq.splits import folder_of
 from latentseq.storage.frames import ClipFolder, write_clips
 from latentseq.training.watch import Watcher
 
@@ -89,8 +90,11 @@ class TrainingData:
         if not is_done(cache, self._plan):
             make_clips(self._plan, cache, os.cpu_count() or 1, watcher)
         dataset = ClipFolder(str(cache))
-        for line in summary(dataset.about(), self._plan):
-            watcher.say(line)
+        about = dataset.about()
+        folders = {folder_of(source["path"]) for source in about["sources"]}
+        if about["skipped"] or len(folders) > 1 or any("reading" in source for source in about["sources"]):
+            for line in summary(about, self._plan):
+                watcher.say(line)
         return dataset
 
 

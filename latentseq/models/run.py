@@ -62,7 +62,7 @@ def data_for(
     options: Mapping[str, Any] | None = None,
     *,
     size: str | int | None = None,
-    watcher: Watcher,
+    watcher: Watcher | None = None,
 ) -> Dataset:
     """DATA, prepared as a model's training data was.
 
@@ -74,7 +74,7 @@ def data_for(
         data: DATA.
         options: the dataset's keywords.
         size: of the frames that are decoded from files, for a model that takes any; as it was trained where None.
-        watcher: what it is said by.
+        watcher: what it is said by; nothing is said where None.
 
     Raises:
         UsageError: a size, and a model that takes only its own, or data that is not decoded.
@@ -95,9 +95,10 @@ def data_for(
     heard = _sound(artifact) if decoded else {}
     dataset = open_data(data, options={**heard, **(options or {})}, preprocessing=Preprocessing.from_json(prepared))
     check_takes(artifact, dataset)
-    for line in readings(dataset) if decoded else ():
-        watcher.say(line)
-    say_differences(artifact, dataset, watcher, decoded=decoded)
+    if watcher is not None:
+        for line in readings(dataset) if decoded else ():
+            watcher.say(line)
+        say_differences(artifact, dataset, watcher, decoded=decoded)
     return dataset
 
 

@@ -102,7 +102,6 @@ def test_a_picture_outlives_its_file_and_can_be_asked_twice(footage):
 @pytest.mark.parametrize(
     ("shape", "size", "gray", "breaks"),
     [
-        ((6, 5, 7), (5, 7), True, []),
         ((6, 4, 5, 1), (4, 5), True, []),
         ((6, 4, 5, 3), (4, 5), False, []),
         ((1, 6, 4, 5), (4, 5), True, []),
