@@ -10,7 +10,7 @@ from latentseq.errors import DataError, UsageError
 from latentseq.evaluation.protocol import Protocol
 from latentseq.models.latent import LatentPredictor
 from latentseq.models.measure import measure
-from latentseq.models.run import measure as measuring
+from latentseq.models import measure as measuring
 from latentseq.protocols import Dataset, Predictor
 from latentseq.training.watch import Watcher
 

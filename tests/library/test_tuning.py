@@ -41,7 +41,7 @@ def test_its_loss_is_the_error_of_the_frames_that_the_verbs_give(make, free):
     predictor = make(free_steps=free)
     encoder, dynamics = predictor.encoder, predictor.dynamics
     frames, known = blobs(np.arange(3), LENGTH, SHAPE), LENGTH - free
-    network = TuningNetwork(*(encoder.networks[k] for k in ("encoder", "decoder")), dynamics.network)
+    network = TuningNetwork(encoder, dynamics)
     found = float(network.compute_loss(y_pred=network({"frames": frames})))
 
     z = encode_windows(encoder, frames)
@@ -136,7 +136,7 @@ def test_parts_that_do_not_exist_are_refused():
 
 def test_in_training_all_frames_of_a_window_are_mirrored_and_shifted_alike():
     encoder, dynamics = ConvAE([16, 16, 1], latent="map", latent_dim=2, widths=[4]), ConvLSTM([8, 8, 2], units=4)
-    network = TuningNetwork(*encoder.networks.values(), dynamics.network, encoder.augmentation)
+    network = TuningNetwork(encoder, dynamics)
     still = np.repeat(blobs(np.arange(12), 1, (16, 16, 1)), LENGTH, axis=1)
     target = np.asarray(network({"frames": still}, training=True)["target"])
     assert np.abs(target - target[:, :1]).max() == 0
@@ -147,7 +147,7 @@ def test_in_training_all_frames_of_a_window_are_mirrored_and_shifted_alike():
 def test_actions_are_not_mirrored_so_neither_are_their_frames():
     encoder = ConvAE([16, 16, 1], latent="map", latent_dim=2, widths=[4])
     dynamics = ConvLSTM([8, 8, 2], units=4, conditions={"actions": 1})
-    network = TuningNetwork(*encoder.networks.values(), dynamics.network, encoder.augmentation)
+    network = TuningNetwork(encoder, dynamics)
     still = np.repeat(blobs(np.arange(4), 1, (16, 16, 1)), LENGTH, axis=1)
     batch = {"frames": still, "actions": np.zeros((4, LENGTH, 1), np.float32)}
     target = np.asarray(network(batch, training=True)["target"])

@@ -16,7 +16,9 @@ LOW, HIGH, RADIUS = np.array([-2.0, -1.5], np.float32), np.array([2.5, 1.0], np.
 
 
 def small(vector, head):
-    options = {"layers": 1, "units": 4, "readout": [], "components": 2, "head": head}
+    options = {"layers": 1, "units": 4, "readout": [], "head": head}
+    if head == "mixture":
+        options["head_options"] = {"components": 2}
     return LSTM([2], **options) if vector else ConvLSTM([2, 3, 2], **options)
 
 
