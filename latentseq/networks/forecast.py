@@ -27,8 +27,13 @@ class HeadForecast(Forecast):
             offset: (*latent_shape), what is subtracted from a latent to standardise it.
             scale: (*latent_shape), what it is then divided by.
         """
-        self._head, self._outputs, self._base = head, outputs, base
-        self._spread, self._offset, self._scale = spread, offset, scale
+        self.bound = head.bound
+        self._head = head
+        self._outputs = outputs
+        self._base = base
+        self._spread = spread
+        self._offset = offset
+        self._scale = scale
 
     @cached_property
     def mean(self) -> np.ndarray:  # type: ignore[override]

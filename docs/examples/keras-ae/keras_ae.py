@@ -12,11 +12,10 @@ class Reconstruction(LossNetwork):
 
     def __init__(self, encoder: keras.Model, decoder: keras.Model):
         super().__init__()
-        self.encoder = encoder
-        self.decoder = decoder
+        self.autoencoder = keras.Sequential([encoder, decoder])
 
     def call(self, batch: Batch, training: bool = False) -> KerasTensor:
-        return self.decoder(self.encoder(batch["x"])) - batch["x"]
+        return self.autoencoder(batch["x"]) - batch["x"]
 
     def loss_of(self, results: KerasTensor, training: bool = True) -> KerasTensor:
         return ops.mean(ops.sum(ops.square(results), axis=(1, 2, 3)))
