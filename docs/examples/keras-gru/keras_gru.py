@@ -1,10 +1,10 @@
 """A gated recurrent unit (GRU) over vector latents."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from keras import initializers, layers, ops
 
-from latentseq import KerasDynamics
+from latentseq import KerasDynamics, Presets
 
 
 class KerasGRU(KerasDynamics):
@@ -17,6 +17,7 @@ class KerasGRU(KerasDynamics):
     name = "keras-gru"
     description = "One GRU layer over vector latents."
     map_latents = False
+    presets: ClassVar[Presets] = {"tiny": {"units": 16}, "cpu": {}, "gpu": {"units": 1024}}
 
     def __init__(
         self,
