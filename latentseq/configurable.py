@@ -46,6 +46,7 @@ class Configurable(ABC):
             UsageError: a keyword that does not exist, is missing, or has a value of another type.
             PluginError: the constructor ends the process.
         """
+        config = cls.upgrade(config)
         cls.check_keywords(config)
         check_types(cls.name, cls.__init__, config)
         try:
@@ -57,6 +58,15 @@ class Configurable(ABC):
                 f"{cls.name} cannot be built: {cause_of(cause)}. Update or remove the distribution that it "
                 "comes from."
             ) from cause
+
+    @classmethod
+    def upgrade(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Rename the options of earlier versions, so that old runs load; here nothing was renamed.
+
+        Args:
+            options: keywords, of this version or of an earlier one.
+        """
+        return dict(options)
 
     @classmethod
     def complete(cls, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -228,6 +228,8 @@ class Forecast(ABC):
     """
 
     mean: np.ndarray
+    bound: bool = False
+    """Whether ``log_prob`` is a lower bound of the log-likelihood. It is exact where this is False."""
 
     @abstractmethod
     def log_prob(self, z: np.ndarray) -> np.ndarray:

@@ -141,7 +141,7 @@ def resolve(
         UsageError: no such plugin or preset, or an option that it does not take.
     """
     plugin = load(group, name)
-    given = {**_of_preset(plugin, preset), **with_parts(plugin, options or {})}
+    given = plugin.upgrade({**_of_preset(plugin, preset), **with_parts(plugin, options or {})})
     check_names(name, plugin.keywords(), given)
     check_types(name, plugin.__init__, given)
     return {k: as_json(v) for k, v in plugin.complete(given).items() if k in given or k not in left}

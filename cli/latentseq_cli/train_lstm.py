@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from latentseq.networks.heads import head_names
 from latentseq_cli.options import (
     AllowPlugin,
     BatchSize,
@@ -23,6 +24,7 @@ from latentseq_cli.options import (
     settings,
 )
 
+HEADS = ", ".join(head_names())
 EXAMPLE = "Example: `latentseq train-lstm runs/z runs/ae runs/lstm --head mixture --max-minutes 2`"
 
 
@@ -32,7 +34,8 @@ def command(
     out: Annotated[Path, typer.Argument(help="Folder of the run.")],
     dynamics: Annotated[str, typer.Option(help="Which dynamics; `latentseq plugins` lists them.")] = "lstm",
     head: Annotated[
-        str | None, typer.Option(help="What it is trained for: mse, kl or mixture.  [default: the dynamics' own]")
+        str | None,
+        typer.Option(help=f"Head, which says what the output means: {HEADS}.  [default: the dynamics' own]"),
     ] = None,
     preset: Preset = None,
     options: Set = None,

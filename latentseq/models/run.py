@@ -11,7 +11,7 @@ from latentseq.data.open import check_frame_shape, is_footage, open_data, parse_
 from latentseq.errors import DataError, UsageError
 from latentseq.media.preprocessing import Preprocessing
 from latentseq.models.latent import LatentPredictor
-from latentseq.protocols import Dataset, Predictor
+from latentseq.protocols import Dataset, Encoder, Predictor
 from latentseq.storage.artifact import Artifact, read_artifact, read_encoder
 from latentseq.storage.atomic import read_json, write_json
 from latentseq.storage.inside import inside
@@ -20,6 +20,29 @@ from latentseq.training.watch import Watcher
 
 COST = "cost.json"
 """Seconds of training and peak memory: in a file of its own, since they differ from run to run."""
+
+
+def load_encoder(path: str | Path, *, allow_plugins: Sequence[str] = ()) -> Encoder:
+    """The encoder in a run folder.
+
+    Args:
+        path: run folder of ``train_ae``, or of ``train_lstm``, which holds a copy of its encoder.
+        allow_plugins: names of plugins that the encoder and its parts may be, beside the built-in ones.
+
+    Raises:
+        DataError: the folder holds no trained encoder.
+        UsageError: the encoder, or a part of it, is neither built in nor allowed.
+    """
+    folder = Path(path)
+    artifact = read_artifact(folder)
+    if artifact.group == "dynamics":
+        artifact = read_encoder(folder)
+    elif artifact.group != "encoders":
+        raise DataError(
+            f"{folder} holds the {artifact.plugin!r} of {artifact.group}, which is no encoder. "
+            "Expected the folder that train-ae or train-lstm wrote."
+        )
+    return artifact.allow(allow_plugins).load()
 
 
 def load_predictor(path: str | Path, *, allow_plugins: Sequence[str] = ()) -> Predictor:

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -12,15 +12,16 @@ from latentseq.arrays import Batch, Latents, Source, State, Windows, as_items, c
 from latentseq.data.windows import validation_batches
 from latentseq.errors import UsageError, listed
 from latentseq.networks.forecast import HeadForecast
-from latentseq.networks.heads import head_names, load_head
+from latentseq.networks.heads import build_head, head_names, load_head
 from latentseq.networks.recurrent import DynamicsNetwork, join_condition
 from latentseq.networks.statistics import WINDOWS, measure_range, measure_statistics
 from latentseq.networks.tunable import TunableDynamics
 from latentseq.protocols import Forecast, History, Trainer
 
 MIN_SPREAD = 1e-3
+"""Smallest one-step error that is stored, in standardised units."""
 RECALIBRATION_WINDOWS = 300
-"""Windows that the range is measured on after tuning, when frames have to be encoded for it."""
+"""Number of windows that the range is measured on after tuning, when frames have to be encoded for it."""
 
 
 class KerasDynamics(TunableDynamics):
@@ -33,9 +34,11 @@ class KerasDynamics(TunableDynamics):
     """
 
     map_latents: ClassVar[bool | None] = None
-    """True where latents have to be maps (h', w', d), False where they have to be vectors (d,), None for both."""
+    """True if latents have to be maps (h', w', d), False if they have to be vectors (d,), None if both will do."""
     batch_size: ClassVar[int] = 32
+    """Windows of a training batch, unless the user chooses another number."""
     learning_rate: ClassVar[float] = 2e-3
+    """Learning rate at its highest, unless the user chooses another one."""
 
     def __init__(
         self,
@@ -50,7 +53,7 @@ class KerasDynamics(TunableDynamics):
         scheduled_sampling: float = 0.0,
         seed: int = 0,
     ):
-        """Build the network. A subclass calls this at the end of its constructor, with those that it offers.
+        """Build the network. A subclass calls this at the end of its constructor, with the options that it offers.
 
         Args:
             latent_shape: shape of one latent: (d,) for vectors, (h', w', d) for maps.
@@ -67,18 +70,22 @@ class KerasDynamics(TunableDynamics):
         Raises:
             UsageError: an option out of its range, latents of another rank, or no such head.
         """
-        self.latent_shape, self.conditions = tuple(latent_shape), dict(conditions or {})
-        self.residual, self.free_steps, self.seed = residual, free_steps, seed
-        self.latent_noise, self.scheduled_sampling = latent_noise, scheduled_sampling
+        self.latent_shape = tuple(latent_shape)
+        self.conditions = dict(conditions or {})
+        self.residual = residual
+        self.free_steps = free_steps
+        self.latent_noise = latent_noise
+        self.scheduled_sampling = scheduled_sampling
+        self.seed = seed
         self._check_latents()
         check_share(self.name, "scheduled_sampling", scheduled_sampling)
         check_least(self.name, 0, free_steps=free_steps, latent_noise=latent_noise)
-        kind = load_head(head).from_config({"d": self.latent_shape[-1], **(head_options or {})})
+        density = build_head(head, self.latent_shape[-1], head_options or {})
         self.head = head
-        self.head_options = {key: value for key, value in kind.get_config().items() if key != "d"}
+        self.head_options = {key: value for key, value in density.get_config().items() if key != "d"}
         self.network = DynamicsNetwork(
             self,
-            kind,
+            density,
             latent_shape=self.latent_shape,
             residual=residual,
             latent_noise=latent_noise,
@@ -87,17 +94,24 @@ class KerasDynamics(TunableDynamics):
             seed=seed,
         )
         self.network.attach(self.build(), self.readout_layers())
-        window = {"mean": np.zeros((1, 2, *self.latent_shape), np.float32)}
-        self.network(window | {name: np.zeros((1, 2, f), np.float32) for name, f in self.conditions.items()})
-        self._observe, self._imagine = Observe(self.network), Imagine(self.network)
+        shapes = {"mean": self.latent_shape, "log_var": self.latent_shape}
+        shapes |= {name: (f,) for name, f in self.conditions.items()}
+        window = {name: np.zeros((1, 2, *shape), np.float32) for name, shape in shapes.items()}
+        self.network.loss_of(self.network(window))  # Builds all layers, those of the head included.
+        self._observe = Observe(self.network)
+        self._imagine = Imagine(self.network)
 
     @abstractmethod
     def build(self) -> list[keras.layers.Layer]:
-        """Make the recurrent layers, keep them as attributes, and return them. Their weights are built by the kit."""
+        """Make the recurrent layers, keep them as attributes, and return them.
+
+        The base class builds their weights. Give every layer a name, since weights are stored by name, and
+        initialisers with a seed, so that ``seed`` decides the initial weights.
+        """
 
     @abstractmethod
     def start(self, b: int) -> list[Any]:
-        """The first states of b rows: a list of tensors (b, ...)."""
+        """The first states of b rows: a list of tensors (b, ...), one for each state of the recurrent layers."""
 
     @abstractmethod
     def advance(self, x: Any, states: list[Any]) -> tuple[Any, list[Any]]:
@@ -108,20 +122,24 @@ class KerasDynamics(TunableDynamics):
             states: as ``start`` gives them.
 
         Returns:
-            Features (b, t, ..., any number of channels), from which a dense layer makes the outputs of the head, and
-            the states after the last item. Dropout layers are active in training without being told.
+            Features (b, t, ..., any number of channels) and the states after the last item. A dense layer of the
+            base class turns features and inputs into the outputs of the head. Keras switches dropout layers on in
+            training, so there is no argument for it.
         """
 
     @abstractmethod
     def step(self, x: Any, states: list[Any]) -> tuple[Any, list[Any]]:
-        """``advance`` by one item: x (b, ..., c) to features (b, ..., channels) and the states after it."""
+        """Process one item: x (b, ..., c) to features (b, ..., channels) and the states after it.
+
+        Without dropout, its result has to be that of ``advance`` on a sequence of one item.
+        """
 
     def readout_layers(self) -> list[keras.layers.Layer]:
-        """Hidden layers between the features and the head; none by default. They see the inputs as well."""
+        """Make hidden layers between the features and the head; none by default. They see the inputs as well."""
         return []
 
     def learned_states(self, *shapes: tuple[int, ...]) -> list[Any]:
-        """Weights of learned first states, one for each shape without its batch axis; called in ``build``."""
+        """Make trainable first states, one for each shape without its batch axis. Call it once, in ``build``."""
         return [
             self.network.add_weight(shape=shape, initializer="zeros", name=f"first_state_{i}")
             for i, shape in enumerate(shapes)
@@ -136,14 +154,16 @@ class KerasDynamics(TunableDynamics):
         return complete
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """See ``Configurable.from_config``; ``components`` was an option of the model in old configurations."""
-        if "components" in config and "components" not in cls.keywords():
-            config = dict(config)
-            components = config.pop("components")
-            if config.get("head") == "mixture":
-                config["head_options"] = {"components": components}
-        return super().from_config(config)
+    def upgrade(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        """See ``Configurable.upgrade``; ``components`` became an option of the head ``mixture``."""
+        options = super().upgrade(options)
+        keywords = cls.keywords()
+        if "components" not in options or "components" in keywords or "head_options" not in keywords:
+            return options
+        components = options.pop("components")
+        if options.get("head", keywords["head"].default) == "mixture":
+            options["head_options"] = {"components": components, **(options.get("head_options") or {})}
+        return options
 
     @property
     def networks(self) -> dict[str, keras.Model]:
@@ -151,7 +171,7 @@ class KerasDynamics(TunableDynamics):
         return {"network": self.network}
 
     def optional_weights(self) -> set[str]:
-        """The range, which was not kept at first."""
+        """The range of the training latents, which earlier versions did not store."""
         return {f"network/{weight.path}" for weight in self.network.range_weights}
 
     def burn_in(self, length: int) -> int:
@@ -176,18 +196,18 @@ class KerasDynamics(TunableDynamics):
         network, head = self.network, self.network.head
         self._check_window(source.train.take(np.arange(1)))
         names = {"mean", "log_var", *self.conditions}
-        chosen = source.map(lambda batch: {key: rows for key, rows in batch.items() if key in names})
+        inputs = source.map(lambda batch: {key: rows for key, rows in batch.items() if key in names})
         offset, scale, step = measure_statistics(source.train, posterior=head.needs_posterior)
         network.offset.assign(offset)
         network.scale.assign(scale)
         self._measure_range(source.train, WINDOWS)
-        # Where differences are predicted, the first forecast is the last item, give or take a usual step.
+        # If differences are predicted, the first forecasts lie around the last item, as far off as a usual step.
         usual = step.reshape(-1, step.shape[-1]).mean(axis=0) if self.residual else np.ones(step.shape[-1])
         network.output_layer.last.bias.assign(head.first_bias(usual))
         history = trainer.fit(
-            network, chosen, batch_size=self.batch_size, learning_rate=self.learning_rate, clip_norm=1.0
+            network, inputs, batch_size=self.batch_size, learning_rate=self.learning_rate, clip_norm=1.0
         )
-        network.spread.assign(self._residual(chosen.validation))
+        network.spread.assign(self._residual(inputs.validation))
         return history
 
     def observe(
@@ -218,7 +238,7 @@ class KerasDynamics(TunableDynamics):
         temperature: float = 1.0,
         conditions: Mapping[str, np.ndarray] | None = None,
     ) -> tuple[np.ndarray, State]:
-        """See ``Dynamics.imagine``. The noise of all rows is that of the step at which the first row is.
+        """See ``Dynamics.imagine``. All rows draw the noise of the step that the first row is at.
 
         Raises:
             UsageError: steps, seed or temperature out of range, or other conditions than the model was trained with.
@@ -241,7 +261,7 @@ class KerasDynamics(TunableDynamics):
         return z, _state(after, state["step"] + steps)
 
     def check_streams(self, conditions: Mapping[str, np.ndarray] | None, b: int, t: int) -> list[np.ndarray]:
-        """The streams that drive the model, in alphabetical order: (b, t, f) float32 each.
+        """Check the streams that drive the model and put them into alphabetical order: (b, t, f) float32 each.
 
         Raises:
             UsageError: a stream is missing, unknown or of another shape.
@@ -259,16 +279,16 @@ class KerasDynamics(TunableDynamics):
         """Refuse latents that the layers do not take."""
         is_map = len(self.latent_shape) == 3
         if self.map_latents is not None and is_map != self.map_latents:
-            found, wanted = ("maps", "vectors (d,)") if is_map else ("vectors", "maps (h, w, d)")
+            kind, wanted = ("maps", "vectors (d,)") if is_map else ("vectors", "maps (h, w, d)")
             cure = "Train an encoder with a vector latent" if is_map else "Train an encoder with --set latent=map"
             other = "conv-lstm" if is_map else "lstm"
             raise UsageError(
-                f"{self.name}: the latents are {found} of shape {self.latent_shape}; expected {wanted}. "
+                f"{self.name}: the latents are {kind} of shape {self.latent_shape}; expected {wanted}. "
                 f"{cure}, or choose --dynamics {other}."
             )
 
     def _check_window(self, batch: Batch) -> None:
-        """Refuse data without what the model needs."""
+        """Refuse training data that lacks a stream, or the posterior that the head needs."""
         if missing := set(self.conditions) - set(batch):
             raise UsageError(f"The data has no stream {listed(missing)}, which conditions ask for.")
         if self.network.head.needs_posterior and "log_var" not in batch:
@@ -329,10 +349,10 @@ class Imagine(keras.Model):
 
 
 def check_share(name: str, option: str, value: float) -> None:
-    """Refuse a share that is none.
+    """Refuse an option that is not a share.
 
     Raises:
-        UsageError: it is below 0, or 1 or more.
+        UsageError: the value is below 0, or 1 or more.
     """
     if not 0 <= value < 1:
         raise UsageError(f"{name}: {option} is {value}; expected a share from 0 to below 1.")
@@ -342,7 +362,7 @@ def check_least(name: str, least: int, **options: float) -> None:
     """Refuse options below their least value.
 
     Raises:
-        UsageError: one is.
+        UsageError: a value is below ``least``.
     """
     for option, value in options.items():
         if value < least:
@@ -350,10 +370,10 @@ def check_least(name: str, least: int, **options: float) -> None:
 
 
 def check_widths(name: str, option: str, widths: list[int]) -> None:
-    """Refuse layers without channels; no layer at all is fine.
+    """Refuse layers without channels. An empty list is fine.
 
     Raises:
-        UsageError: a width below 1.
+        UsageError: a width is below 1.
     """
     if widths and min(widths) < 1:
         raise UsageError(f"{name}: {option} is {list(widths)}; expected widths of 1 or more, or none.")

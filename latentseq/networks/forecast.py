@@ -22,13 +22,18 @@ class HeadForecast(Forecast):
         Args:
             head: what the outputs mean.
             outputs: (b, t, ..., width).
-            base: (b, t, *latent_shape), what locations are added to, standardised.
+            base: (b, t, *latent_shape), the latents that locations are added to, standardised.
             spread: (*latent_shape), standard deviation of the error on validation data, standardised.
-            offset: (*latent_shape), what is subtracted from a latent to standardise it.
-            scale: (*latent_shape), what it is then divided by.
+            offset: (*latent_shape), subtracted from a latent to standardise it.
+            scale: (*latent_shape), divides the difference.
         """
-        self._head, self._outputs, self._base = head, outputs, base
-        self._spread, self._offset, self._scale = spread, offset, scale
+        self.bound = head.bound
+        self._head = head
+        self._outputs = outputs
+        self._base = base
+        self._spread = spread
+        self._offset = offset
+        self._scale = scale
 
     @cached_property
     def mean(self) -> np.ndarray:  # type: ignore[override]
@@ -46,6 +51,6 @@ class HeadForecast(Forecast):
         check_rolling(samples=n, seed=seed, temperature=temperature)
         b, *rest = self._base.shape[:-1]
         noise = self._head.noise(np.random.default_rng(seed), (b, n, *rest), temperature)
-        drawn = self._head.draw(self._outputs[:, None], self._base[:, None], noise)
-        drawn = np.broadcast_to(ops.convert_to_numpy(drawn), (b, n, *self._base.shape[1:]))
-        return drawn * self._scale + self._offset
+        draws = self._head.draw(self._outputs[:, None], self._base[:, None], noise)
+        draws = np.broadcast_to(ops.convert_to_numpy(draws), (b, n, *self._base.shape[1:]))
+        return draws * self._scale + self._offset

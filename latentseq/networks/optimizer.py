@@ -10,7 +10,7 @@ ALL_GOOD = -1
 
 
 class GuardedAdam(keras.optimizers.Adam):
-    """Adam that leaves weights and moments as they are where a gradient is not finite, and says which it was.
+    """Adam that changes neither weights nor moments if a gradient is not finite, and tells which gradient it was.
 
     References:
         Kingma & Ba, Adam: A Method for Stochastic Optimization, arXiv 1412.6980.
@@ -24,18 +24,18 @@ class GuardedAdam(keras.optimizers.Adam):
         super().build(variables)
 
     def scale_loss(self, loss: Any) -> Any:
-        """See ``keras.optimizers.Optimizer.scale_loss``; a loss that is not finite has no gradient that is.
+        """See ``keras.optimizers.Optimizer.scale_loss``; a loss that is not finite becomes NaN, as do its gradients.
 
-        Its derivatives may well be finite, as that of a sum with an infinite number in it; no step is taken on them.
+        The gradients of such a loss may be finite, as those of a sum with an infinite term. No step is taken on them.
         """
         loss = super().scale_loss(loss)
         return loss * ops.where(ops.isfinite(loss), ops.ones_like(loss), ops.full_like(loss, math.nan))
 
     def apply(self, grads: list[Any], trainable_variables: list[Any] | None = None) -> None:
-        """See ``keras.optimizers.Optimizer.apply``; the gradients are looked at before they are clipped.
+        """See ``keras.optimizers.Optimizer.apply``; the gradients are checked before they are clipped.
 
-        A weight that the loss does not depend on, as that of a posterior's variance where only its mean is used, has
-        a gradient of zero.
+        A weight that the loss does not depend on gets a gradient of zero. An example is the variance of a posterior
+        in a loss that uses only the mean.
         """
         if not self.built:
             self.build(trainable_variables or [])
@@ -47,15 +47,15 @@ class GuardedAdam(keras.optimizers.Adam):
         super().apply(grads, trainable_variables)
 
     def assign_add(self, variable: Any, value: Any) -> None:
-        """Add to a weight or a moment, if all gradients of this step are finite."""
+        """Add to a weight or a moment if all gradients of this step are finite."""
         super().assign_add(variable, self._if_good(value))
 
     def assign_sub(self, variable: Any, value: Any) -> None:
-        """Subtract from a weight or a moment, if all gradients of this step are finite."""
+        """Subtract from a weight or a moment if all gradients of this step are finite."""
         super().assign_sub(variable, self._if_good(value))
 
     def broken_gradient(self) -> int | None:
-        """Which of the gradients of the last step was not finite; None where all were."""
+        """Index of the first gradient of the last step that was not finite; None if all were finite."""
         number = int(self.broken)
         return None if number == ALL_GOOD else number
 

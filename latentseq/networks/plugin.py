@@ -1,4 +1,4 @@
-"""What a plugin whose learned state is Keras networks shares: plain weights on disk, and running in chunks."""
+"""Base classes of plugins made of Keras networks, whose weights are stored in plain files."""
 
 import contextlib
 import inspect
@@ -18,18 +18,18 @@ from latentseq.storage.tensors import load_tensors, save_tensors
 check_backend(keras.config.backend())
 WEIGHTS = "weights.safetensors"
 CHUNK = 64
-"""Rows run at once, at most."""
+"""Largest number of rows that are run at once."""
 FLOAT, EPSILON, IMAGES = "float32", 1e-7, "channels_last"
-"""Settings of Keras that models are built and run under, which are its defaults."""
+"""Settings of Keras that models are built and run under. They are the defaults of Keras."""
 
 
 @contextlib.contextmanager
 def own_settings() -> Iterator[None]:
-    """Within it, Keras has our settings; the user's are back afterwards.
+    """Give Keras our settings within a block, and the user's settings back afterwards.
 
-    Keras has settings for the whole process: the dtype of numbers and layers, the order of an image's axes. Whoever
-    uses latentseq may have changed them for other work, in ``keras.json`` or in a notebook; models here are the same.
-    A layer that says its own dtype, such as ``mixed_bfloat16``, keeps it.
+    Keras has settings for the whole process: the dtype of numbers and layers, and the order of an image's axes. Users
+    may have changed them for other work, in ``keras.json`` or in a notebook. Our models do not depend on that. A
+    layer with a dtype of its own, such as ``mixed_bfloat16``, keeps it.
     """
     config = keras.config
     policy = config.dtype_policy()
@@ -53,13 +53,16 @@ def _configure(policy: object, floatx: str, epsilon: float, images: str) -> None
 
 
 class KerasPlugin(Plugin):
-    """State = the weights of its networks, by path: ``network/layer/variable``.
+    """A plugin whose state is the weights of its ``networks``.
 
-    All methods and properties of a subclass, its constructor first of all, run under our own settings of Keras.
+    Weights are stored by path, ``network/layer/variable``, so every network and every layer needs a name. Keras
+    counts layers without a name, and then another instance has other paths.
+
+    The constructor and all methods and properties of a subclass run under our own settings of Keras.
     """
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Put what the subclass defines under our settings, as every network is built and called somewhere in it."""
+        """Wrap the methods and properties of the subclass, in which networks are built and called."""
         super().__init_subclass__(**options)
         for name, member in list(vars(cls).items()):
             if inspect.isfunction(member):
@@ -71,10 +74,7 @@ class KerasPlugin(Plugin):
     @property
     @abstractmethod
     def networks(self) -> dict[str, keras.Model]:
-        """The networks that hold everything learned, by a name that stays.
-
-        Those of an encoder are ``encoder``, items to a mean or to mean and log variance, and ``decoder`` back.
-        """
+        """The networks that hold everything learned, by name. The names are part of the files, so they must stay."""
 
     def count_parameters(self) -> int | None:
         """Number of weights of all networks."""
@@ -92,7 +92,7 @@ class KerasPlugin(Plugin):
             weights[key].assign(tensor)
 
     def optional_weights(self) -> set[str]:
-        """Keys of weights that files of earlier versions lack; their initial values stand in."""
+        """Keys of weights that files of earlier versions lack. Such weights keep their initial values."""
         return set()
 
     def _weights(self) -> dict[str, Any]:
@@ -102,7 +102,7 @@ class KerasPlugin(Plugin):
 class LossNetwork(keras.Model):
     """A network that computes its own loss from what ``call`` returns.
 
-    ``call`` takes a whole batch, so nothing is handed over as a target.
+    ``call`` takes a whole batch (``Batch``), which holds the targets as well.
     """
 
     @abstractmethod
@@ -118,15 +118,15 @@ class LossNetwork(keras.Model):
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
-        """What Keras calls in training and validation."""
+        """Compute the loss; Keras calls this in training and validation."""
         return self.loss_of(y_pred, training)
 
 
 def swish(x: Any) -> Any:
     """The activation x * sigmoid(x).
 
-    TensorFlow's own has a gradient function that is kept in a table of the process for good, with the whole graph
-    around it: every model that was ever traced would stay in memory.
+    TensorFlow keeps the gradient function of its own ``swish`` in a table of the process for good, together with the
+    graph around it, so every model that was ever traced would stay in memory.
 
     References:
         Ramachandran, Zoph & Le, Searching for Activation Functions, arXiv 1710.05941.
@@ -137,14 +137,15 @@ def swish(x: Any) -> Any:
 def in_chunks(run: Callable[[np.ndarray], Any], x: np.ndarray) -> list[np.ndarray]:
     """Run rows through a compiled function, a chunk at a time.
 
-    A chunk is filled up to a power of two, so that few shapes are compiled and one row costs what one row costs.
+    A chunk is filled up to a power of two, so that few shapes are compiled and a single row stays cheap.
 
     Args:
-        run: (m, ...) -> a tensor, or a list of tensors, (m, ...).
+        run: compiled function, such as ``predict_on_batch`` of a model: (m, ...) to a tensor or a list of tensors,
+            (m, ...) each.
         x: (n, ...), at least one row.
 
     Returns:
-        Its outputs, (n, ...) each.
+        The outputs of ``run``, a list of arrays (n, ...). It has one array if ``run`` returns a single tensor.
     """
     parts = []
     for start in range(0, len(x), CHUNK):

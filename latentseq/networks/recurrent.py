@@ -66,9 +66,12 @@ class DynamicsNetwork(LossNetwork):
             Bengio et al., Scheduled Sampling for Sequence Prediction, arXiv 1506.03099.
         """
         super().__init__(name="recurrent")
-        self.core, self.head = core, head
-        self.residual, self.free_steps = residual, free_steps
-        self.latent_noise, self.scheduled_sampling = latent_noise, scheduled_sampling
+        self.core = core
+        self.head = head
+        self.residual = residual
+        self.free_steps = free_steps
+        self.latent_noise = latent_noise
+        self.scheduled_sampling = scheduled_sampling
         self.random = keras.random.SeedGenerator(seed + 50)
         self.offset = self._statistic("offset", latent_shape, 0.0)
         self.scale = self._statistic("scale", latent_shape, 1.0)
@@ -76,7 +79,8 @@ class DynamicsNetwork(LossNetwork):
         self.low = self._statistic("low", latent_shape, -FAR)
         self.high = self._statistic("high", latent_shape, FAR)
         self.radius = self._statistic("radius", (), latent_shape[-1] ** 0.5 + FAR)
-        self.latent_shape, self.seed = latent_shape, seed
+        self.latent_shape = latent_shape
+        self.seed = seed
 
     def attach(self, recurrent: list[Any], readout: list[Any]) -> None:
         """Add the layers.
@@ -85,7 +89,8 @@ class DynamicsNetwork(LossNetwork):
             recurrent: the layers that the core calls; they are kept so that their weights are found.
             readout: hidden layers of the ``Readout`` behind them.
         """
-        self.recurrent, self.head_layers = recurrent, list(self.head.layers)
+        self.recurrent = recurrent
+        self.head_layers = list(self.head.layers)
         self.output_layer = Readout(readout, self.head.width, len(self.latent_shape), self.seed + 100)
         states = [tuple(state.shape[1:]) for state in self.core.start(1)]
         shapes = [(*self.latent_shape[:-1], self.head.width), self.latent_shape, *states]
@@ -95,18 +100,18 @@ class DynamicsNetwork(LossNetwork):
 
     @property
     def range_weights(self) -> list[Any]:
-        """Where the training latents lie."""
+        """The weights that hold the range of the training latents."""
         return [self.low, self.high, self.radius]
 
     def build(self, *_: Any) -> None:
-        """Its layers are built in the first call."""
+        """Do nothing, since the layers are built in the first call."""
 
     def standardise(self, z: Any) -> Any:
-        """Latents in the encoder's units to those of the network."""
+        """Convert latents from the encoder's units to standardised units."""
         return (z - self.offset) / self.scale
 
     def base(self, z: Any) -> Any:
-        """What locations are added to after standardised ``z``."""
+        """The latents that locations are added to, for forecasts of the items after standardised ``z``."""
         return z if self.residual else ops.zeros_like(z)
 
     def burn_in(self, length: int) -> int:
@@ -114,7 +119,7 @@ class DynamicsNetwork(LossNetwork):
         return length - min(self.free_steps, length // 2)
 
     def inputs(self, z: Any, before: Any, conditions: Any) -> Any:
-        """What the recurrent layers see: items, their differences, and conditions, as channels.
+        """The inputs of the recurrent layers: items, their differences, and conditions, as channels.
 
         Args:
             z: items (b, t, *latent_shape), standardised.
@@ -177,7 +182,7 @@ class DynamicsNetwork(LossNetwork):
             conditions: (b, t, ..., f).
             states: as ``feed`` takes them.
             truth: (b, t, *latent_shape), true items.
-            teacher_mask: (b, t, ..., 1), above 0 where the true item is consumed; nowhere where None.
+            teacher_mask: (b, t, ..., 1), above 0 where the true item is consumed. None: no true item is consumed.
 
         Returns:
             Items (b, t, *latent_shape), the outputs that forecast the item after each (b, t, ..., width), and the
@@ -207,7 +212,7 @@ class DynamicsNetwork(LossNetwork):
             burn_in: number of true items at the start. The items after them are imagined, and gradients flow through
                 the rollout.
             training: add noise, and replace true items by forecasts.
-            states: first states of the recurrent layers; those of ``core.start`` where None.
+            states: first states of the recurrent layers; None: those of ``core.start``.
             skip: number of forecasts at the start that are not computed, less than ``burn_in``.
 
         Returns:
@@ -287,7 +292,8 @@ class Readout(layers.Layer):
             seed: random seed of the initial weights of the last layer.
         """
         super().__init__(name="output")
-        self.hidden, self.rank = hidden, rank
+        self.hidden = hidden
+        self.rank = rank
         # Small, so that the first forecast is the last item. Not zero, so that components of a mixture differ.
         start = keras.initializers.VarianceScaling(0.01, seed=seed)
         self.last = layers.Dense(width, kernel_initializer=start, name="last")
@@ -312,12 +318,19 @@ class Feedback(layers.Layer):
     """A cell for ``keras.layers.RNN`` around ``DynamicsNetwork.feed``. It does not own the network."""
 
     def __init__(self, feed: Callable[[Any, list[Any]], tuple[Any, list[Any]]], shapes: list[tuple[int, ...]]):
-        """Take the step and the shapes of the states."""
+        """Set up the cell.
+
+        Args:
+            feed: one step of a closed loop.
+            shapes: shapes of the states, without the batch axis.
+        """
         super().__init__(name="feedback")
-        self.feed, self.state_size, self.output_size = feed, shapes, shapes[1]
+        self.feed = feed
+        self.state_size = shapes
+        self.output_size = shapes[1]
 
     def build(self, *_: Any) -> None:
-        """There is nothing to build."""
+        """Do nothing, since the network builds its own layers."""
 
     def call(self, inputs: Any, states: Any, training: bool = False) -> tuple[Any, list[Any]]:
         """See ``DynamicsNetwork.feed``."""

@@ -1,4 +1,4 @@
-"""Statistics of latents, taken before a dynamics model is trained."""
+"""Statistics of latents, measured before a dynamics model is trained."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -8,15 +8,15 @@ import numpy as np
 from latentseq.arrays import Batch, Windows
 
 WINDOWS = 2000
-"""Statistics are taken of at most so many windows, evenly spread."""
+"""Largest number of windows that statistics are measured on; they are evenly spread."""
 MIN_SHARE = 0.1
 """Smallest scale of a dimension, as a share of the mean scale: noise in a still dimension is not blown up."""
 MARGIN = 1.0
-"""How far an imagined item may lie outside of the training latents, in standard deviations."""
+"""Distance that an imagined item may lie outside of the training latents, in standard deviations."""
 
 
 class Statistics(NamedTuple):
-    """Of latents, each of shape latent_shape; numbers of a map are those of a channel over all positions.
+    """Statistics of latents, each of shape latent_shape; those of a map are of a channel over all positions.
 
     Attributes:
         offset: float32, mean.
@@ -73,7 +73,14 @@ def measure_statistics(windows: Windows, *, posterior: bool = False) -> Statisti
 
 
 def measure_range(windows: Windows, offset: np.ndarray, scale: np.ndarray, at_most: int = WINDOWS) -> Range:
-    """How far the latents of at most so many windows reach when they are standardised by ``offset`` and ``scale``."""
+    """Measure the range of standardised latents.
+
+    Args:
+        windows: windows of latents.
+        offset: (*latent_shape), mean of the latents.
+        scale: (*latent_shape), standard deviation of the latents.
+        at_most: largest number of windows that are read; they are evenly spread.
+    """
     low, high, radius = np.full(offset.shape, np.inf), np.full(offset.shape, -np.inf), 0.0
     for batch in _batches(windows, at_most):
         z = (batch["mean"].astype(np.float64) - offset) / scale
@@ -84,7 +91,7 @@ def measure_range(windows: Windows, offset: np.ndarray, scale: np.ndarray, at_mo
 
 
 def _batches(windows: Windows, at_most: int) -> Iterator[Batch]:
-    """At most so many windows, evenly spread, 100 at a time."""
-    chosen = np.linspace(0, len(windows) - 1, min(len(windows), at_most)).astype(np.int64)
-    for start in range(0, len(chosen), 100):
-        yield windows.take(chosen[start : start + 100])
+    """Read at most ``at_most`` windows, evenly spread, 100 at a time."""
+    indices = np.linspace(0, len(windows) - 1, min(len(windows), at_most)).astype(np.int64)
+    for start in range(0, len(indices), 100):
+        yield windows.take(indices[start : start + 100])

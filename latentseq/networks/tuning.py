@@ -14,10 +14,11 @@ from latentseq.networks.tunable import TunableDynamics, TunableEncoder
 from latentseq.protocols import Dynamics, Encoder, History, Trainer
 
 PARTS = ("dynamics", "decoder", "encoder")
-"""What can be tuned."""
+"""Names of the parts that can be tuned."""
 RECONSTRUCTED = 2
 """Number of true frames of a window that are reconstructed as well."""
 BATCH = 8
+"""Windows of a training batch, unless the user chooses another number."""
 LEARNING_RATE = 2e-3
 CLIP_NORM = 1.0
 
@@ -26,20 +27,23 @@ class TuningNetwork(LossNetwork):
     """Frames to latents, forecasts of the next latents, and back to frames. Its loss is the error of those frames."""
 
     def __init__(self, encoder: TunableEncoder, dynamics: TunableDynamics):
-        """Put the networks of two plugins together. The weights stay theirs."""
+        """Connect the networks of two plugins. The weights stay those of the plugins."""
         super().__init__(name="tuning")
-        self.encoder, self.decoder = (encoder.networks[name] for name in ("encoder", "decoder"))
-        self.dynamics, self.forecasts, self.burn_in = dynamics.network, dynamics.forecasts, dynamics.burn_in
-        # Conditions rule augmentation out: an action to the left is no action to the right.
+        self.encoder = encoder.networks["encoder"]
+        self.decoder = encoder.networks["decoder"]
+        self.dynamics = dynamics.network
+        self.forecasts = dynamics.forecasts
+        self.burn_in = dynamics.burn_in
+        # Conditions rule augmentation out: in a mirrored frame, an action to the left is one to the right.
         self.augmentation = [] if dynamics.conditions else list(encoder.augmentation)
 
     def build(self, *_: Any) -> None:
-        """Its parts are built already."""
+        """Do nothing, since the parts are built already."""
 
     def call(self, batch: Batch, training: bool = False) -> dict[str, Any]:
-        """Windows ``frames`` (b, t, h, w, c) and conditions -> predicted ``frames`` and their ``target``.
+        """Predict ``frames`` of windows (b, t, h, w, c) with their conditions, beside their ``target``.
 
-        Predicted are the frames of the closed loop, or all frames after the first where there is no closed loop.
+        The predicted frames are those of the closed loop, or all frames after the first if there is no closed loop.
         ``RECONSTRUCTED`` true frames are reconstructed as well, so that the encoder keeps reconstructing well.
         """
         frames, rest = batch["frames"], {k: v for k, v in batch.items() if k != "frames"}
@@ -59,7 +63,7 @@ class TuningNetwork(LossNetwork):
         return {"frames": ops.reshape(pictures, (-1, *target.shape[1:])), "target": target}
 
     def augment(self, frames: Any) -> Any:
-        """Windows (b, t, h, w, c), each changed in its own way: all its frames alike, as if they were channels."""
+        """Change windows (b, t, h, w, c) at random; all frames of a window alike, as if they were channels."""
         t, height, width, c = frames.shape[1:]
         x = ops.reshape(ops.moveaxis(frames, 1, 3), (-1, height, width, t * c))
         for layer in self.augmentation:
@@ -67,7 +71,7 @@ class TuningNetwork(LossNetwork):
         return ops.moveaxis(ops.reshape(x, (-1, height, width, t, c)), 3, 1)
 
     def encode(self, frames: Any, training: bool) -> Any:
-        """Frames (b, t, h, w, c) to latents (b, t, *latent_shape), the mean where there is a posterior."""
+        """Frames (b, t, h, w, c) to latents (b, t, *latent_shape): the mean, if there is a posterior."""
         latents = self.encoder(ops.reshape(frames, (-1, *frames.shape[2:])), training=training)
         z = latents[0] if isinstance(latents, (list, tuple)) else latents
         return ops.reshape(z, (-1, frames.shape[1], *z.shape[1:]))
@@ -82,18 +86,21 @@ class TuningNetwork(LossNetwork):
 def tune(
     encoder: Encoder, dynamics: Dynamics, parts: Sequence[str], source: Source, latents: Source, trainer: Trainer
 ) -> History:
-    """Train parts of an encoder and its dynamics together. The standardisation of the latents stays as it is.
+    """Train parts of an encoder and its dynamics together. The standardisation of the latents is not changed.
 
     Args:
         encoder: a ``TunableEncoder``.
         dynamics: a ``TunableDynamics`` of its latents.
         parts: which of ``PARTS`` are trained.
         source: windows ``frames`` (b, t, h, w, c), and the conditions.
-        latents: the same windows as the encoder sees them at the time when they are taken.
+        latents: the same windows as latents, encoded whenever they are read.
         trainer: trainer of the run.
 
+    Returns:
+        The history of the training.
+
     Raises:
-        UsageError: there is no such part, or it cannot be tuned.
+        UsageError: ``parts`` is empty or holds an unknown name, or a plugin cannot be tuned.
     """
     tunable_encoder, tunable_dynamics = check_tunable(encoder, dynamics, parts)
     network = TuningNetwork(tunable_encoder, tunable_dynamics)
@@ -122,10 +129,10 @@ def check_tunable(
     """Refuse parts that cannot be tuned.
 
     Returns:
-        Encoder and dynamics, as what they are.
+        The encoder and the dynamics, with the types that tuning needs.
 
     Raises:
-        UsageError: no such part, none, or one without networks.
+        UsageError: ``parts`` is empty or holds an unknown name, or a plugin has no networks to tune.
     """
     if not parts or set(parts) - set(PARTS):
         raise UsageError(f"The parts to tune are {listed(parts) or 'none'}; expected some of {listed(PARTS)}.")

@@ -16,6 +16,7 @@ from honest_plugins import (
     HonestDecoder,
     HonestDynamics,
     HonestEncoder,
+    HonestForecast,
     HonestPredictor,
     MapDynamics,
     MapEncoder,
@@ -199,3 +200,19 @@ except kit.PromiseBroken as broken:
         [sys.executable, "-O", "-c", code], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": here}
     )
     assert run.stdout.strip() == "[] Promise E5", run.stderr
+
+
+@pytest.mark.parametrize(("offset", "bound", "kept"), [(-10, True, True), (-10, False, False), (10, True, False)])
+def test_a_bound_of_the_likelihood_may_integrate_to_less_than_1(offset, bound, kept):
+    shifted = type(
+        "Shifted",
+        (HonestForecast,),
+        {"bound": bound, "log_prob": lambda self, z: HonestForecast.log_prob(self, z) + offset},
+    )
+    dynamics = type("ShiftedDynamics", (HonestDynamics,), {"observe": wrong_rolling.forecasting(shifted)})
+    density = kit_for(dynamics)().test_d02_density
+    if kept:
+        density()
+    else:
+        with pytest.raises(PromiseBroken, match=r"^Promise D2: .* For item 0 it integrates to about"):
+            density()

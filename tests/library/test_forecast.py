@@ -111,3 +111,9 @@ def test_samples_have_the_forecasts_mean_and_spread_in_the_encoders_units():
     wanted = (MIN_SCALE + softplus(outputs[..., D:])) * SCALE * np.sqrt(2)
     assert (np.abs(drawn.mean(1) - made.mean) < 4 * wanted / np.sqrt(4000)).all()
     np.testing.assert_allclose(drawn.std(1), wanted, rtol=0.05)
+
+
+@pytest.mark.parametrize("bound", [True, False])
+def test_a_forecast_says_whether_its_likelihood_is_a_bound(bound):
+    head = type("BoundHead", (MSE,), {"bound": bound})(D)
+    assert forecast(head).bound is bound

@@ -1,17 +1,24 @@
 """Heads: densities, losses and draws against SciPy and closed forms."""
 
+import shutil
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from keras import backend, ops
 from scipy.special import logsumexp, softmax
-from scipy.stats import multivariate_normal, norm
+from scipy.stats import laplace, multivariate_normal, norm
 
-from latentseq.errors import UsageError
-from latentseq.networks.heads import head_names, load_head
+from latentseq.arrays import Latents
+from latentseq.errors import PluginError, UsageError
+from latentseq.networks import heads
+from latentseq.networks.heads import build_head, head_names, load_head
 from latentseq.networks.heads.head import MIN_SCALE, to_scale
 from latentseq.networks.heads.kl import KL
 from latentseq.networks.heads.mixture import Mixture
 from latentseq.networks.heads.mse import MSE
+from latentseq_plugins.dynamics.lstm import LSTM
 
 DRAWS = 20_000
 
@@ -252,6 +259,76 @@ def test_a_head_is_a_file_of_its_name():
     assert [load_head(name)(3).width for name in head_names()] == [6, 5 * 7, 3]
 
 
+LAPLACE = Path(__file__).parents[2] / "docs" / "examples" / "laplace-head" / "laplace.py"
+
+
+def test_a_new_head_is_one_file(tmp_path, monkeypatch):
+    shutil.copy(LAPLACE, tmp_path)
+    monkeypatch.setattr(heads, "__path__", [*heads.__path__, str(tmp_path)])
+    assert head_names() == ["kl", "laplace", "mixture", "mse"]
+    assert load_head("laplace").name == "laplace"
+    head = build_head("laplace", 2, {})
+    rng = np.random.default_rng(6)
+    location, base, z = rng.normal(size=(3, 5, 2)).astype(np.float32)
+    scale = rng.uniform(0.05, 2, (5, 2))
+    density = head.log_prob(normal_outputs(location, scale), base, z, None)
+    wanted = laplace.logpdf(z, base + location, scale).sum(-1)
+    np.testing.assert_allclose(as_numpy(density), wanted, rtol=1e-4, atol=1e-5)
+    assert message(load_head, "laplac") == (
+        "No head is called 'laplac'. Did you mean 'laplace'? Heads: kl, laplace, mixture and mse."
+    )
+    model = LSTM([2], head="laplace", layers=1, units=4, readout=[])
+    _, state = model.observe(Latents(zeros(1, 3, 2)))
+    assert model.imagine(state, 4, seed=0)[0].shape == (1, 4, 2)
+    sys.modules.pop("latentseq.networks.heads.laplace")
+
+
+def test_a_file_without_its_head_is_said(tmp_path, monkeypatch):
+    (tmp_path / "wrong_name.py").write_text(LAPLACE.read_text())
+    monkeypatch.setattr(heads, "__path__", [*heads.__path__, str(tmp_path)])
+    with pytest.raises(PluginError) as error:
+        load_head("wrong-name")
+    assert str(error.value) == (
+        f"{tmp_path / 'wrong_name.py'} holds no class of the head 'wrong-name'; expected a class derived from Head "
+        "with name = 'wrong-name'. Correct the name, or remove the file."
+    )
+    sys.modules.pop("latentseq.networks.heads.wrong_name")
+
+
+SCALED = """
+from typing import ClassVar
+
+from keras import layers, ops
+
+from latentseq.networks.heads.mse import MSE
+
+
+class Scaled(MSE):
+    name: ClassVar[str] = "scaled"
+
+    def __init__(self, d: int):
+        super().__init__(d)
+        self.weigh = layers.Dense(1, name="weigh")
+
+    @property
+    def layers(self):
+        return [self.weigh]
+
+    def loss(self, outputs, base, mean, log_var=None):
+        return super().loss(outputs, base, mean) + ops.square(self.weigh(outputs))[..., 0]
+"""
+
+
+def test_layers_of_a_head_are_built_and_stored(tmp_path, monkeypatch):
+    (tmp_path / "scaled.py").write_text(SCALED)
+    monkeypatch.setattr(heads, "__path__", [*heads.__path__, str(tmp_path)])
+    model = LSTM([2], head="scaled", layers=1, units=4, readout=[])
+    assert [w.path for w in model.network.weights if "weigh" in w.path]
+    model.save_state(tmp_path)
+    LSTM([2], head="scaled", layers=1, units=4, readout=[]).load_state(tmp_path)
+    sys.modules.pop("latentseq.networks.heads.scaled")
+
+
 def message(call, *args):
     with pytest.raises(UsageError) as error:
         call(*args)
@@ -265,6 +342,13 @@ def test_what_is_no_head_and_no_option_of_one_is_said():
     assert message(load_head, "huber") == "No head is called 'huber'. Heads: kl, mixture and mse."
     assert message(Mixture, 3, 0) == "The head mixture has 0 components; expected 1 or more."
     assert message(KL.from_config, {"d": 2, "components": 3}) == ("kl has no option 'components'. Its options: d.")
+    assert message(build_head, "kl", 2, {"components": 3}) == (
+        "The head 'kl' has no option 'components'. Its options: none."
+    )
+    assert (
+        message(build_head, "mixture", 2, {"d": 3})
+        == "The head 'mixture' has no option 'd'. Its options: components."
+    )
 
 
 @pytest.mark.parametrize("name", ["kl", "mixture"])

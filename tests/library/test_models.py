@@ -7,9 +7,18 @@ import pytest
 
 from latentseq.data.open import open_data
 from latentseq.errors import DataError
-from latentseq.models.run import check_takes, data_for, load_predictor, read_cost, takes_any_size, write_cost
+from latentseq.models.run import (
+    check_takes,
+    data_for,
+    load_encoder,
+    load_predictor,
+    read_cost,
+    takes_any_size,
+    write_cost,
+)
 from latentseq.protocols import Predictor
 from latentseq.storage.artifact import save_artifact
+from latentseq_plugins.dynamics.lstm import LSTM
 from latentseq_plugins.encoders.pca import PCA
 from latentseq_plugins.predictors.floors import CopyLast
 
@@ -34,6 +43,24 @@ def test_what_does_not_predict_is_told(tmp_path):
     save_artifact(PCA([8, 8, 1], latent_dim=2), "encoders", folder, preprocessing=PREPARED, training={})
     with pytest.raises(DataError, match="holds the encoder 'pca', which does not predict"):
         load_predictor(folder)
+
+
+def test_an_encoder_is_loaded_from_its_run_and_from_the_run_of_its_dynamics(model, tmp_path):
+    for name in ("ae", "lstm/encoder"):
+        (tmp_path / name).mkdir(parents=True)
+        save_artifact(PCA([8, 8, 1], latent_dim=2), "encoders", tmp_path / name, preprocessing=PREPARED, training={})
+    save_artifact(
+        LSTM([2], layers=1, units=4, readout=[]), "dynamics", tmp_path / "lstm", preprocessing=PREPARED, training={}
+    )
+    for name in ("ae", "lstm"):
+        encoder = load_encoder(tmp_path / name)
+        assert isinstance(encoder, PCA) and encoder.latent_shape == (2,)
+    with pytest.raises(DataError) as error:
+        load_encoder(model.path)
+    assert str(error.value) == (
+        f"{model.path} holds the 'copy-last' of predictors, which is no encoder. "
+        "Expected the folder that train-ae or train-lstm wrote."
+    )
 
 
 def test_data_of_another_size_and_of_other_channels(model, tmp_path):

@@ -58,7 +58,7 @@ def test_its_layer_is_that_of_keras():
         theirs.weights, (cell.of_input.kernel, cell.of_state.kernel, cell.of_input.bias), strict=True
     ):
         weight.assign(other)
-    start = [np.repeat(np.asarray(w)[None], 2, axis=0) for w in model.network.first_state]
+    start = [np.repeat(np.asarray(w)[None], 2, axis=0) for w in model.first_state]
     made = np.concatenate([np.asarray(theirs(given, initial_state=start)), given], axis=-1)
     last = model.network.output_layer.last
     # It predicts differences.
@@ -79,7 +79,7 @@ def test_its_statistics_are_those_of_the_channels():
 
 def test_what_is_learned_in_one_place_holds_in_every_place():
     model = ConvLSTM([9, 9, 2], layers=1, units=8, readout=[4])
-    for weight in model.network.first_state:
+    for weight in model.first_state:
         weight.assign(np.zeros(weight.shape))
     z = np.zeros((2, 4, 9, 9, 2), np.float32)
     z[0, :, 3, 3] = z[1, :, 4, 5] = 1.0

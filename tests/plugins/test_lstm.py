@@ -7,6 +7,7 @@ from reach import confined, unconfined
 from rows import Rows
 from scipy.stats import norm
 
+from latentseq import registry
 from latentseq.arrays import Latents, Source
 from latentseq.errors import UsageError
 from latentseq.networks.forecast import HeadForecast
@@ -265,6 +266,17 @@ def test_maps_are_refused():
 )
 def test_an_option_out_of_range_is_refused(options, found):
     assert message(LSTM, [2], **options) == f"lstm: {found}"
+
+
+@pytest.mark.parametrize(
+    ("head", "options"), [("mixture", {"components": 3}), ("mse", {}), (None, {"components": 3})]
+)
+def test_a_configuration_of_an_earlier_version_loads(head, options):
+    old = {"latent_shape": [2], "layers": 1, "units": 4, "readout": [], "components": 3}
+    model = LSTM.from_config(old if head is None else {**old, "head": head})
+    assert (model.head, model.head_options) == (head or "mixture", options)
+    resolved = registry.resolve("dynamics", "lstm", {"components": 3, "head_options": {"components": 4}})
+    assert resolved["head_options"] == {"components": 4} and "components" not in resolved
 
 
 def test_an_unknown_head_is_refused():

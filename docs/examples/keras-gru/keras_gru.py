@@ -1,10 +1,10 @@
 """A gated recurrent unit (GRU) over vector latents."""
 
-from typing import Any
+from typing import Any, ClassVar
 
-from keras import layers, ops
+from keras import initializers, layers, ops
 
-from latentseq import KerasDynamics
+from latentseq import KerasDynamics, Presets
 
 
 class KerasGRU(KerasDynamics):
@@ -17,6 +17,7 @@ class KerasGRU(KerasDynamics):
     name = "keras-gru"
     description = "One GRU layer over vector latents."
     map_latents = False
+    presets: ClassVar[Presets] = {"tiny": {"units": 16}, "cpu": {}, "gpu": {"units": 1024}}
 
     def __init__(
         self,
@@ -27,22 +28,19 @@ class KerasGRU(KerasDynamics):
         units: int = 128,
         seed: int = 0,
     ):
-        """Build the network.
-
-        Args:
-            latent_shape: (d,), filled in by the command that trains.
-            conditions: width of every side stream, filled in as well.
-            head: name of the head.
-            head_options: options of the head.
-            units: size of the hidden state.
-            seed: random seed of the initial weights.
-        """
         self.units = units
         super().__init__(latent_shape, conditions, head=head, head_options=head_options, seed=seed)
 
     def build(self) -> list[layers.Layer]:
-        """One layer."""
-        self.gru = layers.GRU(self.units, return_sequences=True, return_state=True, seed=self.seed, name="gru")
+        """One layer. Weights are stored by name, so it has one; its initial weights follow from the seed."""
+        self.gru = layers.GRU(
+            self.units,
+            return_sequences=True,
+            return_state=True,
+            kernel_initializer=initializers.GlorotUniform(self.seed),
+            recurrent_initializer=initializers.Orthogonal(seed=self.seed + 1),
+            name="gru",
+        )
         return [self.gru]
 
     def start(self, b: int) -> list[Any]:

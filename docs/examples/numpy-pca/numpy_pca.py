@@ -1,35 +1,57 @@
+"""Principal components of frames, in NumPy."""
+
+import math
+from pathlib import Path
+
 import numpy as np
 
-from latentseq import Encoder, History, Latents
-from latentseq.arrays import as_items
+from latentseq import Encoder, History, Latents, Source, Trainer, as_items
 
 
 class NumpyPCA(Encoder):
-    name, description = "numpy-pca", "Principal components of the frames, learned a batch at a time in NumPy."
-    latent_shape = property(lambda self: (self.latent_dim,))
+    """A linear encoder that learns one batch at a time (Ross et al., 2008)."""
 
-    def __init__(self, input_shape: tuple[int, ...], latent_dim: int = 16):
-        self.input_shape, self.latent_dim = input_shape, latent_dim
-        self.table = np.zeros((1 + latent_dim, np.prod(input_shape)), np.float32)  # The mean, then the components.
+    name = "numpy-pca"
+    description = "Principal components of the frames, learned a batch at a time in NumPy."
 
-    def fit(self, source, trainer):
-        n, mean, scaled = 0, self.table[0], self.table[1:]
-        for x in (batch["x"].reshape(len(batch["x"]), -1) for batch in trainer.batches(source, epochs=1)):
-            m, shift = len(x), x.mean(0) - mean
-            rows = np.vstack([scaled, x - x.mean(0), shift * np.sqrt(n * m / (n + m))])  # Ross et al., 2008.
-            _, size, axes = (part[: self.latent_dim] for part in np.linalg.svd(rows, full_matrices=False))
-            n, mean, scaled = n + m, mean + shift * m / (n + m), size[:, None] * axes
-        self.table = np.vstack([mean, axes]).astype(np.float32)
+    def __init__(self, input_shape: list[int], latent_dim: int = 16):
+        self.input_shape = tuple(input_shape)
+        self.latent_dim = latent_dim
+        self.mean = np.zeros(math.prod(input_shape), np.float32)
+        self.components = np.zeros((latent_dim, self.mean.size), np.float32)
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        return (self.latent_dim,)
+
+    def fit(self, source: Source, trainer: Trainer) -> History:
+        seen = 0
+        scaled = self.components  # Each component times its singular value.
+        for batch in trainer.batches(source, epochs=1):
+            x = batch["x"].reshape(len(batch["x"]), -1)
+            total = seen + len(x)
+            shift = x.mean(axis=0) - self.mean
+            between = shift * math.sqrt(seen * len(x) / total)
+            rows = np.vstack([scaled, x - x.mean(axis=0), between])
+            _, sizes, axes = np.linalg.svd(rows, full_matrices=False)
+            self.components = axes[: self.latent_dim]
+            scaled = sizes[: self.latent_dim, None] * self.components
+            self.mean = self.mean + shift * (len(x) / total)
+            seen = total
         return History()
 
-    def encode(self, x):
-        return Latents((as_items(x, self.input_shape, "x").reshape(len(x), -1) - self.table[0]) @ self.table[1:].T)
+    def encode(self, x: np.ndarray) -> Latents:
+        x = as_items(x, self.input_shape, "x")
+        return Latents((x.reshape(len(x), -1) - self.mean) @ self.components.T)
 
-    def decode(self, z):
-        return (z @ self.table[1:] + self.table[0]).clip(0, 1).reshape(-1, *self.input_shape)
+    def decode(self, z: np.ndarray) -> np.ndarray:
+        x = np.clip(z @ self.components + self.mean, 0, 1)
+        return x.reshape(-1, *self.input_shape)
 
-    def save_state(self, folder):
-        np.save(folder / "table.npy", self.table)
+    def save_state(self, folder: Path) -> None:
+        np.save(folder / "table.npy", np.vstack([self.mean, self.components]))
 
-    def load_state(self, folder):
-        self.table = np.load(folder / "table.npy", allow_pickle=False)
+    def load_state(self, folder: Path) -> None:
+        table = np.load(folder / "table.npy", allow_pickle=False)
+        self.mean = table[0]
+        self.components = table[1:]

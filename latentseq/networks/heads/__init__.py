@@ -5,10 +5,12 @@ this package imports no framework: a head is imported when it is built.
 """
 
 import pkgutil
+from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from latentseq.errors import UsageError, did_you_mean, listed
+from latentseq.configurable import check_names
+from latentseq.errors import PluginError, UsageError, did_you_mean, listed
 
 if TYPE_CHECKING:
     from latentseq.networks.heads.head import Head
@@ -23,16 +25,39 @@ def load_head(name: str) -> "type[Head]":
     """The class of a head.
 
     Args:
-        name: of the head, such as ``mixture``.
+        name: name of the head, such as ``mixture``.
 
     Raises:
         UsageError: there is no such head.
+        PluginError: the file of the head holds no class of that name.
     """
     names = head_names()
     if name not in names:
         raise UsageError(f"No head is called {name!r}. {did_you_mean(name, names)}Heads: {listed(names)}.")
     module: Any = import_module(f"{__name__}.{name.replace('-', '_')}")
-    return next(kind for kind in vars(module).values() if isinstance(kind, type) and _is_head(kind, name))
+    for kind in vars(module).values():
+        if isinstance(kind, type) and _is_head(kind, name):
+            return kind
+    raise PluginError(
+        f"{module.__file__} holds no class of the head {name!r}; expected a class derived from Head with "
+        f"name = {name!r}. Correct the name, or remove the file."
+    )
+
+
+def build_head(name: str, d: int, options: Mapping[str, Any]) -> "Head":
+    """Build a head.
+
+    Args:
+        name: name of the head.
+        d: number of channels of a latent.
+        options: keywords of the head, without ``d``.
+
+    Raises:
+        UsageError: there is no such head, or an option does not fit it.
+    """
+    kind = load_head(name)
+    check_names(f"The head {name!r}", [key for key in kind.keywords() if key != "d"], options)
+    return kind.from_config({**options, "d": d})
 
 
 def _is_head(kind: type, name: str) -> bool:

@@ -70,8 +70,11 @@ class ConvLSTM(StackedLSTM):
         check_least("conv-lstm", 1, layers=layers, units=units, kernel=kernel)
         check_widths("conv-lstm", "readout", readout)
         check_share("conv-lstm", "dropout", dropout)
-        self.layers, self.units, self.kernel = layers, units, kernel
-        self.readout, self.dropout = tuple(readout), dropout
+        self.layers = layers
+        self.units = units
+        self.kernel = kernel
+        self.readout = tuple(readout)
+        self.dropout = dropout
         super().__init__(
             latent_shape,
             conditions,
@@ -105,9 +108,10 @@ class ConvLSTM(StackedLSTM):
 
 
 class ConvLSTMCell(layers.Layer):
-    """One step of a convolutional LSTM: one convolution of the input and one of the state make all four gates.
+    """One step of a convolutional LSTM.
 
-    ``keras.layers.ConvLSTM2D`` makes eight small ones of it, which takes twice as long on a CPU.
+    One convolution of the input and one of the state compute all four gates. ``keras.layers.ConvLSTM2D`` uses eight
+    small convolutions, which takes twice as long on a CPU.
     """
 
     def __init__(self, shape: tuple[int, ...], units: int, kernel: int, seed: int):
@@ -117,7 +121,7 @@ class ConvLSTMCell(layers.Layer):
             shape: (h', w') of the map.
             units: channels of the state.
             kernel: side of the kernels.
-            seed: of the initial weights.
+            seed: random seed of the initial weights.
         """
         super().__init__(name="cell")
         start = [keras.initializers.GlorotUniform(seed), keras.initializers.Orthogonal(seed=seed + 1)]
@@ -127,7 +131,7 @@ class ConvLSTMCell(layers.Layer):
         self.state_size = self.output_size = (*shape, units)
 
     def build(self, shape: tuple[int, ...]) -> None:
-        """Build the convolutions; a forget gate is open to begin with."""
+        """Build the convolutions. The forget gates are open to begin with."""
         self.of_input.build(shape)
         self.of_state.build((None, *self.output_size))
         units = self.output_size[-1]

@@ -68,7 +68,10 @@ class LSTM(StackedLSTM):
         check_least("lstm", 1, layers=layers, units=units)
         check_widths("lstm", "readout", readout)
         check_share("lstm", "dropout", dropout)
-        self.layers, self.units, self.readout, self.dropout = layers, units, tuple(readout), dropout
+        self.layers = layers
+        self.units = units
+        self.readout = tuple(readout)
+        self.dropout = dropout
         super().__init__(
             latent_shape,
             conditions,

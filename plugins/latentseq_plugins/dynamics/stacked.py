@@ -1,4 +1,4 @@
-"""What dynamics with LSTM layers, one behind the other, have in common."""
+"""The base class of dynamics with a stack of LSTM layers."""
 
 from abc import abstractmethod
 from typing import Any
