@@ -157,7 +157,7 @@ class TestModels:
         )
         assert refused(65, "sample", runs / "ae", *SQUARES, tmp_path / "out.gif") == (
             f"{runs / 'ae'} holds the encoder 'honest-encoder', which does not predict. "
-            "Expected the folder that train-lstm or train wrote."
+            "Expected a run folder of train-lstm or train."
         )
 
     def test_a_model_that_was_damaged(self, refused, runs, tmp_path):

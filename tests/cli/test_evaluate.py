@@ -114,8 +114,8 @@ def test_data_of_another_size(command, other, refused, tmp_path):
 def test_what_does_not_fit_is_told_and_nothing_written(command, runs, refused, tmp_path):
     out = ["--out", tmp_path / "out"]
     assert refused(2, *command, *out, "--horizon", 9) == (
-        "A context of 4 and a horizon of 9 frames need clips of 13; the longest of the test split has 12. Ask for a "
-        "horizon of at most 8 after a context of 4."
+        "A context of 4 and a horizon of 9 need clips of 13 frames; the longest clip of the test split has 12. Use a "
+        "horizon of at most 8 with a context of 4."
     )
     assert refused(2, *command, *out, "--split", "tset").startswith("split is 'tset'; expected one of")
     assert refused(2, *command, *out, "--seed", -1).startswith("seed is -1;")

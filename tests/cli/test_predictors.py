@@ -92,8 +92,8 @@ def test_a_size_for_a_model_of_one_size(cli, tmp_path):
     assert cli(*line).code == 0
     answer = cli("sample", tmp_path / "run", *SQUARES, tmp_path / "out.npz", "--size", 32)
     assert answer.err == (
-        f"error: The model in {tmp_path / 'run'} takes frames of the size that it was trained on, and --size is 32. "
-        "Leave --size out.\n"
+        f"error: The model in {tmp_path / 'run'} accepts only frames of the size in its training, but "
+        "--size is 32. Leave out --size.\n"
     )
 
 

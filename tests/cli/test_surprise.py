@@ -147,7 +147,7 @@ class TestRefused:
     def test_an_encoder_alone(self, runs, refused, tmp_path):
         assert refused(65, "surprise", runs / "ae", *SQUARES, tmp_path / "out") == (
             f"{runs / 'ae'} holds the encoder 'honest-encoder', which does not predict. "
-            "Expected the folder that train-lstm or train wrote."
+            "Expected a run folder of train-lstm or train."
         )
 
     def test_frames_of_another_size(self, runs, refused, tmp_path):

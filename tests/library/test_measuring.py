@@ -256,7 +256,7 @@ def test_a_context_that_is_too_short_for_a_model():
     with pytest.raises(UsageError) as caught:
         measured({"early": Off(), "late": late}, RAMPS, context=2, horizon=3)
     assert str(caught.value) == (
-        "The model late predicts from 3 frames, and the context is 2. Give --context 3 or more."
+        "The model late predicts from 3 frames, and the context is 2. Use --context 3 or more."
     )
 
 
