@@ -53,15 +53,15 @@ class TestPromises(DatasetPromises):
 
     @pytest.fixture(autouse=True)
     def folder(self, write_movie):
-        if "folder" not in self._kept:
-            folder = self._kept["folder"] = write_movie("mixed/film.mp4", 13).parent
+        if "folder" not in self._shared:
+            folder = self._shared["folder"] = write_movie("mixed/film.mp4", 13).parent
             (folder / "shot").mkdir()
             for i in range(5):
                 Image.fromarray(np.full((12, 16, 3), 40 * i, np.uint8)).save(folder / "shot" / f"{i}.png")
             np.save(folder / "array.npy", np.random.default_rng(0).integers(0, 256, (2, 7, 12, 16, 3), np.uint8))
 
     def make(self):
-        return Files(str(self._kept["folder"]), size=[8, 10], fit="pad", skip=2, audio="mel")
+        return Files(str(self._shared["folder"]), size=[8, 10], fit="pad", skip=2, audio="mel")
 
 
 def test_one_file(write_movie, numbers):
