@@ -191,10 +191,10 @@ class TestPriming:
         ],
     )
     def test_a_range_beyond_the_clip(self, options, asked, sample):
-        assert sample(*options) == f"{asked} of clip 0; it has 12 frames, 0 to 11. Choose a range inside it."
+        assert sample(*options) == f"{asked} of clip 0; it has 12 frames, 0 to 11. Use a range inside the clip."
 
     def test_no_frame_to_start_from(self, sample):
-        assert sample("--prime", 0) == "--prime is 0; expected 1 frame or more, for the model to start from."
+        assert sample("--prime", 0) == "--prime is 0; expected 1 frame or more."
 
     def test_a_clip_that_does_not_exist(self, sample):
         assert sample("--clip", 12) == "Clip 12 does not exist: moving-squares has clips 0 to 11."

@@ -113,8 +113,8 @@ def test_what_a_stream_contributes_stands_in_the_table(cli, tmp_path):
     answer = cli("sample", tmp_path / "av", *data, tmp_path / "long.npz", "--prime", 5, "--steps", 16)
     assert (answer.code, answer.err) == (
         2,
-        f"error: The model in {tmp_path / 'av'} is driven by audio, which clip 0 has for 15 frames "
-        "after the 5 that are shown; steps is 16. Ask for fewer steps, or show fewer frames with --prime.\n",
+        f"error: The model in {tmp_path / 'av'} needs audio for every step. After the first 5 frames, clip 0 has 15 "
+        "more frames, but steps is 16. Use fewer steps, or a smaller --prime.\n",
     )
     answer = cli("train", *SQUARES, tmp_path / "deaf", "--predictor", "audio-visual", *BUDGET)
     assert (answer.code, answer.err.split(".")[0]) == (
@@ -141,7 +141,7 @@ def test_films_are_decoded_as_all_models_want_them(cli, write_movie, tmp_path):
         assert cli("train", film, tmp_path / name, *UNET, *BUDGET, "--size", size, "--gray").code == 0
     line = ["evaluate", tmp_path / "a", tmp_path / "b", "--data", film, "--split", "train", "--context", 3]
     answer = cli(*line, "--horizon", 2, "--out", tmp_path / "found")
-    assert answer.code == 2 and "take files prepared in different ways" in answer.err
+    assert answer.code == 2 and "need different preprocessing of files" in answer.err
     assert cli(*line, "--horizon", 2, "--out", tmp_path / "found", "--size", 20).code == 0
     crops = ["--data-set", "crop=16", "--data-set", "clip_length=6"]
     assert cli("ingest", film, tmp_path / "clips", "--size", 32, "--quiet").code == 0

@@ -8,9 +8,9 @@ from scipy.stats import norm
 from latentseq.arrays import Clip
 from latentseq.errors import DataError, UsageError
 from latentseq.evaluation.protocol import Protocol
+from latentseq.models import measure as measuring
 from latentseq.models.latent import LatentPredictor
 from latentseq.models.measure import measure
-from latentseq.models.run import measure as measuring
 from latentseq.protocols import Dataset, Predictor
 from latentseq.training.watch import Watcher
 
