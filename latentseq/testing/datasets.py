@@ -130,7 +130,7 @@ class DatasetPromises(ConfigurablePromises[Dataset]):
         """S12: times returns (t,) float64 seconds for a range of a clip; they increase from 0 at its first frame."""
         for i, length in self._some():
             times = self.instance().times(i)
-            require_array(times, f"The times of clip {i}", (length,), dtype=np.float64)
+            require_array(times, f"The array of times of clip {i}", (length,), dtype=np.float64)
             increasing = times[0] == 0 and bool((np.diff(times) > 0).all())
             require(increasing, f"The times of clip {i}, {times[0]} to {times[-1]} s, do not increase from 0.")
             start, stop = length // 3, max(length // 3 + 1, 2 * length // 3)

@@ -160,8 +160,9 @@ class RollingPromises(PluginPromises[R]):
             require(type(result) is dict, f"{verb} returned a {type(result).__name__} as its state; expected a dict.")
             for key, array in result.items():
                 valid = isinstance(array, np.ndarray) and array.shape[:1] == (ROWS,) and array.dtype != object
-                what = (type(array).__name__, getattr(array, "shape", None))
-                require(valid, f"After {verb} of {ROWS} rows, {key!r} is {what}; expected an array ({ROWS}, …).")
+                kind, shape = type(array).__name__, getattr(array, "shape", None)
+                message = f"After {verb} of {ROWS} rows, {key!r} is a {kind} of shape {shape}"
+                require(valid, f"{message}; expected an array ({ROWS}, …).")
         rows = np.array([2, 0, 0, 2])
         selected, _ = self.imagined(model, {k: v[rows] for k, v in state.items()}, rows=rows)
         what = "Rollouts from selected rows of a state, and the selected rows of the rollouts,"

@@ -54,7 +54,7 @@ class TestData:
         write_movie("films/a.mp4")
         (tmp_path / "films" / "b.mp4").write_text("no film")
         assert refused(65, *with_data(tmp_path / "films")[command]) == (
-            f"films/b.mp4 cannot be used. {NO_FILM.format('films/b.mp4')} `latentseq ingest` leaves such files out."
+            f"films/b.mp4 cannot be used. {NO_FILM.format('films/b.mp4')} `latentseq ingest` skips such files."
         )
 
     def test_an_encoder_is_trained_without_what_is_unreadable(self, with_data, cli, write_movie, tmp_path):

@@ -81,7 +81,7 @@ def test_predictors_and_a_floor_in_one_table(cli, trained, tmp_path):
 
 def test_fewer_frames_than_the_context(cli, trained, tmp_path):
     answer = cli("sample", trained / "unet", *SQUARES, tmp_path / "out.npz", "--prime", 2, "--steps", 2)
-    told = "error: unet predicts from 3 frames, and was shown 2. Show it 3 or more.\n"
+    told = "error: unet predicts from 3 frames, but was shown 2. Show it 3 or more.\n"
     assert (answer.code, answer.err) == (2, told)
     assert not (tmp_path / "out.npz").exists()
 
@@ -119,7 +119,7 @@ def test_what_a_stream_contributes_stands_in_the_table(cli, tmp_path):
     answer = cli("train", *SQUARES, tmp_path / "deaf", "--predictor", "audio-visual", *BUDGET)
     assert (answer.code, answer.err.split(".")[0]) == (
         2,
-        "error: audio-visual is driven by the stream audio; there is none",
+        "error: audio-visual needs the stream audio, but the data has no streams",
     )
 
 
