@@ -157,9 +157,9 @@ def check_tensors(tensors: Mapping[str, np.ndarray], expected: Mapping[str, np.n
             raise DataError(f"{what} belongs to another model: {key} is missing.")
         if key not in expected:
             raise DataError(f"{what} belongs to another model: {key} is not expected.")
-        received, wanted = (f"{a.shape} {a.dtype}" for a in (tensors[key], expected[key]))
-        if received != wanted:
-            raise DataError(f"{what} belongs to another model: {key} is {received}; expected {wanted}.")
+        received, needed = (f"{a.shape} {a.dtype}" for a in (tensors[key], expected[key]))
+        if received != needed:
+            raise DataError(f"{what} belongs to another model: {key} is {received}; expected {needed}.")
 
 
 def training_state(models: Mapping[str, Any]) -> dict[str, np.ndarray]:

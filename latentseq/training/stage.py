@@ -70,7 +70,8 @@ class Stage:
         check_tensors(best, self._weights() if progress.best else {}, "The set of best weights in the checkpoint")
         if not progress.done:
             restore_training_state(self._models, state)
-        self.progress, self._best = progress, best
+        self.progress = progress
+        self._best = best
         message = f"{self.name} resumes from step {progress.step}"
         return message + "; a later checkpoint is damaged and is not used" * saved.damaged
 

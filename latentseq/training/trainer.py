@@ -34,11 +34,11 @@ PREVIEW_EVERY = 5.0
 
 
 class RunTrainer(Trainer):
-    """Trains under one budget; whoever uses it inherits order, validation, best weights, exact resume and previews.
+    """Trains within a budget, with validation, best weights, exact resuming and previews.
 
-    The budget is ``epochs``, ``steps`` or ``max_minutes``, whichever ends first, and 10 minutes where none is
-    given. Every stage of a fit gets the whole of it. The order of examples is a function of (seed, epoch), the
-    learning rate one of the share of the budget used; both go on where a checkpoint was made.
+    The budget is ``epochs``, ``steps`` or ``max_minutes``, whichever ends first; the default is 10 minutes. Every
+    stage of a fit gets the whole budget. The order of examples is a function of (seed, epoch), and the learning rate
+    is a function of the share of the budget that is used, so a resumed run continues both exactly.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class RunTrainer(Trainer):
         preview: Callable[[], bytes] | None = None,
         watcher: Watcher | None = None,
     ):
-        """Set up for one run.
+        """Set up the trainer of one run.
 
         Args:
             folder: where history.csv, previews/ and checkpoints/ go; nowhere where None.

@@ -87,7 +87,8 @@ class PCA(Encoder):
                 f"{self.latent_dim} or more. Use more data or a longer budget, or fewer components with --set "
                 "latent_dim."
             )
-        self._mean, self._components = pca.mean_.astype(np.float32), pca.components_.astype(np.float32)
+        self._mean = pca.mean_.astype(np.float32)
+        self._components = pca.components_.astype(np.float32)
         # Decoded frames are clipped to [0, 1]; features have no bounds.
         self._bounds = np.array([0, 1] if (low, high) == (0, 1) else [-np.inf, np.inf], np.float32)
         row = {"stage": "main", "epoch": 1, "step": int(np.ceil(count / size)), **self._validate(source)}
