@@ -1,4 +1,4 @@
-"""The whole chain on generated clips: a digit that bounces, encoded, learnt and played forward."""
+"""A demo of all steps on generated clips of a bouncing digit: train, encode, predict and evaluate."""
 
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,11 @@ from latentseq.storage.reading import as_written
 from latentseq.training.watch import Watcher, read_history
 
 CONTINUATION = "continuation.gif"
+"""File with the prediction; it is written last."""
 CONTEXT = HORIZON = 10
+"""Number of frames that the model sees, and that it predicts."""
 CLIPS = 200
+"""Number of test clips."""
 DIGITS: dict[str, Any] = {
     "number": 1,
     "size": 24,
@@ -29,25 +32,28 @@ DIGITS: dict[str, Any] = {
     "count": 4000,
     "held_out": CLIPS,
 }
+"""Options of the dataset."""
 ENCODER: dict[str, Any] = {"latent_dim": 16, "beta": 2.0, "widths": [32, 64, 128], "augment": False}
+"""Options of the encoder."""
 DYNAMICS: dict[str, Any] = {"head": "mse", "layers": 1, "units": 256, "free_steps": HORIZON}
+"""Options of the dynamics."""
 MINUTES = {"encoder": 0.35, "dynamics": 0.8}
-"""Of training; with start, encoding and drawing it stays below two minutes on two cores."""
+"""Minutes of training; the whole demo takes less than two minutes on two cores."""
 
 
 def demo(out: str | Path = "latentseq-demo", *, seed: int = 0, overwrite: bool = False, quiet: bool = False) -> Path:
-    """Train on generated clips and write what the model imagines, how wrong it is and how it learnt.
+    """Train on generated clips and write a prediction, its errors and the training curves.
 
-    The same command again goes on where an earlier one was killed.
+    If the command was interrupted, running it again resumes it.
 
     Args:
-        out: a folder.
-        seed: of data, weights and noise.
-        overwrite: replace an earlier result.
+        out: output folder.
+        seed: random seed for data, weights and sampling noise.
+        overwrite: replace an existing result.
         quiet: show no progress.
 
     Returns:
-        ``out``: continuation.gif, training.png, metrics.json, and the run folders ae, latents and lstm.
+        ``out``, with continuation.gif, training.png, metrics.json, and the folders ae, latents and lstm.
 
     Raises:
         LatentseqError: the output cannot be written.
@@ -56,9 +62,9 @@ def demo(out: str | Path = "latentseq-demo", *, seed: int = 0, overwrite: bool =
 
     check_seed(seed)
     out = Path(out)
-    goes_on = not overwrite and not (out / CONTINUATION).exists()
-    asked = {"command": "demo", "seed": seed}
-    with run_folder(out, asked, last=CONTINUATION, overwrite=overwrite, resume=goes_on) as work:
+    resume = not overwrite and not (out / CONTINUATION).exists()
+    request = {"command": "demo", "seed": seed}
+    with run_folder(out, request, last=CONTINUATION, overwrite=overwrite, resume=resume) as work:
         options = {**DIGITS, "seed": seed}
         common: dict[str, Any] = {"seed": seed, "resume": True, "quiet": quiet}
         train_ae(
@@ -88,20 +94,20 @@ def demo(out: str | Path = "latentseq-demo", *, seed: int = 0, overwrite: bool =
         histories = {"encoder": work / "ae", "dynamics": work / "lstm"}
         stages = {name: read_history(run / HISTORY) for name, run in histories.items()}
         lines = curves(metrics)
-        lighter = [name for name in lines if name != "model"]
-        write_bytes(work / "training.png", training_chart(stages, lines, floors=lighter))
+        others = [name for name in lines if name != "model"]
+        write_bytes(work / "training.png", training_chart(stages, lines, floors=others))
         write_json(work / "metrics.json", metrics)
         clip = dataset.read(first_clip(dataset), 0, CONTEXT + HORIZON)
-        made = continue_clip(predictor, clip, CONTEXT, HORIZON, samples=1, temperature=0.0, seed=seed)
-        write(work / CONTINUATION, made.rows(), border_at=CONTEXT, fps=5, arrays={})
+        continuation = continue_clip(predictor, clip, CONTEXT, HORIZON, samples=1, temperature=0.0, seed=seed)
+        write(work / CONTINUATION, continuation.rows(), border_at=CONTEXT, fps=5, arrays={})
     return out
 
 
 def table(out: str | Path) -> str:
-    """The metrics of a demo as a table: squared error by frame of the future, for the model and the floors.
+    """Format the squared errors of the model and the floors at each predicted step as a table.
 
     Args:
-        out: the folder that ``demo`` wrote.
+        out: output folder of ``demo``.
     """
     metrics = read_json(Path(out) / "metrics.json", "the metrics of a demo")
     lines = [f"{'squared error at step':22}" + "".join(f"{i + 1:>7}" for i in range(HORIZON))]

@@ -1,4 +1,4 @@
-"""Measure trained models on data, against floors, and draw what they predict."""
+"""Measure trained models on data, compare them with floors, and draw their predictions."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -35,8 +35,9 @@ from latentseq.storage.reading import as_written
 from latentseq.training.watch import Watcher
 
 METRICS, COSTS = "metrics.json", "costs.json"
+"""Files of an evaluation with its metrics and costs."""
 SPEED_WINDOWS = 8
-"""Windows that speed is measured on."""
+"""Number of windows for the measurement of speed."""
 
 
 def evaluate(
@@ -57,31 +58,32 @@ def evaluate(
     overwrite: bool = False,
     quiet: bool = False,
 ) -> Path:
-    """Measure models on the same clips: how wrong they are, against which floors, and where the error comes from.
+    """Measure models on the same windows: their errors, the sources of the errors, and the floors to compare with.
 
     Args:
-        models: run folders, of models for frames of one size, or of any.
-        data: DATA; files are decoded as those that the models were trained on.
-        data_options: the dataset's keywords.
-        context: frames that a model sees.
-        horizon: frames that it predicts.
-        split: test, validation or train. Choose a model on validation, and report it on test.
-        clips: measure on so many windows of ``context + horizon`` frames at most, evenly spread.
-        samples: futures of each window; with 2 or more, stochastic measures are taken too.
-        temperature: of the samples. What is measured else is the rollout at temperature 0.
-        seed: of the samples; the same seed writes the same bytes.
-        size: of the frames that are decoded from files, for models that take any; as they were trained where None.
-        out: a folder.
-        allow_plugins: names of plugins that the models or their parts may be, beside the built-in ones.
-        overwrite: replace an earlier evaluation.
+        models: run folders of models for the same frame size, or for any size.
+        data: path or name of the data; files are decoded as in the models' training.
+        data_options: keyword arguments of the dataset.
+        context: number of frames that a model sees.
+        horizon: number of frames that it predicts.
+        split: test, validation or train. Select models on validation, and report results on test.
+        clips: maximum number of windows of ``context + horizon`` frames, evenly spread over the split.
+        samples: number of sampled futures of each window; from 2 on, the metrics of samples are computed too.
+        temperature: sampling temperature of these futures. All other metrics use the rollout at temperature 0.
+        seed: random seed of the sampling noise; the same seed writes the same bytes.
+        size: height and width of frames decoded from files, for models that accept any size; None for the size in
+            training.
+        out: output folder.
+        allow_plugins: names of plugins that may be loaded in addition to the built-in ones.
+        overwrite: replace an existing evaluation.
         quiet: show no progress.
 
     Returns:
-        ``out``: metrics.json, costs.json (which differs from run to run), horizon.png, and for each model
-        strips-NAME.png.
+        ``out``, with metrics.json, costs.json (which differs from run to run), horizon.png, and strips-NAME.png for
+        each model.
 
     Raises:
-        LatentseqError: models, data, options or output do not fit.
+        LatentseqError: the models, the data, the options or the output are not valid.
     """
     from latentseq.drawing.charts import error_by_horizon  # Matplotlib takes a third of a second to import.
 
@@ -103,8 +105,8 @@ def evaluate(
             rows = strips(predictors[name], measured, name, protocol)
             write_bytes(folder / f"strips-{name}.png", encode_png(sheet(rows, border_at=context)))
         lines = curves(measured.metrics)
-        lighter = [name for name in lines if name not in names]
-        write_bytes(folder / "horizon.png", error_by_horizon(lines, ylabel="squared error per frame", floors=lighter))
+        others = [name for name in lines if name not in names]
+        write_bytes(folder / "horizon.png", error_by_horizon(lines, ylabel="squared error per frame", floors=others))
         costs = {
             name: {**read_cost(path), "frames_per_second": speed(predictors[name], measured.windows, protocol)}
             for name, path in zip(names, paths, strict=True)
@@ -115,13 +117,13 @@ def evaluate(
 
 
 def table(out: str | Path) -> str:
-    """The numbers of an evaluation as tables.
+    """Format the results of an evaluation as tables.
 
     Args:
-        out: the folder that ``evaluate`` wrote.
+        out: output folder of ``evaluate``.
 
     Raises:
-        DataError: it holds no metrics, or they were changed.
+        DataError: the folder has no metrics, or they were changed.
     """
     costs = read_json(Path(out) / COSTS, "the costs of an evaluation")
     metrics = read_json(Path(out) / METRICS, "the metrics of an evaluation")
@@ -130,11 +132,11 @@ def table(out: str | Path) -> str:
 
 
 def speed(predictor: Predictor, windows: Windows, protocol: Protocol) -> float:
-    """Frames a second that a model predicts, with what it takes to see the context, a few windows at a time."""
+    """Measure the predicted frames per second in a batch of a few windows, including the time for the context."""
     batch = windows.take(np.arange(min(SPEED_WINDOWS, len(windows))))
     frames, streams = batch["frames"], {name: batch[name] for name in predictor.conditions}
     seconds = []
-    for _ in range(2):  # The first time it is compiled.
+    for _ in range(2):  # The first call compiles the model; the second one is measured.
         began = time.perf_counter()
         predictor.predict(
             frames[:, : protocol.context], protocol.horizon, temperature=protocol.temperature, conditions=streams
@@ -146,46 +148,46 @@ def speed(predictor: Predictor, windows: Windows, protocol: Protocol) -> float:
 def strips(predictor: Predictor, measured: Measured, name: str, protocol: Protocol) -> list[Row]:
     """Truth, prediction and error of the best, the median and the worst window, as rows of a picture.
 
-    In the context a prediction is one step from the true frames; after it, from the model's own.
+    Predictions in the context are one-step forecasts from the true frames. After the context they are a rollout.
 
     Args:
         predictor: the model.
-        measured: what ``measure`` found of it.
-        name: of the model.
-        protocol: of the measurement.
+        measured: result of ``measure`` for the model.
+        name: name of the model.
+        protocol: options of the evaluation.
     """
     order = np.argsort(measured.errors[name], kind="stable")
-    chosen = {"best": order[0], "median": order[len(order) // 2], "worst": order[-1]}
+    indices = {"best": order[0], "median": order[len(order) // 2], "worst": order[-1]}
     if len(order) < 3:
-        chosen = {f"window {i + 1}": row for i, row in enumerate(order)}
-    batch, start, rows = measured.windows.take(np.array(list(chosen.values()))), protocol.context, []
-    for i, label in enumerate(chosen):
+        indices = {f"window {i + 1}": row for i, row in enumerate(order)}
+    batch, start, rows = measured.windows.take(np.array(list(indices.values()))), protocol.context, []
+    for i, label in enumerate(indices):
         clip = Clip(batch["frames"][i], {key: batch[key][i] for key in predictor.conditions})
-        made = continue_clip(predictor, clip, start, protocol.horizon, samples=1, temperature=0.0, seed=0)
-        prediction = np.concatenate([made.one_step, made.futures[0]])
+        continuation = continue_clip(predictor, clip, start, protocol.horizon, samples=1, temperature=0.0, seed=0)
+        prediction = np.concatenate([continuation.one_step, continuation.futures[0]])
         rows += [
-            Row(f"{label}: truth", made.truth),
+            Row(f"{label}: truth", continuation.truth),
             Row("prediction", prediction, 1, generated=True),
-            Row("error", np.abs(prediction - made.truth[1:]), 1),
+            Row("error", np.abs(prediction - continuation.truth[1:]), 1),
         ]
     return rows
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """What the models are called: by their folders, numbered where that is not enough.
+    """Name the models after their folders, with a number in front if a name is not unique.
 
     Raises:
-        UsageError: no model.
+        UsageError: there is no model.
     """
     if not paths:
-        raise UsageError("There is no model to evaluate; expected one run folder or more.")
-    names, taken = [path.resolve().name for path in paths], (*FLOORS, "reconstruction")
+        raise UsageError("There is no model to evaluate; expected one or more run folders.")
+    names, reserved = [path.resolve().name for path in paths], (*FLOORS, "reconstruction")
     numbered = [f"{i}-{name}" for i, name in enumerate(names, 1)]
-    made = [
-        name if names.count(name) == 1 and name not in taken else other
+    labels = [
+        name if names.count(name) == 1 and name not in reserved else other
         for name, other in zip(names, numbered, strict=True)
     ]
-    return made if len(set(made)) == len(made) else numbered
+    return labels if len(set(labels)) == len(labels) else numbered
 
 
 def _dataset(
@@ -195,26 +197,29 @@ def _dataset(
     size: str | int | None,
     watcher: Watcher,
 ) -> Dataset:
-    """DATA, prepared as the models' training data was.
+    """Open DATA with the preprocessing of the models' training data.
 
     Raises:
-        UsageError: the models take frames of different sizes, or files prepared in different ways.
-        DataError: a model does not take these frames.
+        UsageError: the models need frames of different sizes, or different preprocessing.
+        DataError: a model does not accept the frames of the data.
     """
     fixed = [artifact for artifact in artifacts if not takes_any_size(artifact)]
     sizes = {artifact.path.name: " x ".join(map(str, frame_shape(artifact))) for artifact in fixed}
     if len(set(sizes.values())) > 1:
-        told = ", ".join(f"{name} {each}" for name, each in sizes.items())
+        pairs = ", ".join(f"{name} {each}" for name, each in sizes.items())
         raise UsageError(
-            f"The models take frames of different sizes (h x w x c): {told}. Expected one size. Evaluate them apart."
+            f"The models need frames of different sizes (h x w x c): {pairs}. Expected one size. Evaluate the models "
+            "separately."
         )
     first = (fixed or artifacts)[0]
     for other in artifacts if is_footage(data) else []:
-        given = takes_any_size(other) and (fixed or size is not None)  # Its own size is not asked for.
-        if any(v != other.preprocessing.get(k) for k, v in first.preprocessing.items() if k != "size" or not given):
+        any_size = takes_any_size(other) and (fixed or size is not None)  # Then the size may differ.
+        if any(
+            v != other.preprocessing.get(k) for k, v in first.preprocessing.items() if k != "size" or not any_size
+        ):
             raise UsageError(
-                f"{first.path} and {other.path} take files prepared in different ways: {first.preprocessing} and "
-                f"{other.preprocessing}. Evaluate them apart, or on a folder of clips."
+                f"{first.path} and {other.path} need different preprocessing of files: {first.preprocessing} and "
+                f"{other.preprocessing}. Evaluate the models separately, or on a folder of clips."
             )
     dataset = data_for(first, data, options, size=size, watcher=watcher)
     for artifact in artifacts:

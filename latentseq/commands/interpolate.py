@@ -1,8 +1,8 @@
-"""Ways through Z, decoded: from one frame or clip to another, round in a loop, or a walk through frames of the data.
+"""Decode paths through Z: between two frames or clips, in a loop, or a walk through several frames of the data.
 
-A straight line between two latents of a variational encoder comes nearer to 0 than either, where there is no data:
-a normal distribution in many dimensions is a shell, and pictures from inside of it are faint. So where the encoder
-has a posterior, the way keeps the distance from 0 that its ends have.
+On a straight line between two latents of a variational encoder, the middle is nearer to 0 than both ends. There is
+no data there, since the mass of a normal distribution in many dimensions lies on a shell, and decoded frames are
+faint. So if the encoder has a posterior, the path keeps the distance from 0 of its ends.
 
 References:
     White, Sampling Generative Networks, arXiv 1609.04468.
@@ -44,41 +44,41 @@ def interpolate(
     allow_plugins: Sequence[str] = (),
     overwrite: bool = False,
 ) -> Path:
-    """Go from one frame to another in Z, and decode what lies between.
+    """Interpolate between two frames in Z, and decode the path.
 
-    A place is a frame of a clip, ``CLIP:FRAME``, or a frame of the first clip (the first for testing, where the data
-    has splits of its own); a time such as ``1.5s`` may stand for the frame.
+    A place is ``CLIP:FRAME``, or ``FRAME`` in the first clip (the first test clip, if the data has splits of its
+    own). FRAME is a number or a time such as ``1.5s``.
 
     Args:
         model: run folder of an encoder, or of ``train_lstm``, whose encoder is used.
-        data: DATA; files are decoded as those that the encoder was trained on.
-        out: a file; its suffix says what is written: .mp4, .gif, .webp, .png (contact sheet) or .npz (arrays).
-        start: a place; the first frame of the first clip where None.
-        end: a place; the last frame of the clip of ``start`` where None.
-        steps: from one frame to the next one that is given; the first and the last picture are those two.
-        clips: both ends move on: a clip that begins as the one at ``start``, and after ``steps`` frames has become
-            the one at ``end``.
-        walk: pass through so many frames of the data, chosen at random, on a smooth curve.
-        loop: go on to where it began, as if there were no end: back the way it came, or a walk on a closed curve.
-        seed: of the walk.
-        data_options: the dataset's keywords.
-        allow_plugins: names of plugins that the encoder may be, beside the built-in ones.
-        overwrite: replace an earlier file.
+        data: path or name of the data; files are decoded as in the encoder's training.
+        out: file to write; its suffix sets the format: .mp4, .gif, .webp, .png (contact sheet) or .npz (arrays).
+        start: place of the first frame; None for the first frame of the first clip.
+        end: place of the last frame; None for the last frame of the clip of ``start``.
+        steps: number of steps from one frame of the data to the next; the path includes both frames.
+        clips: let both ends advance: the result starts like the clip at ``start``, and turns into the clip at ``end``
+            within ``steps`` frames.
+        walk: instead of ``start`` and ``end``, number of random frames of the data to pass on a smooth curve.
+        loop: return to the start, for endless playback: backwards on the same path, or on a closed curve for a walk.
+        seed: random seed of the walk.
+        data_options: keyword arguments of the dataset.
+        allow_plugins: names of plugins that may be loaded in addition to the built-in ones.
+        overwrite: replace an existing file.
 
     Returns:
         ``out``.
 
     Raises:
-        LatentseqError: model, data, places or output do not fit.
+        LatentseqError: the model, the data, the places or the output is not valid.
     """
     out = Path(out)
     check_suffix(out)
     check_free(out, None, overwrite=overwrite)
     check_seed(seed)
     if steps < 2:
-        raise UsageError(f"steps is {steps}; expected 2 or more, so that something lies between.")
+        raise UsageError(f"steps is {steps}; expected 2 or more, so that there is a frame between the ends.")
     if walk is not None and (start is not None or end is not None or clips):
-        raise UsageError("--walk chooses its frames itself. Leave --start, --end and --clips out, or --walk.")
+        raise UsageError("--walk passes through random frames. Leave out --start, --end and --clips, or --walk.")
     artifact = _encoder(Path(model)).allow(allow_plugins)
     dataset = data_for(artifact, data, data_options, watcher=Watcher("interpolate"))
     if walk is not None:
@@ -91,15 +91,15 @@ def interpolate(
     length = steps + 1 if clips else 1
     latents = [_latents(encoder, dataset, clip, frame, length) for clip, frame in places]
 
-    def way(ends: list[np.ndarray]) -> np.ndarray:
+    def path(ends: list[np.ndarray]) -> np.ndarray:
         if walk is not None:
             return curve(np.concatenate(ends), steps, closed=loop)
         return between(ends[0], ends[1], steps, loop=loop)
 
     points = [each.mean for each in latents]
-    z = way(points)
+    z = path(points)
     if latents[0].log_var is not None:
-        z = z * (way([distances(each) for each in points]) / distances(z))
+        z = z * (path([distances(each) for each in points]) / distances(z))
     frames = encoder.decode(z)
     check_finite(frames, f"The encoder {encoder.name} decodes")
     label = "walk" if walk is not None else " to ".join(f"{clip}:{frame}" for clip, frame in places)
@@ -108,35 +108,38 @@ def interpolate(
 
 
 def place(text: str | int, dataset: Dataset) -> tuple[int, int]:
-    """Clip and frame of ``CLIP:FRAME`` or ``FRAME``, where FRAME may be a time such as ``1.5s``.
+    """Parse a place, ``CLIP:FRAME`` or ``FRAME``, where FRAME is a number or a time such as ``1.5s``.
+
+    Returns:
+        The numbers of the clip and the frame.
 
     Raises:
-        UsageError: it is no place, or does not exist.
+        UsageError: the text is not a place, or the frame does not exist.
     """
-    found = re.fullmatch(r"(?:(\d+):)?(\d+|\d+(?:\.\d+)?s)", str(text).strip())
-    if not found:
+    match = re.fullmatch(r"(?:(\d+):)?(\d+|\d+(?:\.\d+)?s)", str(text).strip())
+    if not match:
         raise UsageError(
-            f"The place {text!r} is none; expected CLIP:FRAME such as 3:10, a frame of the first clip such as 10, or "
-            "a time in place of the frame such as 3:1.5s."
+            f"{text!r} is not a place; expected CLIP:FRAME such as 3:10, a frame of the first clip such as 10, or a "
+            "time instead of the frame such as 3:1.5s."
         )
-    clip = int(found[1]) if found[1] else first_clip(dataset)
-    frame = parse_frames(found[2], dataset, clip, "The place")
+    clip = int(match[1]) if match[1] else first_clip(dataset)
+    frame = parse_frames(match[2], dataset, clip, "The place")
     dataset.check_range(clip, frame, frame + 1)
     return clip, frame
 
 
 def between(a: np.ndarray, b: np.ndarray, steps: int, *, loop: bool = False) -> np.ndarray:
-    """From ``a`` to ``b`` in equal steps on the straight line.
+    """Interpolate linearly from ``a`` to ``b`` in equal steps.
 
     Args:
-        a: (1, *latent_shape), or (steps + 1, *latent_shape) where the end itself moves on.
-        b: the same shape.
-        steps: from one end to the other.
-        loop: and back again.
+        a: (1, *latent_shape) first end, or (steps + 1, *latent_shape) if it advances.
+        b: second end, of the same shape.
+        steps: number of steps from ``a`` to ``b``.
+        loop: return to ``a`` on the same path.
 
     Returns:
-        (steps + 1, *latent_shape) float32, or (2 steps, *latent_shape) of a loop: the first is ``a``, number
-        ``steps`` is ``b``, and the last of a loop is one step from ``a``.
+        (steps + 1, *latent_shape) float32, or (2 steps, *latent_shape) for a loop. Item 0 is ``a`` and item ``steps``
+        is ``b``; the last item of a loop is one step from ``a``.
     """
     share = np.linspace(0, 1, steps + 1, dtype=np.float32).reshape(-1, *[1] * (a.ndim - 1))
     z = (1 - share) * a + share * b
@@ -144,16 +147,16 @@ def between(a: np.ndarray, b: np.ndarray, steps: int, *, loop: bool = False) -> 
 
 
 def curve(points: np.ndarray, steps: int, *, closed: bool = False) -> np.ndarray:
-    """A smooth curve through points: a cubic spline, which has no corner anywhere.
+    """Interpolate points with a smooth curve, a cubic spline.
 
     Args:
-        points: (n, *latent_shape), n of 2 or more.
-        steps: from one point to the next.
-        closed: and on to the first again.
+        points: (n, *latent_shape) points, with n >= 2.
+        steps: number of steps from one point to the next.
+        closed: return from the last point to the first.
 
     Returns:
-        ((n - 1) steps + 1, *latent_shape) float32, or (n steps, *latent_shape) of a closed one, whose last is one
-        step from the first.
+        ((n - 1) steps + 1, *latent_shape) float32, or (n steps, *latent_shape) for a closed curve, whose last item is
+        one step from the first.
     """
     from scipy.interpolate import CubicSpline
 
@@ -166,33 +169,33 @@ def curve(points: np.ndarray, steps: int, *, closed: bool = False) -> np.ndarray
 
 
 def distances(z: np.ndarray) -> np.ndarray:
-    """How far each latent is from 0, above 0: (n, *latent_shape) -> (n, 1, ..., 1) float32."""
+    """Distance of each latent from 0, and never 0 itself: (n, *latent_shape) -> (n, 1, ..., 1) float32."""
     squares = np.square(z).sum(axis=tuple(range(1, z.ndim)), keepdims=True)
     return np.sqrt(np.maximum(squares, np.finfo(np.float32).tiny))
 
 
 def _encoder(folder: Path) -> Artifact:
-    """The encoder in a run folder, or the one beside the dynamics in it."""
+    """The encoder of a run folder; for dynamics, the encoder that is stored with them."""
     artifact = read_artifact(folder)
     return read_encoder(folder) if artifact.group == "dynamics" else read_artifact(folder, "encoders")
 
 
 def _random_places(dataset: Dataset, count: int, seed: int) -> list[tuple[int, int]]:
-    """Clips and frames, each frame of the data as likely as any other, none twice."""
+    """Draw clips and frames uniformly from all frames of the data, without replacement."""
     ends = np.cumsum(dataset.lengths)
     total = int(ends[-1])
     if not 2 <= count <= total:
-        raise UsageError(f"walk is {count}; expected 2 to {total}, the frames of {dataset.name}.")
-    chosen = np.random.default_rng(seed).choice(total, count, replace=False)
-    clips = np.searchsorted(ends, chosen, side="right")
-    return list(zip(clips.tolist(), (chosen - ends[clips] + dataset.lengths[clips]).tolist(), strict=True))
+        raise UsageError(f"walk is {count}; expected 2 to {total}, the number of frames of {dataset.name}.")
+    indices = np.random.default_rng(seed).choice(total, count, replace=False)
+    clips = np.searchsorted(ends, indices, side="right")
+    return list(zip(clips.tolist(), (indices - ends[clips] + dataset.lengths[clips]).tolist(), strict=True))
 
 
 def _latents(encoder: Encoder, dataset: Dataset, clip: int, frame: int, length: int) -> Latents:
-    """The latents of ``length`` frames.
+    """Encode ``length`` frames of a clip.
 
     Raises:
-        UsageError: the clip has fewer.
+        UsageError: the clip has fewer frames.
     """
     dataset.check_range(clip, frame, frame + length)
     return encoder.encode(to_float(dataset.read(clip, frame, frame + length).frames))

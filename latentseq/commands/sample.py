@@ -1,4 +1,4 @@
-"""Prime a model with frames, let it go on, and write what it imagined."""
+"""Prime a model with frames of a clip and write the frames that it generates."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +16,7 @@ from latentseq.storage.folders import check_free
 from latentseq.training.watch import Watcher
 
 PRIME = 30
+"""Default number of frames that prime the model."""
 
 
 def sample(
@@ -35,29 +36,31 @@ def sample(
     allow_plugins: Sequence[str] = (),
     overwrite: bool = False,
 ) -> Path:
-    """Show a model the start of a clip and write what it imagines after it.
+    """Show a model the start of a clip and write its continuation.
 
     Args:
         model: run folder of ``train_lstm`` or ``train``.
-        data: DATA; files are decoded as those that the model was trained on.
-        out: a file; its suffix says what is written: .mp4, .gif, .webp, .png (contact sheet) or .npz (arrays).
-        clip: which clip; the first test clip where None, or the first where the data has no splits of its own.
-        start: the first frame shown to the model, a number or a time such as ``1.5s``.
-        prime: frames shown, a number or a time; 30 where None, or half of the clip where that is less.
-        steps: frames to go on.
-        samples: futures.
-        temperature: 0 for the most probable path, 1 for the model's own spread.
-        seed: of the noise; the same seed writes the same bytes.
-        size: of the frames that are decoded from files, for a model that takes any; as it was trained where None.
-        data_options: the dataset's keywords.
-        allow_plugins: names of plugins that the model's parts may be, beside the built-in ones.
-        overwrite: replace an earlier file.
+        data: path or name of the data; files are decoded as in the model's training.
+        out: file to write; its suffix sets the format: .mp4, .gif, .webp, .png (contact sheet) or .npz (arrays).
+        clip: number of the clip; None for the first test clip, or for clip 0 if the data has no splits of its own.
+        start: first frame that the model sees, as a number or a time such as ``1.5s``.
+        prime: number of frames (or seconds, ``1.5s``) that the model sees first; None for 30, or for half of the
+            clip if that is less.
+        steps: number of frames to generate.
+        samples: number of different continuations to generate.
+        temperature: sampling temperature: 0 for the most probable continuation, 1 for the model's own spread.
+        seed: random seed of the sampling noise; the same seed writes the same bytes.
+        size: height and width of frames decoded from files, for a model that accepts any size; None for the size in
+            training.
+        data_options: keyword arguments of the dataset.
+        allow_plugins: names of plugins that may be loaded in addition to the built-in ones.
+        overwrite: replace an existing file.
 
     Returns:
         ``out``.
 
     Raises:
-        LatentseqError: model, data, range or output do not fit.
+        LatentseqError: the model, the data, the range of frames or the output is not valid.
     """
     out = Path(out)
     check_suffix(out)
@@ -66,39 +69,42 @@ def sample(
     check_rolling(steps=steps, samples=samples, temperature=temperature)
     artifact = read_artifact(Path(model)).allow(allow_plugins)
     dataset = data_for(artifact, data, data_options, size=size, watcher=Watcher("sample"))
-    chosen = first_clip(dataset) if clip is None else clip
-    first = parse_frames(start, dataset, chosen, "start")
+    index = first_clip(dataset) if clip is None else clip
+    first = parse_frames(start, dataset, index, "start")
     predictor = load_predictor(model, allow_plugins=allow_plugins)
-    usual = _default_prime(dataset, chosen, first, predictor.context) if prime is None else prime
-    shown = parse_frames(usual, dataset, chosen, "prime", first=first)
-    _check_priming(dataset, chosen, first, shown)
+    prime = _default_prime(dataset, index, first, predictor.context) if prime is None else prime
+    context = parse_frames(prime, dataset, index, "prime", first=first)
+    _check_priming(dataset, index, first, context)
     check_streams(dataset, predictor.conditions, f"The model in {model}")
-    end = min(first + shown + steps, int(dataset.lengths[chosen]))
-    if predictor.conditions and end < first + shown + steps:
+    end = min(first + context + steps, int(dataset.lengths[index]))
+    if predictor.conditions and end < first + context + steps:
+        rest = end - first - context
         raise UsageError(
-            f"The model in {model} is driven by {listed(predictor.conditions)}, which clip {chosen} has for "
-            f"{end - first - shown} frames after the {shown} that are shown; steps is {steps}. Ask for fewer "
-            "steps, or show fewer frames with --prime."
+            f"The model in {model} needs {listed(predictor.conditions)} for every step. After the first {context} "
+            f"frames, clip {index} has {rest} more {'frame' if rest == 1 else 'frames'}, but steps is {steps}. Use "
+            "fewer steps, or a smaller --prime."
         )
-    shown_clip = dataset.read(chosen, first, end)
-    made = continue_clip(predictor, shown_clip, shown, steps, samples=samples, temperature=temperature, seed=seed)
-    write(out, made.rows(), border_at=shown, fps=dataset.fps, arrays=made._asdict())
+    window = dataset.read(index, first, end)
+    continuation = continue_clip(
+        predictor, window, context, steps, samples=samples, temperature=temperature, seed=seed
+    )
+    write(out, continuation.rows(), border_at=context, fps=dataset.fps, arrays=continuation._asdict())
     return out
 
 
 def _default_prime(dataset: Dataset, clip: int, start: int, context: int) -> int:
     dataset.check_range(clip, 0, None)
-    there = int(dataset.lengths[clip]) - start
-    return max(1, min(PRIME, there // 2), min(context, there))
+    rest = int(dataset.lengths[clip]) - start
+    return max(1, min(PRIME, rest // 2), min(context, rest))
 
 
 def _check_priming(dataset: Dataset, clip: int, start: int, prime: int) -> None:
     dataset.check_range(clip, 0, None)
     length = int(dataset.lengths[clip])
     if prime < 1:
-        raise UsageError(f"--prime is {prime}; expected 1 frame or more, for the model to start from.")
+        raise UsageError(f"--prime is {prime}; expected 1 frame or more.")
     if start + prime > length:
         raise UsageError(
-            f"--start {start} and --prime {prime} need frames {start} to {start + prime - 1} of clip {clip}; it "
-            f"has {length} frames, 0 to {length - 1}. Choose a range inside it."
+            f"--start {start} and --prime {prime} need frames {start} to {start + prime - 1} of clip {clip}; it has "
+            f"{length} frames, 0 to {length - 1}. Use a range inside the clip."
         )

@@ -1,1 +1,1 @@
-"""Measuring predictions."""
+"""Metrics of predictions: arrays in, numbers and tables out."""

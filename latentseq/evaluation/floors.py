@@ -1,25 +1,26 @@
-"""What needs no model, and what a prediction has to beat."""
+"""Floors: predictions and densities without a model, which a model has to beat."""
 
 import math
 
 import numpy as np
 
 FLOORS = ("black", "copy_last", "mean_of_inputs", "train_mean")
+"""Names of the predictions without a model."""
 LEAST_STEP = 1e-3
-"""Share of all dimensions' usual step that each has at least: a dead one would be certain."""
+"""Smallest step of a dimension, as a share of the usual step of all: the density of a dead one would be infinite."""
 
 
 def floors(context: np.ndarray, horizon: int, train_mean: np.ndarray | None = None) -> dict[str, np.ndarray]:
-    """Predictions without a model.
+    """Predict frames without a model.
 
     Args:
-        context: (b, t, h, w, c), the frames that are known.
-        horizon: frames to predict.
-        train_mean: (h, w, c), the mean training frame, where there is one.
+        context: (b, t, h, w, c) frames before the prediction.
+        horizon: number of frames to predict.
+        train_mean: (h, w, c) mean training frame; None if there are no training frames.
 
     Returns:
-        (b, horizon, h, w, c) each: ``black``, ``copy_last`` (the last known frame), ``mean_of_inputs`` (the mean of
-        the known frames) and ``train_mean``.
+        (b, horizon, h, w, c) each: ``black``, ``copy_last`` (the last frame of the context), ``mean_of_inputs`` (the
+        mean frame of the context) and ``train_mean``.
     """
     b, _, *frame = context.shape
     frames = {
@@ -33,11 +34,11 @@ def floors(context: np.ndarray, horizon: int, train_mean: np.ndarray | None = No
 
 
 def extrapolate(z: np.ndarray, horizon: int) -> np.ndarray:
-    """Go straight on: z[t] + k (z[t] - z[t-1]), k = 1 to ``horizon``.
+    """Extrapolate linearly: z[t] + k (z[t] - z[t-1]), k = 1 to ``horizon``.
 
     Args:
-        z: (b, t, *latent_shape), t of 2 or more.
-        horizon: items to go on.
+        z: (b, t, *latent_shape) latents, with t >= 2.
+        horizon: number of latents to predict.
 
     Returns:
         (b, horizon, *latent_shape).
@@ -47,22 +48,22 @@ def extrapolate(z: np.ndarray, horizon: int) -> np.ndarray:
 
 
 def persistence_log_prob(z: np.ndarray, step: np.ndarray) -> np.ndarray:
-    """Log density of each item under a Normal around the one before.
+    """Log density of each latent under a normal distribution around the latent before it.
 
     Args:
-        z: (b, t + 1, *latent_shape).
-        step: (*latent_shape), the standard deviation: the root mean square of a step on training data.
+        z: (b, t + 1, *latent_shape) latents.
+        step: (*latent_shape) standard deviations: root mean square of a step in the training data.
 
     Returns:
-        (b, t) nats.
+        (b, t) float64, in nats.
     """
     usual = float(np.sqrt(np.square(step).mean()))
     step = np.maximum(step, max(LEAST_STEP * usual, 1e-6))
-    moved = np.diff(z.astype(np.float64), axis=1) / step
-    density = -0.5 * np.square(moved) - np.log(step) - 0.5 * math.log(2 * math.pi)
+    deviations = np.diff(z.astype(np.float64), axis=1) / step
+    density = -0.5 * np.square(deviations) - np.log(step) - 0.5 * math.log(2 * math.pi)
     return density.reshape(*density.shape[:2], -1).sum(axis=-1)
 
 
 def bits_per_dimension(log_prob: np.ndarray, latent_shape: tuple[int, ...]) -> np.ndarray:
-    """Nats of whole latents (b, t) to -log2 p a dimension, (b, t)."""
+    """Convert log densities of whole latents, (b, t) nats, to bits per dimension, -log2(p) / d, (b, t) float64."""
     return -log_prob.astype(np.float64) / (math.log(2) * math.prod(latent_shape))

@@ -1,27 +1,28 @@
-"""How wrong predicted frames are, each window and step for itself."""
+"""Metrics of predicted frames, for each window and step."""
 
 import numpy as np
 
 from latentseq.errors import DataError
 
 EXACT = 100.0
-"""dB of a frame that is predicted exactly, and at most."""
+"""Largest value in dB; that of a frame that is predicted exactly."""
 LOWER_IS_BETTER = ("mse", "mae")
+"""Metrics whose lowest value is the best; of all others the highest is."""
 AT_ONCE = 1 << 16
-"""Pixels that SSIM looks at in one call: as many as stay near the processor."""
+"""Number of pixels for one call of SSIM: few enough to stay in the processor's cache."""
 
 
 def frame_scores(prediction: np.ndarray, truth: np.ndarray) -> dict[str, np.ndarray]:
-    """All metrics of predicted frames.
+    """Compute all metrics of predicted frames.
 
     Args:
-        prediction: (b, t, h, w, c) in [0, 1], float32.
-        truth: the same shape.
+        prediction: (b, t, h, w, c) float32 in [0, 1].
+        truth: array of the same shape.
 
     Returns:
-        (b, t) float64 each: ``mse`` and ``mae``, summed over pixels and channels, ``psnr`` in dB, ``ssim`` with a
-        data range of 1, ``ssim_range_2``, as older scikit-image, and so OpenSTL, took it for floats, and
-        ``sharp_diff`` in dB.
+        (b, t) float64 each: ``mse`` and ``mae``, summed over pixels and channels; ``psnr`` in dB; ``ssim`` with a
+        data range of 1; ``ssim_range_2`` with a data range of 2, which older versions of scikit-image, and so
+        OpenSTL, assumed for floats; ``sharp_diff`` in dB.
     """
     return {
         "mse": squared_error(prediction, truth),
@@ -34,28 +35,33 @@ def frame_scores(prediction: np.ndarray, truth: np.ndarray) -> dict[str, np.ndar
 
 
 def squared_error(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Squared error summed over pixels and channels: two of (b, t, h, w, c) -> (b, t) float64."""
+    """Squared error, summed over pixels and channels: two arrays (b, t, h, w, c) -> (b, t) float64."""
     return np.square(prediction.astype(np.float64) - truth).sum(axis=(2, 3, 4))
 
 
 def psnr(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Peak signal-to-noise ratio of every frame, at most ``EXACT``: two of (b, t, h, w, c) -> (b, t) in dB."""
+    """Peak signal-to-noise ratio of every frame, at most ``EXACT``: two arrays (b, t, h, w, c) -> (b, t) in dB."""
     from skimage.metrics import peak_signal_noise_ratio
 
     pairs = zip(_frames(truth), _frames(prediction), strict=True)
     with np.errstate(divide="ignore"):
-        found = [peak_signal_noise_ratio(x, y, data_range=1.0) for x, y in pairs]
-    return np.minimum(EXACT, found).reshape(truth.shape[:2])
+        ratios = [peak_signal_noise_ratio(x, y, data_range=1.0) for x, y in pairs]
+    return np.minimum(EXACT, ratios).reshape(truth.shape[:2])
 
 
 def ssim(prediction: np.ndarray, truth: np.ndarray, data_range: float) -> np.ndarray:
-    """Structural similarity of every frame: two of (b, t, h, w, c) -> (b, t).
+    """Structural similarity (SSIM) of every frame: two arrays (b, t, h, w, c) -> (b, t) float64.
 
-    Frames are stacked on each other for one call, and windows across two of them left out: the same numbers as frame
-    by frame, in half the time.
+    Frames are stacked vertically into one tall image for a single call, and windows that cross two frames are left
+    out. This gives the same numbers as frame by frame in half the time.
+
+    Args:
+        prediction: (b, t, h, w, c) in [0, 1].
+        truth: array of the same shape.
+        data_range: difference between the largest and the smallest possible value.
 
     Raises:
-        DataError: frames smaller than any window.
+        DataError: the frames are smaller than 3 x 3 pixels.
 
     References:
         Wang et al., Image quality assessment: from error visibility to structural similarity, 2004.
@@ -75,34 +81,34 @@ def ssim(prediction: np.ndarray, truth: np.ndarray, data_range: float) -> np.nda
 
 
 def sharpness_difference(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """How near every frame's steps from pixel to pixel are to the truth's, at most ``EXACT``.
+    """Sharpness difference of every frame, at most ``EXACT``: it compares the gradients of prediction and truth.
 
-    10 log10(1 / mean |steps of the truth - steps of the prediction|), with a peak of 1; see ``steps``. The mean is
-    not squared, so that in a range of [0, 255] the same frames have 24.07 dB more.
+    It is 10 log10(1 / mean |steps of the truth - steps of the prediction|), with a peak value of 1; see ``steps``.
+    The mean is not squared, so the same frames in a range of [0, 255] would have 24.07 dB more.
 
     Args:
         prediction: (b, t, h, w, c) in [0, 1].
-        truth: the same shape.
+        truth: array of the same shape.
 
     Returns:
-        (b, t) in dB.
+        (b, t) in dB; higher is better.
 
     References:
         Mathieu, Couprie & LeCun, Deep multi-scale video prediction beyond mean square error, arXiv 1511.05440.
     """
-    apart = np.abs(steps(truth) - steps(prediction)).mean(axis=(2, 3, 4))
+    difference = np.abs(steps(truth) - steps(prediction)).mean(axis=(2, 3, 4))
     with np.errstate(divide="ignore"):
-        return np.minimum(EXACT, -10 * np.log10(apart))
+        return np.minimum(EXACT, -10 * np.log10(difference))
 
 
 def steps(frames: np.ndarray) -> np.ndarray:
-    """Absolute differences to the pixel above and to the one on the left, added.
+    """Sum of the absolute differences between each pixel and its upper and left neighbours.
 
     Args:
         frames: (b, t, h, w, c).
 
     Returns:
-        (b, t, h - 1, w - 1, c) float64, of the pixels that have both.
+        (b, t, h - 1, w - 1, c) float64, without the first row and column.
     """
     x = frames.astype(np.float64)
     inner = x[:, :, 1:, 1:]
@@ -110,18 +116,17 @@ def steps(frames: np.ndarray) -> np.ndarray:
 
 
 def ssim_window(frame_shape: tuple[int, ...]) -> int:
-    """Side of SSIM's window on frames (h, w, c): 7, or the largest odd number that fits.
+    """Side length of SSIM's window in frames (h, w, c): 7, or the largest odd number that fits.
 
     Raises:
-        DataError: frames of less than 3 x 3 pixels.
+        DataError: the frames are smaller than 3 x 3 pixels.
     """
-    least = min(frame_shape[:2])
-    if least < 3:
+    side = min(frame_shape[:2])
+    if side < 3:
         raise DataError(
-            f"The frames are {frame_shape[0]} x {frame_shape[1]} pixels; SSIM compares windows of 3 x 3 or more. "
-            "Give larger frames."
+            f"The frames are {frame_shape[0]} x {frame_shape[1]} pixels; SSIM needs 3 x 3 or more. Use larger frames."
         )
-    return min(7, least - 1 + least % 2)
+    return min(7, side - 1 + side % 2)
 
 
 def _frames(x: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What an evaluation measures: how many frames are seen and predicted, where, and how numbers are reduced."""
+"""The protocol of an evaluation: context, horizon, windows, samples, and the reduction of the numbers."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -16,13 +16,13 @@ class Protocol:
     """The options of an evaluation.
 
     Attributes:
-        context: frames that a model sees.
-        horizon: frames that it predicts.
+        context: number of frames that a model observes.
+        horizon: number of frames that it predicts.
         split: 'test', 'validation' or 'train'.
-        clips: windows at most, evenly spread.
-        samples: futures of each window; with 2 or more, stochastic measures are taken.
-        temperature: of the samples; the rollout that is measured first is at 0.
-        seed: of the samples' noise.
+        clips: maximum number of windows, evenly spread over the split.
+        samples: number of sampled futures of each window; from 2 on, the metrics of samples are computed too.
+        temperature: temperature of the samples; the main rollout has temperature 0.
+        seed: random seed of the sampling noise.
     """
 
     context: int = 10
@@ -34,10 +34,10 @@ class Protocol:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be measured.
+        """Check the options.
 
         Raises:
-            UsageError: an option out of range.
+            UsageError: an option is out of range.
         """
         for key in ("context", "horizon", "clips", "samples"):
             if getattr(self, key) < 1:
@@ -47,18 +47,18 @@ class Protocol:
         check_rolling(temperature=self.temperature)
 
     def ranges(self, lengths: np.ndarray, split: np.ndarray | None) -> np.ndarray:
-        """Where windows may lie, so that none crosses a clip or a split.
+        """Compute the ranges of frames for windows, so that no window crosses a clip or a split.
 
         Args:
-            lengths: (n,) frames of each clip.
-            split: (n,) of 'train', 'validation', 'test', or None.
+            lengths: (n,) number of frames of each clip.
+            split: (n,) 'train', 'validation' or 'test' for each clip; None if the data has no splits.
 
         Returns:
             (m, 3) int64 rows (clip, start, stop).
 
         Raises:
-            DataError: the data has nothing of that split.
-            UsageError: no window fits.
+            DataError: the data has no clips of the split.
+            UsageError: no clip is long enough for a window.
         """
         ranges = split_ranges(lengths, split)
         longest = {name: int((rows[:, 2] - rows[:, 1]).max(initial=0)) for name, rows in ranges.items()}
@@ -68,19 +68,20 @@ class Protocol:
             raise DataError(f"The data has no {self.split} clips, only {others}. Choose one of these with --split.")
         if room < self.context + self.horizon:
             if room > self.context:
-                fits = f"Ask for a horizon of at most {room - self.context} after a context of {self.context}"
+                advice = f"Use a horizon of at most {room - self.context} with a context of {self.context}"
             elif room > 1:
-                fits = f"Ask for at most {room} frames together"
+                advice = f"Use a context and a horizon of at most {room} frames together"
             else:
-                fits = "Give clips of 2 frames or more"
+                advice = "Use clips of 2 or more frames"
             raise UsageError(
-                f"A context of {self.context} and a horizon of {self.horizon} frames need clips of "
-                f"{self.context + self.horizon}; the longest of the {self.split} split has {room}. {fits}."
+                f"A context of {self.context} and a horizon of {self.horizon} need clips of "
+                f"{self.context + self.horizon} frames; the longest clip of the {self.split} split has {room}. "
+                f"{advice}."
             )
         return ranges[self.split]
 
     def to_json(self, frame_shape: tuple[int, ...]) -> dict[str, Any]:
-        """The options, and how numbers are made, for a report on frames (h, w, c)."""
+        """The options and definitions of the metrics as JSON, for a report on frames (h, w, c)."""
         return {
             **asdict(self),
             "frame_shape": list(frame_shape),

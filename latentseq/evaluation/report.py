@@ -1,4 +1,4 @@
-"""The numbers of an evaluation, as text and as the curves of a chart."""
+"""The results of an evaluation as text tables and as curves for a chart."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,30 +22,33 @@ _ENSEMBLE = {
 }
 
 Rows = list[tuple[str, list[str]]]
-"""A label and its cells."""
+"""The rows of a table: label and cells."""
 
 
 def curves(metrics: Mapping[str, Any]) -> dict[str, list[float]]:
-    """Squared error by horizon: of the models, of their reconstructions, and of the floors.
+    """Squared error by step, for the models, their reconstructions and the floors.
 
     Args:
-        metrics: what ``measure`` found.
+        metrics: metrics that ``measure`` computed.
+
+    Returns:
+        Curves by label, one value for each step of the horizon.
     """
     models = metrics["models"]
-    found = {name: scores["prediction"] for name, scores in models.items()}
+    lines = {name: scores["prediction"] for name, scores in models.items()}
     for name, scores in models.items():
         if _has_encoder(scores):
-            found["reconstruction" if len(models) == 1 else f"{name} reconstruction"] = scores["reconstruction"]
-    return {name: scores["mse"]["by_horizon"] for name, scores in {**found, **metrics["floors"]}.items()}
+            lines["reconstruction" if len(models) == 1 else f"{name} reconstruction"] = scores["reconstruction"]
+    return {name: scores["mse"]["by_horizon"] for name, scores in {**lines, **metrics["floors"]}.items()}
 
 
 def text(metrics: Mapping[str, Any], costs: Mapping[str, Any]) -> str:
-    """Tables of an evaluation: errors, where they come from, costs, densities, samples.
+    """Format the tables of an evaluation: errors, their sources, costs, densities and samples.
 
     Args:
-        metrics: what ``measure`` found.
-        costs: of each model: ``training_seconds`` and ``peak_memory_bytes`` where they are known, and
-            ``frames_per_second``.
+        metrics: metrics that ``measure`` computed.
+        costs: costs by model: ``frames_per_second`` and, if available, ``training_seconds`` and
+            ``peak_memory_bytes``.
     """
     tables = [_protocol(metrics["protocol"]), _errors(metrics), _attribution(metrics), _costs(metrics, costs)]
     return "\n\n".join([*tables, *filter(None, [_densities(metrics), _samples(metrics)])])
@@ -75,8 +78,8 @@ def _errors(metrics: Mapping[str, Any]) -> str:
         if "linear_in_z" in scores:
             add("  linear in Z", scores["linear_in_z"])
         for stream, ways in scores.get("streams", {}).items():
-            for way, found in ways.items():
-                add(f"  {stream} {way}", found)
+            for way, changed in ways.items():
+                add(f"  {stream} {way}", changed)
     for name, scores in metrics["floors"].items():
         add(name.replace("_", " "), scores)
     return _grid("", [*_COLUMNS.values(), "sharpness", *(f"MSE at {i + 1}" for i in steps)], rows)
@@ -97,13 +100,13 @@ def _attribution(metrics: Mapping[str, Any]) -> str:
 def _costs(metrics: Mapping[str, Any], costs: Mapping[str, Any]) -> str:
     rows: Rows = []
     for name, scores in metrics["models"].items():
-        of, parameters = costs.get(name, {}), scores["parameters"]
-        minutes, memory = of.get("training_seconds"), of.get("peak_memory_bytes")
+        cost, parameters = costs.get(name, {}), scores["parameters"]
+        seconds, memory = cost.get("training_seconds"), cost.get("peak_memory_bytes")
         cells = [
             "-" if parameters is None else f"{parameters:,}",
-            "-" if minutes is None else f"{minutes / 60:.1f} min",
+            "-" if seconds is None else f"{seconds / 60:.1f} min",
             "-" if memory is None else f"{memory / 2**30:.2f} GiB",
-            _cell(of.get("frames_per_second"), 0),
+            _cell(cost.get("frames_per_second"), 0),
         ]
         rows.append((name, cells))
     return _grid("what it costs", ["parameters", "training", "its memory", "frames/s"], rows)
@@ -122,21 +125,21 @@ def _samples(metrics: Mapping[str, Any]) -> str | None:
     rows: Rows = []
     for name, scores in metrics["models"].items():
         if "ensemble" in scores:
-            found = scores["ensemble"]
+            ensemble = scores["ensemble"]
             digits = {f"best_{key}": n for key, n in _DIGITS.items()} | {"spread": 3, "skill": 3, "ratio": 2}
-            rows.append((name, [_cell(found[key]["mean"], digits.get(key, 1)) for key in _ENSEMBLE]))
+            rows.append((name, [_cell(ensemble[key]["mean"], digits.get(key, 1)) for key in _ENSEMBLE]))
     protocol = metrics["protocol"]
     title = f"{protocol['samples']} samples at temperature {protocol['temperature']:g}"
     return _grid(title, list(_ENSEMBLE.values()), rows) if rows else None
 
 
 def _has_encoder(scores: Mapping[str, Any]) -> bool:
-    """A model that has none reconstructs without an error."""
+    """Whether the model has an encoder; without one, reconstruction has no error."""
     return bool(scores["reconstruction"]["mse"]["mean"])
 
 
 def _steps(metrics: Mapping[str, Any]) -> list[int]:
-    """The first step, the middle one and the last."""
+    """Indices of the first, the middle and the last step."""
     horizon = metrics["protocol"]["horizon"]
     return sorted({0, (horizon - 1) // 2, horizon - 1})
 
@@ -146,7 +149,7 @@ def _cell(value: float | None, digits: int) -> str:
 
 
 def _grid(title: str, columns: Sequence[str], rows: Rows) -> str:
-    """Labels on the left, numbers on the right of their columns."""
+    """Format a table with labels aligned left and numbers aligned right."""
     left = max(len(label) for label in [title, *(label for label, _ in rows)])
     widths = [max(map(len, column)) for column in zip(columns, *(cells for _, cells in rows), strict=True)]
     lines = [(title, columns), *rows]

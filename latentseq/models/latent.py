@@ -15,22 +15,26 @@ _PARTS = (("encoder", "encoders"), ("dynamics", "dynamics"))
 
 
 class LatentPredictor(Predictor):
-    """Encodes what it is shown, rolls the latents forward, decodes."""
+    """Encodes the observed frames, predicts further latents with the dynamics, and decodes them."""
 
     name: ClassVar[str] = "latent"
     description: ClassVar[str] = "An encoder and a dynamics model together."
 
     def __init__(self, encoder: Encoder, dynamics: Dynamics, tune: Sequence[str] = ()):
-        """Put two plugins together.
+        """Combine two plugins.
 
         Args:
-            encoder: trained.
-            dynamics: over the encoder's latents.
-            tune: what ``fit`` trains on the error of frames: dynamics, decoder and encoder, or some of them. Where
-                none is named, it trains the dynamics on latents.
+            encoder: trained encoder.
+            dynamics: dynamics for the encoder's latents.
+            tune: parts that ``fit`` trains on the error of frames: "dynamics", "decoder" and "encoder", or some of
+                them. If empty, ``fit`` trains the dynamics on latents.
         """
-        self.encoder, self.dynamics, self.tune = encoder, dynamics, tuple(tune)
-        self.input_shape, self.conditions, self.context = encoder.input_shape, dynamics.conditions, dynamics.context
+        self.encoder = encoder
+        self.dynamics = dynamics
+        self.tune = tuple(tune)
+        self.input_shape = encoder.input_shape
+        self.conditions = dynamics.conditions
+        self.context = dynamics.context
 
     @property
     def parts(self) -> dict[str, Plugin]:
@@ -43,7 +47,7 @@ class LatentPredictor(Predictor):
         return LatentView(self.encoder, self.dynamics)
 
     def get_config(self) -> dict[str, Any]:
-        """Name and configuration of both parts, and what is tuned."""
+        """Names and configurations of both parts, and the parts to tune."""
         return {
             "tune": list(self.tune),
             "encoder": {"plugin": self.encoder.name, "config": self.encoder.get_config()},
@@ -52,7 +56,7 @@ class LatentPredictor(Predictor):
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """Build both parts through the registry."""
+        """Build both parts from their names in the registry."""
         cls.check_keywords(config)
         encoder, dynamics = (
             registry.load(group, config[k]["plugin"]).from_config(config[k]["config"]) for k, group in _PARTS
@@ -60,7 +64,7 @@ class LatentPredictor(Predictor):
         return cls(encoder, dynamics, config.get("tune", ()))
 
     def save_state(self, folder: Path) -> None:
-        """Each part in a folder of its own."""
+        """Save each part in a folder of its own."""
         for name, part in self.parts.items():
             (folder / name).mkdir()
             part.save_state(folder / name)
@@ -71,7 +75,7 @@ class LatentPredictor(Predictor):
             part.load_state(folder / name)
 
     def fit(self, source: Source, trainer: Trainer) -> History:
-        """Tune the parts that are named; where none is, train the dynamics and leave the encoder as it is.
+        """Tune the parts in ``tune``; if there are none, train the dynamics and leave the encoder unchanged.
 
         Raises:
             UsageError: a part to tune does not exist, or has no networks.
@@ -79,12 +83,12 @@ class LatentPredictor(Predictor):
         latents = source.map(self._encoded)
         if not self.tune:
             return self.dynamics.fit(latents, trainer)
-        from latentseq.networks.tuning import tune  # Imports Keras, which plugins may do without.
+        from latentseq.networks.tuning import tune  # Imports Keras, which not every plugin needs.
 
         return tune(self.encoder, self.dynamics, self.tune, source, latents, trainer)
 
     def check_tune(self) -> None:
-        """Refuse parts that cannot be tuned, before anything is done.
+        """Check that all parts in ``tune`` can be tuned.
 
         Raises:
             UsageError: a part to tune does not exist, or has no networks.
@@ -125,7 +129,7 @@ class LatentPredictor(Predictor):
         )
 
     def _encoded(self, batch: Batch) -> Batch:
-        """Windows of latents in place of ``frames``."""
+        """Replace the ``frames`` of a batch with their latents."""
         rest = {name: rows for name, rows in batch.items() if name != "frames"}
         latents = encode_windows(self.encoder, batch["frames"])
         return rest | {name: rows for name, rows in latents._asdict().items() if rows is not None}
@@ -136,7 +140,7 @@ class LatentPredictor(Predictor):
 
 
 def encode_windows(encoder: Encoder, frames: np.ndarray) -> Latents:
-    """Frames (b, t, h, w, c) to latents (b, t, *latent_shape)."""
+    """Encode frames (b, t, h, w, c) to latents (b, t, *latent_shape)."""
     b, t = frames.shape[:2]
     latents = encoder.encode(frames.reshape(b * t, *frames.shape[2:]))
     return Latents(*(None if a is None else a.reshape(b, t, *a.shape[1:]) for a in latents))  # type: ignore[arg-type]

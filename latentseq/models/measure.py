@@ -1,4 +1,4 @@
-"""Predictors on windows of data: how wrong they are, against what, and where the error comes from."""
+"""Measure predictors on windows of data: errors, the floors to compare with, and the sources of the error."""
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,24 +19,24 @@ from latentseq.models.latent import encode_windows
 from latentseq.protocols import Dataset, LatentView, Predictor, Progress
 
 BATCH_VALUES = 1 << 22
-"""Values of the frames that are held at once, about: a window's, where one has more."""
+"""Approximate number of frame values in a batch; a batch has at least one window."""
 TRAINING_PAIRS = 500
-"""Pairs of training frames, evenly spread, that the train mean and the usual step are taken of."""
+"""Number of evenly spread pairs of training frames for the mean training frame and the usual step."""
 
 MASK = "_mask"
-"""What the name of a stream ends on that says where another one is there, as ``audio_mask`` does of ``audio``."""
+"""Suffix of a stream that masks another one: ``audio_mask`` says where ``audio`` is present."""
 
 Tree: TypeAlias = dict[str, Any]
-"""Scores by name, in groups by name, each (b, t)."""
+"""Nested dicts of scores, each (b, t)."""
 
 
 class Measured(NamedTuple):
-    """What was found.
+    """The result of ``measure``.
 
     Attributes:
-        metrics: as JSON; each measure has its ``mean`` and its values ``by_horizon``.
-        windows: what was measured on: ``frames`` (b, t, h, w, c) and the streams.
-        errors: (n,) for each model, the squared error of a frame of every window.
+        metrics: metrics as JSON; each has a ``mean`` and one value for each step, ``by_horizon``.
+        windows: the measured windows, with ``frames`` (b, t, h, w, c) and the streams.
+        errors: (n,) by model: the squared error of every window, as a mean over its frames.
     """
 
     metrics: dict[str, Any]
@@ -45,7 +45,13 @@ class Measured(NamedTuple):
 
 
 class _Training(NamedTuple):
-    """What the floors know of the training data."""
+    """Statistics of the training data for the floors.
+
+    Attributes:
+        frames: number of frames that the statistics are computed from.
+        mean: (h, w, c) mean frame; None if there are no training frames.
+        steps: (*latent_shape) root mean square of a step in the latents, by model.
+    """
 
     frames: int
     mean: np.ndarray | None
@@ -53,34 +59,34 @@ class _Training(NamedTuple):
 
 
 def measure(models: Mapping[str, Predictor], dataset: Dataset, protocol: Protocol, progress: Progress) -> Measured:
-    """Measure predictors on the same windows; memory stays at that of a few windows.
+    """Measure predictors on the same windows. Only a few windows are in memory at a time.
 
     Args:
-        models: by name.
-        dataset: of the models' frames.
-        protocol: what to measure.
-        progress: told after every few windows.
+        models: predictors by name.
+        dataset: dataset with the frame shape of the models.
+        protocol: options of the evaluation.
+        progress: progress display, updated after every few windows.
 
     Raises:
-        UsageError: no window fits, or the context is shorter than a model's.
-        DataError: the data has nothing of the split, or not the streams that drive a model; or a model predicts what
-            is not finite.
+        UsageError: no clip is long enough for a window, or a model needs a longer context.
+        DataError: the data has no clips of the split or lacks streams that a model needs, or a model predicts values
+            that are not finite.
     """
-    windows = _Chosen(dataset, protocol)
+    windows = _EvenWindows(dataset, protocol)
     for name, predictor in models.items():
         check_streams(dataset, predictor.conditions, f"The model {name}")
         if protocol.context < predictor.context:
             raise UsageError(
                 f"The model {name} predicts from {predictor.context} frames, and the context is {protocol.context}. "
-                f"Give --context {predictor.context} or more."
+                f"Use --context {predictor.context} or more."
             )
-    parts, driven = [], any(predictor.conditions for predictor in models.values())
+    parts, conditioned = [], any(predictor.conditions for predictor in models.values())
     with contextlib.closing(progress):
         progress.update(0.0, "training frames, for the floors")
         training = _training(models, dataset)
         for indices in _slices(len(windows), windows.length * windows.frame_size):
             batch, other = windows.take(indices), None
-            if driven and len(windows) > 1:
+            if conditioned and len(windows) > 1:
                 other = windows.take((indices + len(windows) // 2) % len(windows))
             parts.append(_batch(models, batch, other, protocol, training, int(indices[0])))
             progress.update((indices[-1] + 1) / len(windows), f"{indices[-1] + 1} of {len(windows)} windows")
@@ -104,12 +110,13 @@ def measure(models: Mapping[str, Predictor], dataset: Dataset, protocol: Protoco
     return Measured(metrics, windows, errors)
 
 
-class _Chosen(Windows):
-    """The windows that are measured: they overlie each other nowhere, and are evenly spread."""
+class _EvenWindows(Windows):
+    """The measured windows: they do not overlap, and are evenly spread."""
 
     def __init__(self, dataset: Dataset, protocol: Protocol):
         ranges = protocol.ranges(dataset.lengths, dataset.split)
-        self.length, self.frame_size = protocol.context + protocol.horizon, int(np.prod(dataset.frame_shape))
+        self.length = protocol.context + protocol.horizon
+        self.frame_size = int(np.prod(dataset.frame_shape))
         self._all = RangeWindows(ranges, self.length, self.length, _reader(dataset))
         self._indices = _spread(len(self._all), protocol.clips)
         self.clips = len(np.unique(self._all.places(self._indices)[0]))
@@ -130,19 +137,19 @@ def _reader(dataset: Dataset) -> Any:
 
 
 def _training(models: Mapping[str, Predictor], dataset: Dataset) -> _Training:
-    """The mean training frame, and for each latent model the root mean square of a step, by dimension."""
+    """Compute the mean training frame, and the root mean square of a step in the latents of each latent model."""
     pairs = RangeWindows(split_ranges(dataset.lengths, dataset.split)["train"], 2, 1, _reader(dataset))
-    chosen = _spread(len(pairs), TRAINING_PAIRS)
+    indices = _spread(len(pairs), TRAINING_PAIRS)
     views = {name: model.latent_view for name, model in models.items()}
     encoders = {name: view.encoder for name, view in views.items() if view}
     total, squares = np.zeros(dataset.frame_shape), {name: np.zeros(e.latent_shape) for name, e in encoders.items()}
-    for rows in _slices(len(chosen), 2 * total.size):
-        frames = pairs.take(chosen[rows])["frames"]
+    for rows in _slices(len(indices), 2 * total.size):
+        frames = pairs.take(indices[rows])["frames"]
         total += frames[:, 0].sum(axis=0, dtype=np.float64)
         for name, encoder in encoders.items():
-            moved = np.diff(encode_windows(encoder, frames).mean.astype(np.float64), axis=1)
-            squares[name] += np.square(moved).sum(axis=(0, 1))
-    n = len(chosen)
+            differences = np.diff(encode_windows(encoder, frames).mean.astype(np.float64), axis=1)
+            squares[name] += np.square(differences).sum(axis=(0, 1))
+    n = len(indices)
     return _Training(n, total / n, {k: np.sqrt(v / n) for k, v in squares.items()}) if n else _Training(0, None, {})
 
 
@@ -154,12 +161,21 @@ def _batch(
     training: _Training,
     first: int,
 ) -> Tree:
-    """Scores of a few windows, the first of them number ``first``; ``other`` windows lend their streams."""
-    known, truth = np.split(batch["frames"], [protocol.context], axis=1)
-    made = floors(known, protocol.horizon, training.mean)
+    """Compute the scores of a few windows.
+
+    Args:
+        models: predictors by name.
+        batch: the windows.
+        other: different windows, whose streams replace those of ``batch`` for the score "shuffled".
+        protocol: options of the evaluation.
+        training: statistics of the training data.
+        first: number of the first window in ``batch``.
+    """
+    context, truth = np.split(batch["frames"], [protocol.context], axis=1)
+    predictions = floors(context, protocol.horizon, training.mean)
     return {
         "truth": {"sharpness": _sharpness(truth)},
-        "floors": {name: _scores(prediction, truth) for name, prediction in made.items()},
+        "floors": {name: _scores(prediction, truth) for name, prediction in predictions.items()},
         "models": {
             name: {
                 **_model(name, predictor, batch, protocol, training.steps.get(name), first),
@@ -174,24 +190,24 @@ def _model(
     name: str, predictor: Predictor, batch: Batch, protocol: Protocol, step: np.ndarray | None, first: int
 ) -> Tree:
     frames, context, horizon = batch["frames"], protocol.context, protocol.horizon
-    known, truth = np.split(frames, [context], axis=1)
+    observed, truth = np.split(frames, [context], axis=1)
     streams = {key: batch[key] for key in predictor.conditions}
     past, later = ({k: v[:, part] for k, v in streams.items()} for part in (slice(context), slice(context, None)))
-    forecast, state = predictor.observe(known, conditions=past)
+    forecast, state = predictor.observe(observed, conditions=past)
     one_step = forecast[:, -1:]
     if horizon > 1:
         forecast, _ = predictor.observe(truth[:, :-1], state, conditions={k: v[:, :-1] for k, v in later.items()})
         one_step = np.concatenate([one_step, forecast], axis=1)
     imagined = predictor.futures(state, horizon, temperature=0.0, conditions=later)[:, 0]
     reconstruction = predictor.reconstruct(truth)
-    for what, made in (("forecasts", one_step), ("reconstructs", reconstruction)):
-        check_finite(made, f"The model {name} {what}")
+    for verb, values in (("forecasts", one_step), ("reconstructs", reconstruction)):
+        check_finite(values, f"The model {name} {verb}")
     scores = {"prediction": _scores(imagined, truth), "reconstruction": _scores(reconstruction, truth)}
-    alone, given = scores["reconstruction"]["mse"], squared_error(one_step, truth)
+    reconstruction_error, one_step_error = scores["reconstruction"]["mse"], squared_error(one_step, truth)
     scores["attribution"] = {
-        "reconstruction": alone,
-        "one_step": given - alone,
-        "drift": scores["prediction"]["mse"] - given,
+        "reconstruction": reconstruction_error,
+        "one_step": one_step_error - reconstruction_error,
+        "drift": scores["prediction"]["mse"] - one_step_error,
     }
     if view := predictor.latent_view:
         z = encode_windows(view.encoder, frames)
@@ -202,36 +218,39 @@ def _model(
 
 
 def _streams(predictor: Predictor, batch: Batch, other: Batch | None, context: int) -> Tree:
-    """The rollout where a stream is muted, which is 0 throughout, and where it is that of another window."""
-    known, truth = np.split(batch["frames"], [context], axis=1)
+    """Score the rollout with each stream muted (set to 0) and shuffled (taken from another window)."""
+    observed, truth = np.split(batch["frames"], [context], axis=1)
     scores: Tree = {}
     for name in sorted(predictor.conditions):
         own = [key for key in (name, f"{name}{MASK}") if key in predictor.conditions]
         if name.endswith(MASK) and name.removesuffix(MASK) in predictor.conditions:
-            continue  # Says where another stream is there, and goes with it.
-        given = {"muted": {key: np.zeros_like(batch[key]) for key in own}}
+            continue  # A mask is changed together with its stream.
+        changes = {"muted": {key: np.zeros_like(batch[key]) for key in own}}
         if other is not None:
-            given["shuffled"] = {key: other[key] for key in own}
+            changes["shuffled"] = {key: other[key] for key in own}
         scores[name] = {}
-        for way, changed in given.items():
+        for way, changed in changes.items():
             streams = {key: changed.get(key, batch[key]) for key in predictor.conditions}
-            made = predictor.predict(known, truth.shape[1], temperature=0.0, conditions=streams)[:, 0]
-            scores[name][way] = _scores(made, truth)
+            prediction = predictor.predict(observed, truth.shape[1], temperature=0.0, conditions=streams)[:, 0]
+            scores[name][way] = _scores(prediction, truth)
     return {"streams": scores} if scores else {}
 
 
 def _scores(prediction: np.ndarray, truth: np.ndarray) -> Tree:
-    """Of frames against the truth, and how sharp they are themselves."""
+    """Scores of predicted frames, and their sharpness."""
     return {**frame_scores(prediction, truth), "sharpness": _sharpness(prediction)}
 
 
 def _sharpness(frames: np.ndarray) -> np.ndarray:
-    """The mean step from pixel to pixel in each frame, (b, t)."""
+    """Mean difference between neighbouring pixels of each frame, (b, t)."""
     return steps(frames).mean(axis=(2, 3, 4))
 
 
 def _as_shares(tree: Tree, truth: np.ndarray) -> Tree:
-    """Every sharpness as a share of the truth's (b, t), whose mean is taken first: a single frame may have none."""
+    """Divide every sharpness by the mean sharpness of the truth (b, t) at that step.
+
+    The mean is taken first, since the sharpness of a single true frame may be 0.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
         return {
             key: _as_shares(value, truth)
@@ -251,14 +270,14 @@ def _latent(
     context: int,
     step: np.ndarray | None,
 ) -> Tree:
-    """What is measured in Z (b, context + horizon, *latent_shape)."""
+    """Scores of a latent model that are measured on latents ``z`` (b, context + horizon, *latent_shape)."""
     scores: Tree = {}
     if context > 1:
-        straight = extrapolate(z.mean[:, :context], truth.shape[1])
-        decoded = view.encoder.decode(straight.reshape(-1, *straight.shape[2:])).reshape(truth.shape)
-        scores["linear_in_z"] = _scores(decoded, truth)
-    seen = Latents(z.mean[:, :-1], None if z.log_var is None else z.log_var[:, :-1])
-    forecast, _ = view.dynamics.observe(seen, conditions={k: v[:, :-1] for k, v in streams.items()})
+        line = extrapolate(z.mean[:, :context], truth.shape[1])
+        frames = view.encoder.decode(line.reshape(-1, *line.shape[2:])).reshape(truth.shape)
+        scores["linear_in_z"] = _scores(frames, truth)
+    inputs = Latents(z.mean[:, :-1], None if z.log_var is None else z.log_var[:, :-1])
+    forecast, _ = view.dynamics.observe(inputs, conditions={k: v[:, :-1] for k, v in streams.items()})
     densities = {"model": forecast.log_prob(z.mean[:, 1:])[:, context - 1 :]}
     if step is not None:
         densities["persistence"] = persistence_log_prob(z.mean[:, context - 1 :], step)
@@ -281,7 +300,7 @@ def _ensemble(
             {k: v[rows] for k, v in state.items()},
             protocol.horizon,
             samples=protocol.samples,
-            # Noise is keyed by seed and step: other windows get other noise.
+            # Noise depends on seed and step, so every batch of windows needs a seed of its own.
             seed=int(np.random.SeedSequence([protocol.seed, first + int(rows[0])]).generate_state(1)[0] >> 1),
             temperature=protocol.temperature,
             conditions={k: v[rows] for k, v in later.items()},
@@ -301,7 +320,7 @@ def _model_summary(scores: Tree, samples: int) -> dict[str, Any]:
 
 
 def _join(trees: Sequence[Tree]) -> Tree:
-    """The scores of batches, one after the other."""
+    """Concatenate the scores of batches."""
     first = trees[0]
     return {
         key: _join([tree[key] for tree in trees])
@@ -312,7 +331,7 @@ def _join(trees: Sequence[Tree]) -> Tree:
 
 
 def _summary(tree: Tree) -> dict[str, Any]:
-    """Means over windows, as JSON."""
+    """Average scores over windows, as JSON."""
     return {
         key: _summary(value) if isinstance(value, dict) else _values(value.mean(), value.mean(axis=0))
         for key, value in tree.items()
@@ -324,17 +343,17 @@ def _values(mean: float, by_horizon: np.ndarray) -> dict[str, Any]:
 
 
 def _number(x: float) -> float | None:
-    """Six digits, so that the last bits of a machine are not told; None of what is not finite."""
+    """Round to six digits, since the last bits differ between machines; None if not finite."""
     return float(f"{x:.6g}") if np.isfinite(x) else None
 
 
 def _spread(n: int, most: int) -> np.ndarray:
-    """At most so many numbers below ``n``, evenly spread."""
+    """At most ``most`` evenly spread indices from 0 to ``n`` - 1."""
     return np.linspace(0, n - 1, min(n, most)).astype(np.int64)
 
 
 def _slices(n: int, size: int) -> Iterator[np.ndarray]:
-    """Numbers 0 to ``n`` - 1 in stretches of as many items of ``size`` values as are held at once."""
-    many = max(1, BATCH_VALUES // size)
-    for start in range(0, n, many):
-        yield np.arange(start, min(start + many, n))
+    """Split the indices 0 to ``n`` - 1 into batches of about ``BATCH_VALUES`` values, at ``size`` values an item."""
+    count = max(1, BATCH_VALUES // size)
+    for start in range(0, n, count):
+        yield np.arange(start, min(start + count, n))

@@ -1,4 +1,4 @@
-"""The model in a run folder, data prepared as it wants it, and what its training cost."""
+"""Load the model of a run folder, prepare data for it, and record the cost of its training."""
 
 import resource
 import sys
@@ -19,7 +19,7 @@ from latentseq.storage.reading import is_number
 from latentseq.training.watch import Watcher
 
 COST = "cost.json"
-"""Seconds of training and peak memory: in a file of its own, since they differ from run to run."""
+"""File with training time and peak memory. It is a separate file, since these numbers differ from run to run."""
 
 
 def load_encoder(path: str | Path, *, allow_plugins: Sequence[str] = ()) -> Encoder:
@@ -46,15 +46,15 @@ def load_encoder(path: str | Path, *, allow_plugins: Sequence[str] = ()) -> Enco
 
 
 def load_predictor(path: str | Path, *, allow_plugins: Sequence[str] = ()) -> Predictor:
-    """The model in a run folder, as something that predicts frames.
+    """Load the predictor of a run folder. An encoder and dynamics are combined into one predictor of frames.
 
     Args:
         path: run folder of ``train_lstm`` or ``train``.
-        allow_plugins: names of plugins that it or its parts may be, beside the built-in ones.
+        allow_plugins: names of plugins that may be loaded in addition to the built-in ones.
 
     Raises:
-        DataError: it holds no trained model that predicts.
-        UsageError: it, its encoder, or a part that either names is neither built in nor allowed.
+        DataError: the folder has no trained model that predicts.
+        UsageError: the model, its encoder or one of their parts is neither a built-in nor an allowed plugin.
     """
     folder = Path(path)
     artifact = read_artifact(folder)
@@ -63,18 +63,19 @@ def load_predictor(path: str | Path, *, allow_plugins: Sequence[str] = ()) -> Pr
     if artifact.group == "encoders":
         raise DataError(
             f"{folder} holds the encoder {artifact.plugin!r}, which does not predict. "
-            "Expected the folder that train-lstm or train wrote."
+            "Expected a run folder of train-lstm or train."
         )
     if artifact.group != "dynamics":
         raise DataError(
-            f"{folder} holds the {artifact.plugin!r} of {artifact.group}; expected one of dynamics or predictors."
+            f"{folder} holds the plugin {artifact.plugin!r} of the group {artifact.group}; expected dynamics or a "
+            "predictor."
         )
     parts = (read_encoder(folder), artifact)
     encoder, dynamics = (each.load() for each in [part.allow(allow_plugins) for part in parts])
     if tuple(dynamics.latent_shape) != tuple(encoder.latent_shape):
         raise DataError(
-            f"The dynamics in {folder} are of latents {tuple(dynamics.latent_shape)}, and the encoder beside them "
-            f"makes {tuple(encoder.latent_shape)}. Copy the folder again, or train again."
+            f"The dynamics in {folder} expect latents of shape {tuple(dynamics.latent_shape)}, but those of the "
+            f"encoder in it have shape {tuple(encoder.latent_shape)}. Copy the folder again, or train again."
         )
     return LatentPredictor(encoder, dynamics)
 
@@ -87,36 +88,37 @@ def data_for(
     size: str | int | None = None,
     watcher: Watcher | None = None,
 ) -> Dataset:
-    """DATA, prepared as a model's training data was.
+    """Open DATA with the preprocessing of a model's training data.
 
-    How files were read where that had to be decided, and what differs from the data that the model was trained on, is
-    said.
+    Tells the user how ambiguous files were read, and how the data differs from the training data.
 
     Args:
-        artifact: of the model.
-        data: DATA.
-        options: the dataset's keywords.
-        size: of the frames that are decoded from files, for a model that takes any; as it was trained where None.
-        watcher: what it is said by; nothing is said where None.
+        artifact: the model's artifact.
+        data: path or name of the data.
+        options: keyword arguments of the dataset.
+        size: height and width of frames decoded from files, for a model that accepts any size; None for the size in
+            training.
+        watcher: progress display that prints the messages; None to print nothing.
 
     Raises:
-        UsageError: a size, and a model that takes only its own, or data that is not decoded.
-        DataError: the data's frames are not what the model takes.
+        UsageError: ``size`` is set, but the model accepts one size only or the data is not decoded from files.
+        DataError: the model does not accept the frames of the data.
     """
     prepared, decoded = dict(artifact.preprocessing), is_footage(data)
     if size is not None and not takes_any_size(artifact):
         raise UsageError(
-            f"The model in {artifact.path} takes frames of the size that it was trained on, and --size is {size}. "
-            "Leave --size out."
+            f"The model in {artifact.path} accepts only frames of the size in its training, but --size is {size}. "
+            "Leave out --size."
         )
     if size is not None and not decoded:
         raise UsageError(
-            f"--size is about decoding files, and {data} is not decoded: its frames have a size. Leave it out."
+            f"--size is the size of frames decoded from files, but the frames of {data} are not decoded and have a "
+            "fixed size. Leave out --size."
         )
     if size is not None:
         prepared["size"] = list(parse_size(size))
-    heard = _sound(artifact) if decoded else {}
-    dataset = open_data(data, options={**heard, **(options or {})}, preprocessing=Preprocessing.from_json(prepared))
+    sound = _sound(artifact) if decoded else {}
+    dataset = open_data(data, options={**sound, **(options or {})}, preprocessing=Preprocessing.from_json(prepared))
     check_takes(artifact, dataset)
     if watcher is not None:
         for line in readings(dataset) if decoded else ():
@@ -126,58 +128,57 @@ def data_for(
 
 
 def say_differences(artifact: Artifact, dataset: Dataset, watcher: Watcher, *, decoded: bool) -> None:
-    """Say what differs from the data that a model was trained on, as far as the model knows it.
+    """Tell the user how the data differs from a model's training data, as far as the artifact describes it.
 
     Args:
-        artifact: of the model.
-        dataset: as ``data_for`` opened it.
-        watcher: what it is said by.
+        artifact: the model's artifact.
+        dataset: dataset that ``data_for`` opened.
+        watcher: progress display that prints the messages.
         decoded: whether the data is decoded from files.
     """
     prepared, traits = artifact.preprocessing, artifact.footage
-    if takes_any_size(artifact):  # Then no picture has to be of its shape.
+    if takes_any_size(artifact):  # Then the aspect ratio does not matter.
         traits.pop("aspect", None)
-    whose = f"the {'encoder' if artifact.group == 'encoders' else 'model'} in {artifact.path}"
+    name = f"the {'encoder' if artifact.group == 'encoders' else 'model'} in {artifact.path}"
     fit, skip = prepared.get("fit", "crop"), prepared.get("skip", 1)
-    for line in differences(whose, traits, dataset, decoded=decoded, fit=fit, skip=skip):
+    for line in differences(name, traits, dataset, decoded=decoded, fit=fit, skip=skip):
         watcher.say(line)
 
 
 def _sound(artifact: Artifact) -> dict[str, str]:
-    """The option of files that gives a model the sound it was trained with."""
-    from latentseq.media.audio import BANDS  # Which imports a decoder.
+    """The dataset option for files that yields the kind of sound that a model was trained with."""
+    from latentseq.media.audio import BANDS  # Imports a decoder.
 
     width = (artifact.config.get("conditions") or {}).get("audio")
     return {} if width is None else {"audio": "mel" if width == BANDS else "wave"}
 
 
 def check_takes(artifact: Artifact, dataset: Dataset) -> None:
-    """Refuse frames that a model does not take.
+    """Check that a model accepts the frames of a dataset.
 
     Raises:
-        DataError: they are of another size or of other channels.
+        DataError: the frames have another size or other channels.
     """
-    wanted, whose = frame_shape(artifact), "the encoder" if artifact.group == "encoders" else "the model"
+    expected, kind = frame_shape(artifact), "encoder" if artifact.group == "encoders" else "model"
     if takes_any_size(artifact):
-        wanted = (*dataset.frame_shape[:2], wanted[-1])
-    check_frame_shape(dataset, wanted, f"{whose} in {artifact.path}")
+        expected = (*dataset.frame_shape[:2], expected[-1])
+    check_frame_shape(dataset, expected, f"the {kind} in {artifact.path}")
 
 
 def takes_any_size(artifact: Artifact) -> bool:
-    """Whether a model takes frames of another height and width than those it was trained on."""
+    """Whether a model accepts frames of any height and width."""
     return artifact.group == "predictors" and artifact.plugin_class().any_size
 
 
 def frame_shape(artifact: Artifact) -> tuple[int, ...]:
-    """(h, w, c) of the frames that a model was trained on.
+    """Shape (h, w, c) of the frames that a model was trained on.
 
     Raises:
-        DataError: it does not say, or it takes no frames.
+        DataError: the artifact does not hold a shape, or its model has no frames as input.
     """
     if artifact.group == "decoders":
         raise DataError(
-            f"{artifact.path} holds the {artifact.plugin!r} of decoders; expected one of encoders, dynamics or "
-            "predictors."
+            f"{artifact.path} holds the decoder {artifact.plugin!r}; expected an encoder, dynamics or a predictor."
         )
     if artifact.group == "dynamics":
         artifact = read_encoder(artifact.path)
@@ -185,12 +186,12 @@ def frame_shape(artifact: Artifact) -> tuple[int, ...]:
 
 
 def write_cost(folder: Path, history: Iterable[Mapping[str, Any]], *before: str | Path) -> None:
-    """Keep what a training cost, together with the runs that it went on from.
+    """Write the cost of a training, including the costs of the runs that it started from.
 
     Args:
-        folder: of the run.
-        history: rows of its stages.
-        before: run folders of the parts that it started with.
+        folder: run folder.
+        history: rows of its history.
+        before: run folders of the trained parts that it started from.
     """
     stages = {row["stage"]: float(row["seconds"]) for row in history}
     # Linux counts in kibibytes, macOS in bytes.
@@ -203,13 +204,13 @@ def write_cost(folder: Path, history: Iterable[Mapping[str, Any]], *before: str 
 
 
 def read_cost(folder: str | Path) -> dict[str, float]:
-    """What the training of a run cost; nothing where it was not kept.
+    """Read the cost of the training of a run; empty if it was not recorded.
 
     Returns:
-        ``training_seconds`` of the training loops, and ``peak_memory_bytes`` of the processes that trained.
+        ``training_seconds`` of the training loops, and ``peak_memory_bytes`` of the training processes.
     """
     path = inside(Path(folder), COST)
     if not path.is_file():
         return {}
-    found = read_json(path, "what a training cost")
-    return {k: float(v) for k, v in found.items() if is_number(v)}
+    cost = read_json(path, "the cost of a training")
+    return {k: float(v) for k, v in cost.items() if is_number(v)}

@@ -1,4 +1,4 @@
-"""The conformance kit: numbered promises, as tests that a plugin's author inherits.
+"""The conformance kit: numbered promises as test classes, from which plugin authors derive.
 
     from latentseq.testing import EncoderPromises
 
@@ -6,7 +6,8 @@
         def make(self):
             return MyEncoder(input_shape=(16, 16, 1), latent_dim=4)
 
-``pytest`` runs them; ``python -m latentseq.testing`` lists them. It imports neither Keras nor pytest.
+``pytest`` runs the tests, and ``python -m latentseq.testing`` lists the promises. The kit imports neither Keras nor
+pytest.
 """
 
 from latentseq.testing.common import PromiseBroken, promises
@@ -23,7 +24,7 @@ KINDS = {
     "dynamics": DynamicsPromises,
     "predictors": PredictorPromises,
 }
-"""Registry group -> the promises of what is in it."""
+"""Registry group -> kit of promises for the plugins in it."""
 
 __all__ = [
     "KINDS",

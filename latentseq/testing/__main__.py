@@ -1,4 +1,4 @@
-"""``python -m latentseq.testing [KIND…]`` prints the promises, of all kinds or of those named."""
+"""``python -m latentseq.testing [KIND…]`` prints the promises of the named kinds, or of all kinds."""
 
 import sys
 
@@ -7,7 +7,11 @@ from latentseq.testing import KINDS, promises
 
 
 def main(kinds: list[str]) -> int:
-    """Print the promises of the kinds; the exit code."""
+    """Print the promises of the kinds.
+
+    Returns:
+        The exit code.
+    """
     for kind in kinds:
         if kind not in KINDS:
             hint = did_you_mean(kind, KINDS)

@@ -1,7 +1,7 @@
-"""What every promise is made of: the decorator that numbers it, and the comparisons that break it.
+"""The building blocks of promises: the decorator, and the checks that break a promise.
 
-Nothing here is a bare ``assert``, so a kit run under ``python -O`` still checks; and nothing imports pytest, so
-a kit runs under any test runner that calls ``test_`` methods.
+Checks do not use ``assert``, so a kit works under ``python -O``. They do not import pytest, so a kit works with any
+test runner that calls ``test_`` methods.
 """
 
 import functools
@@ -16,14 +16,14 @@ from latentseq.arrays import State
 
 
 class PromiseBroken(AssertionError):
-    """A plugin does not keep a promise; the message says which, and what was found."""
+    """A plugin breaks a promise. The message is the promise, followed by what the plugin did."""
 
 
 def promise(test: Callable[[Any], None]) -> Callable[[Any], None]:
-    """Make a method a promise: its docstring is the numbered sentence that every failure starts with.
+    """Make a test method a promise. Its docstring is the numbered sentence that starts every failure message.
 
-    Any error that the plugin raises breaks the promise too, and stays the cause. A ``SkipTest`` passes through:
-    it says that the promise does not apply.
+    An unexpected error of the plugin also breaks the promise, and is the cause of the ``PromiseBroken``. A
+    ``SkipTest`` is passed on: it means that the promise does not apply.
     """
     sentence = _sentence(test)
 
@@ -36,69 +36,73 @@ def promise(test: Callable[[Any], None]) -> Callable[[Any], None]:
         except SkipTest:
             raise
         except Exception as cause:
-            raise PromiseBroken(f"Promise {sentence} The plugin raised {_named(cause)}.") from cause
+            raise PromiseBroken(f"Promise {sentence} The plugin raised {_description(cause)}.") from cause
 
     return checked
 
 
 def promises(kind: type) -> dict[str, str]:
-    """The promises of a kit: method name -> numbered sentence, in order."""
+    """The promises of a kit, in order: method name -> numbered sentence."""
     return {name: _sentence(getattr(kind, name)) for name in sorted(dir(kind)) if name.startswith("test_")}
 
 
-def require(kept: bool, found: str) -> None:
-    """Break the promise that is being checked, unless ``kept``.
+def require(condition: bool, message: str) -> None:
+    """Break the current promise unless the condition is true.
+
+    Args:
+        condition: requirement of the promise.
+        message: what the plugin did instead; the author reads it after the promise.
 
     Raises:
-        PromiseBroken: it is not kept; ``found`` is what the author reads after the promise.
+        PromiseBroken: the condition is false.
     """
-    if not kept:
-        raise PromiseBroken(found)
+    if not condition:
+        raise PromiseBroken(message)
 
 
 def require_array(
     array: Any, what: str, shape: tuple[int, ...], *, dtype: npt.DTypeLike = np.float32, unit: bool = False
 ) -> None:
-    """A NumPy array of that shape and dtype, finite, and in [0, 1] where ``unit``.
+    """Require a finite NumPy array of a shape and dtype; if ``unit``, with values in [0, 1].
 
     Raises:
-        PromiseBroken: it is not.
+        PromiseBroken: the array is different.
     """
     require(isinstance(array, np.ndarray), f"{what} is a {type(array).__name__}; expected a NumPy array.")
     require(array.shape == shape, f"{what} has shape {array.shape}; expected {shape}.")
     require(array.dtype == dtype, f"{what} has dtype {array.dtype}; expected {np.dtype(dtype)}.")
-    require(bool(np.isfinite(array).all()), f"{what} holds values that are not finite.")
+    require(bool(np.isfinite(array).all()), f"{what} has values that are not finite.")
     low, high = array.min(), array.max()
     require(not unit or (low >= 0 and high <= 1), f"{what} ranges from {low:.4g} to {high:.4g}; expected [0, 1].")
 
 
-def require_close(found: np.ndarray, wanted: np.ndarray, what: str, tolerance: float) -> None:
-    """Equal to ``tolerance``, taken relative to the largest value where that is above 1.
+def require_close(array: np.ndarray, expected: np.ndarray, what: str, tolerance: float) -> None:
+    """Require arrays that are equal within ``tolerance`` times the largest expected value, or times 1 if it is less.
 
     Raises:
         PromiseBroken: the shapes or the values differ.
     """
-    require(found.shape == wanted.shape, f"{what}: the shapes {found.shape} and {wanted.shape} differ.")
-    allowed = tolerance * max(1.0, float(np.abs(wanted).max(initial=0)))
-    apart = float(np.abs(found.astype(np.float64) - wanted).max(initial=0))
-    require(apart <= allowed, f"{what} differ by {apart:.3g}; allowed {allowed:.3g}.")
+    require(array.shape == expected.shape, f"{what}: the shapes {array.shape} and {expected.shape} differ.")
+    allowed = tolerance * max(1.0, float(np.abs(expected).max(initial=0)))
+    difference = float(np.abs(array.astype(np.float64) - expected).max(initial=0))
+    require(difference <= allowed, f"{what} differ by {difference:.3g}; allowed {allowed:.3g}.")
 
 
-def require_same(found: np.ndarray, wanted: np.ndarray, what: str) -> None:
-    """Equal to the last bit.
+def require_same(array: np.ndarray, expected: np.ndarray, what: str) -> None:
+    """Require arrays of the same shape, dtype and bytes.
 
     Raises:
-        PromiseBroken: they are not.
+        PromiseBroken: the arrays differ.
     """
-    same = found.shape == wanted.shape and found.dtype == wanted.dtype and found.tobytes() == wanted.tobytes()
-    require(same, f"{what} are not the same bytes.")
+    same = array.shape == expected.shape and array.dtype == expected.dtype and array.tobytes() == expected.tobytes()
+    require(same, f"{what} do not have the same bytes.")
 
 
 def require_error(kinds: tuple[type[Exception], ...], call: Callable[[], Any], what: str) -> None:
-    """The call raises one of ``kinds``.
+    """Require that the call raises one of ``kinds``.
 
     Raises:
-        PromiseBroken: it raises something else, or nothing.
+        PromiseBroken: the call raises another error, or none.
     """
     expected = " or ".join(kind.__name__ for kind in kinds)
     try:
@@ -106,19 +110,19 @@ def require_error(kinds: tuple[type[Exception], ...], call: Callable[[], Any], w
     except kinds:
         return
     except Exception as other:
-        raise PromiseBroken(f"{what} raised {_named(other)}; expected {expected}.") from other
+        raise PromiseBroken(f"{what} raised {_description(other)}; expected {expected}.") from other
     raise PromiseBroken(f"{what} was accepted; expected {expected}.")
 
 
 def frozen(array: np.ndarray) -> np.ndarray:
-    """A copy that cannot be written."""
+    """A read-only copy of an array."""
     array = array.copy()
     array.flags.writeable = False
     return array
 
 
 def copied(arrays: Mapping[str, np.ndarray]) -> State:
-    """Arrays that nobody else holds."""
+    """Copies of arrays."""
     return {name: np.array(array) for name, array in arrays.items()}
 
 
@@ -126,5 +130,5 @@ def _sentence(test: Callable[..., Any]) -> str:
     return " ".join((test.__doc__ or test.__name__).split())
 
 
-def _named(error: Exception) -> str:
+def _description(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).rstrip('.')}"

@@ -1,4 +1,4 @@
-"""What a dataset promises: S1 to S12, besides C1 to C4."""
+"""Promises of datasets: S1 to S12, in addition to C1 to C4."""
 
 import math
 from functools import partial
@@ -12,132 +12,139 @@ from latentseq.testing.common import promise, require, require_array, require_er
 from latentseq.testing.configured import ConfigurablePromises
 
 SPLITS = {"train", "validation", "test"}
+"""Valid names of splits."""
 SEVERAL = 4
-"""How many clips are read whole; a dataset may have thousands."""
+"""Number of clips that the kit reads in full, since a dataset may have thousands."""
 
 
 class DatasetPromises(ConfigurablePromises[Dataset]):
-    """The kit for datasets: derive from it, name the class ``Test…``, and write ``make``."""
+    """The kit for datasets: derive a class ``Test…`` from it and implement ``make``."""
 
     @promise
     def test_s01_lengths(self) -> None:
-        """S1: lengths is (n,) int64 with at least one clip, and every clip has a frame."""
-        lengths = self.made().lengths
+        """S1: lengths is a non-empty (n,) int64 array, and every clip has at least one frame."""
+        lengths = self.instance().lengths
         n = len(lengths)
         require_array(lengths, "lengths", (n,), dtype=np.int64)
-        require(n > 0 and lengths.min() > 0, f"There are {n} clips, the shortest of {lengths.min(initial=0)} frames.")
+        shortest = int(lengths.min()) if n else 0
+        require(n > 0 and shortest > 0, f"The number of clips is {n}, and that of frames in the shortest {shortest}.")
 
     @promise
     def test_s02_frames(self) -> None:
-        """S2: read gives every frame of a clip, uint8 (t, h, w, c) with (h, w, c) = frame_shape."""
-        shape = self.made().frame_shape
-        fine = isinstance(shape, tuple) and len(shape) == 3 and all(type(n) is int and n > 0 for n in shape)
-        require(fine, f"frame_shape is {shape!r}.")
+        """S2: read returns every frame of a clip as uint8 (t, h, w, c), where (h, w, c) is frame_shape."""
+        shape = self.instance().frame_shape
+        valid = isinstance(shape, tuple) and len(shape) == 3 and all(type(n) is int and n > 0 for n in shape)
+        require(valid, f"frame_shape is {shape!r}; expected a tuple of three positive ints.")
         for i, length in self._some():
-            frames = self.made().read(i).frames
+            frames = self.instance().read(i).frames
             require_array(frames, f"Clip {i}", (length, *shape), dtype=np.uint8)
 
     @promise
     def test_s03_streams(self) -> None:
-        """S3: read gives every stream that streams names and no other, float32 (t, f), finite."""
-        widths = dict(self.made().streams)
+        """S3: read returns exactly the streams that the attribute streams lists, as finite float32 (t, f)."""
+        widths = dict(self.instance().streams)
         for i, length in self._some():
-            found = self.made().read(i).streams
-            require(set(found) == set(widths), f"Clip {i} has {sorted(found)}; streams names {sorted(widths)}.")
+            streams = self.instance().read(i).streams
+            require(
+                set(streams) == set(widths),
+                f"Clip {i} has the streams {sorted(streams)}; the attribute lists {sorted(widths)}.",
+            )
             for name, width in widths.items():
-                require_array(found[name], f"The stream {name} of clip {i}", (length, width))
+                require_array(streams[name], f"The stream {name} of clip {i}", (length, width))
 
     @promise
     def test_s04_ranges(self) -> None:
-        """S4: read(i, start, stop) is that range of the whole clip, frames and streams."""
+        """S4: read(i, start, stop) returns frames start to stop of the clip, and its streams in the same range."""
         for i, length in self._some():
             start, stop = length // 3, max(length // 3 + 1, 2 * length // 3)
-            whole = self.made().read(i)
+            whole = self.instance().read(i)
             cut = Clip(whole.frames[start:stop], {k: v[start:stop] for k, v in whole.streams.items()})
             _same(
-                self.made().read(i, start, stop), cut, f"frames {start} to {stop} of clip {i} and of the whole clip"
+                self.instance().read(i, start, stop),
+                cut,
+                f"frames {start} to {stop} of clip {i} and of the whole clip",
             )
 
     @promise
     def test_s05_windows(self) -> None:
-        """S5: read_windows gives what reading the same ranges one by one gives, in the order asked for."""
+        """S5: read_windows returns the same data as read for each of the ranges, in the same order."""
         clips = np.array([i for i, _ in self._some()][::-1])
-        length = max(1, int(self.made().lengths[clips].min()) // 2)
-        starts = self.made().lengths[clips] - length
-        windows = self.made().read_windows(clips, starts, length)
+        length = max(1, int(self.instance().lengths[clips].min()) // 2)
+        starts = self.instance().lengths[clips] - length
+        windows = self.instance().read_windows(clips, starts, length)
         for row, (i, start) in enumerate(zip(clips.tolist(), starts.tolist(), strict=True)):
             window = Clip(windows.frames[row], {k: v[row] for k, v in windows.streams.items()})
-            _same(window, self.made().read(i, start, start + length), f"window {row} and clip {i} from {start}")
+            _same(window, self.instance().read(i, start, start + length), f"window {row} and clip {i} from {start}")
 
     @promise
     def test_s06_read_repeats(self) -> None:
-        """S6: The same read gives the same, from this instance and from another of the same configuration."""
+        """S6: Reading is repeatable: two reads, or reads of two instances with the same configuration, are equal."""
         for i, _ in self._some():
-            first = self.made().read(i)
-            _same(self.made().read(i), first, f"two reads of clip {i}")
+            first = self.instance().read(i)
+            _same(self.instance().read(i), first, f"two reads of clip {i}")
             _same(self.again().read(i), first, f"clip {i} of two instances")
 
     @promise
     def test_s07_split(self) -> None:
-        """S7: split is None, or (n,) of 'train', 'validation' and 'test'."""
-        split = self.made().split
+        """S7: split is None, or 'train', 'validation' or 'test' for each clip, (n,)."""
+        split = self.instance().split
         if split is not None:
-            n = len(self.made().lengths)
-            require(np.shape(split) == (n,), f"It has shape {np.shape(split)}; there are {n} clips.")
-            odd = sorted(set(np.asarray(split).tolist()) - SPLITS, key=str)
-            require(not odd, f"It holds {odd}.")
+            n = len(self.instance().lengths)
+            require(np.shape(split) == (n,), f"split has shape {np.shape(split)}; expected {(n,)}.")
+            unknown = sorted(set(np.asarray(split).tolist()) - SPLITS, key=str)
+            require(not unknown, f"split contains {unknown}.")
 
     @promise
     def test_s08_no_such_range(self) -> None:
-        """S8: A clip or a range that does not exist is a UsageError."""
-        data, n, length = self.made(), len(self.made().lengths), int(self.made().lengths[0])
+        """S8: read raises a UsageError for a clip or a range that does not exist."""
+        data, n, length = self.instance(), len(self.instance().lengths), int(self.instance().lengths[0])
         wrong = [(n, 0, 1), (-1, 0, 1), (0, 0, length + 1), (0, -1, 1), (0, 0, 0), (0, length, None)]
         for i, start, stop in wrong:
-            asked = f"read({i}, {start}, {stop}) of {n} clips, the first of {length} frames,"
-            require_error((UsageError,), partial(data.read, i, start, stop), asked)
+            call = f"read({i}, {start}, {stop}), where the clips are 0 to {n - 1} and clip 0 has length {length},"
+            require_error((UsageError,), partial(data.read, i, start, stop), call)
 
     @promise
     def test_s09_fingerprint(self) -> None:
-        """S9: fingerprint is a string, and the same for another instance of the same configuration."""
-        first, second = self.made().fingerprint(), self.again().fingerprint()
-        require(isinstance(first, str) and first != "", f"It is {first!r}.")
-        require(first == second, f"It is {first!r}, and {second!r} for another instance.")
+        """S9: fingerprint returns a non-empty string, the same for every instance with the same configuration."""
+        first, second = self.instance().fingerprint(), self.again().fingerprint()
+        require(isinstance(first, str) and first != "", f"The fingerprint is {first!r}.")
+        require(first == second, f"The fingerprint is {first!r}, and that of another instance is {second!r}.")
 
     @promise
     def test_s10_fps(self) -> None:
         """S10: fps is a finite number above 0."""
-        fps = self.made().fps
-        require(isinstance(fps, (int, float)) and math.isfinite(fps) and fps > 0, f"It is {fps!r}.")
+        fps = self.instance().fps
+        require(isinstance(fps, (int, float)) and math.isfinite(fps) and fps > 0, f"fps is {fps!r}.")
 
     @promise
     def test_s11_frames_are_the_callers(self) -> None:
-        """S11: What read gives is the caller's: writing into it changes no later read."""
+        """S11: The caller owns the arrays that read returns: writing into them does not change a later read."""
         data = self.again()
-        first, kept = data.read(0), data.read(0).frames.copy()
+        first, frames = data.read(0), data.read(0).frames.copy()
         if first.frames.flags.writeable:
             first.frames[...] = 255 - first.frames
-        require_same(data.read(0).frames, kept, "A read and one after the first was written into")
+        require_same(data.read(0).frames, frames, "Two reads, before and after writing into the returned frames,")
 
     @promise
     def test_s12_times(self) -> None:
-        """S12: times is (t,) float64 seconds, rising from 0 at a clip's first frame; a range of it is that range."""
+        """S12: times returns (t,) float64 seconds for a range of a clip; they increase from 0 at its first frame."""
         for i, length in self._some():
-            times = self.made().times(i)
-            require_array(times, f"The times of clip {i}", (length,), dtype=np.float64)
-            rises = times[0] == 0 and bool((np.diff(times) > 0).all())
-            require(rises, f"Those of clip {i} are from {times[0]} to {times[-1]} s, and do not all rise.")
+            times = self.instance().times(i)
+            require_array(times, f"The array of times of clip {i}", (length,), dtype=np.float64)
+            increasing = times[0] == 0 and bool((np.diff(times) > 0).all())
+            require(increasing, f"The times of clip {i}, {times[0]} to {times[-1]} s, do not increase from 0.")
             start, stop = length // 3, max(length // 3 + 1, 2 * length // 3)
-            cut = self.made().times(i, start, stop)
+            cut = self.instance().times(i, start, stop)
             require_same(cut, times[start:stop], f"The times {start} to {stop} of clip {i} and of the whole clip")
 
     def _some(self) -> list[tuple[int, int]]:
-        """Clips spread over the dataset, each with its length."""
-        lengths = self.made().lengths
-        picked = sorted(set(np.linspace(0, len(lengths) - 1, SEVERAL).astype(int).tolist()))
-        return [(i, int(lengths[i])) for i in picked]
+        """A few clips, evenly spread over the dataset, with their lengths."""
+        lengths = self.instance().lengths
+        indices = sorted(set(np.linspace(0, len(lengths) - 1, SEVERAL).astype(int).tolist()))
+        return [(i, int(lengths[i])) for i in indices]
 
 
-def _same(found: Clip, wanted: Clip, what: str) -> None:
-    require_same(found.frames, wanted.frames, f"The frames of {what}")
-    for name in wanted.streams:
-        require_same(found.streams[name], wanted.streams[name], f"The stream {name} of {what}")
+def _same(clip: Clip, expected: Clip, what: str) -> None:
+    require_same(clip.frames, expected.frames, f"The frames of {what}")
+    for name in expected.streams:
+        require_same(clip.streams[name], expected.streams[name], f"The streams {name!r} of {what}")

@@ -1,4 +1,4 @@
-"""What a decoder promises: K1 to K6, besides C1 to C9."""
+"""Promises of decoders: K1 to K6, in addition to C1 to C9."""
 
 from functools import partial
 
@@ -20,39 +20,40 @@ from latentseq.testing.configured import PluginPromises
 from latentseq.testing.generated import TRAIN, blobs, generated
 
 MANY = 300
+"""Number of latents in a large batch."""
 
 
 class DecoderPromises(PluginPromises[Decoder]):
-    """The kit for decoders: derive from it, name the class ``Test…``, and write ``make``."""
+    """The kit for decoders: derive a class ``Test…`` from it and implement ``make``."""
 
     def source(self, model: Decoder) -> Source:
-        """Blobs, and latents that they are made of."""
+        """Blobs and their latents."""
         return generated(lambda rows: {"z": self._z(model, rows), "x": _x(model, rows)})
 
     def latents(self, decoder: Decoder, n: int = 8) -> np.ndarray:
-        """(n, *latent_shape) float32 that training has not seen, new arrays every time."""
+        """New (n, *latent_shape) float32 latents that are not in the training data."""
         return self._z(decoder, TRAIN + np.arange(n) % 32)
 
     def answers(self, model: Decoder) -> dict[str, np.ndarray]:
-        """Frames of latents that it knows, and of others."""
+        """Frames from latents like those in training, and from latents with a wider spread."""
         return {"frames": model.decode(self.latents(model)), "wide": model.decode(_wide(model))}
 
     @promise
     def test_k01_decode(self) -> None:
-        """K1: decode gives (n, *output_shape), float32, finite and in [0, 1], whatever the latents."""
+        """K1: decode returns (n, *output_shape), float32, finite and in [0, 1], for any latents."""
         for what, array in self.answers(self.trained()).items():
             shape = (8, *self.trained().output_shape)
-            require_array(array, f"What it decodes ({what})", shape, unit=True)
+            require_array(array, f"The result for {what!r}", shape, unit=True)
 
     @promise
     def test_k02_deterministic(self) -> None:
         """K2: decode is deterministic: the same latents give the same bytes."""
         model = self.trained()
-        require_same(model.decode(self.latents(model)), model.decode(self.latents(model)), "Two answers")
+        require_same(model.decode(self.latents(model)), model.decode(self.latents(model)), "Two results")
 
     @promise
     def test_k03_row_by_row(self) -> None:
-        """K3: decode is row by row, of one latent and of 300."""
+        """K3: decode is row by row: the frame of a latent does not depend on its batch, be it of 1 or of 300."""
         model, z = self.trained(), self.latents(self.trained(), MANY)
         whole = model.decode(z)
         require(whole.shape == (MANY, *model.output_shape), f"{MANY} latents are decoded to shape {whole.shape}.")
@@ -62,8 +63,8 @@ class DecoderPromises(PluginPromises[Decoder]):
 
     @promise
     def test_k04_other_latents(self) -> None:
-        """K4: Latents of another shape or dtype are a DataError."""
-        model, z = self.made(), self.latents(self.made())
+        """K4: decode raises a DataError for latents of another shape or dtype."""
+        model, z = self.instance(), self.latents(self.instance())
         wrong = {
             "A wider latent": np.concatenate([z, z], axis=-1),
             "A latent without a batch axis": z[0],
@@ -74,20 +75,20 @@ class DecoderPromises(PluginPromises[Decoder]):
 
     @promise
     def test_k05_fit(self) -> None:
-        """K5: fit returns a History, and lowers the error on latents it has not seen."""
+        """K5: fit returns a History, and lowers the error on held-out latents."""
         self.require_history()
-        z, x = self.latents(self.made(), 32), _x(self.made(), TRAIN + np.arange(32))
-        before, after = (float(np.mean((m.decode(z.copy()) - x) ** 2)) for m in (self.made(), self.trained()))
+        z, x = self.latents(self.instance(), 32), _x(self.instance(), TRAIN + np.arange(32))
+        before, after = (float(np.mean((m.decode(z.copy()) - x) ** 2)) for m in (self.instance(), self.trained()))
         require(after < before, f"The mean squared error was {before:.4g} before training and is {after:.4g} after.")
 
     @promise
     def test_k06_input_is_left_alone(self) -> None:
-        """K6: decode does not change what it is given, and takes an array that cannot be written."""
+        """K6: decode does not change its input, and accepts a read-only array."""
         model = self.trained()
         model.decode(frozen(self.latents(model)))
 
     def _z(self, decoder: Decoder, rows: np.ndarray) -> np.ndarray:
-        """A fixed linear code of the blobs, in units of its own."""
+        """A fixed linear code of the blobs, with its own mean and scale."""
         x, shape = _x(decoder, rows), tuple(decoder.latent_shape)
         x = x.reshape(len(x), -1)
         code = np.random.default_rng(3).normal(size=(x.shape[1], int(np.prod(shape)))) / np.sqrt(x.shape[1])
@@ -99,5 +100,5 @@ def _x(decoder: Decoder, rows: np.ndarray) -> np.ndarray:
 
 
 def _wide(decoder: Decoder) -> np.ndarray:
-    """Latents (8, *latent_shape) that nothing was trained on."""
+    """Latents (8, *latent_shape) unlike those in training."""
     return np.random.default_rng(5).normal(scale=30, size=(8, *decoder.latent_shape)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""What an encoder promises: E1 to E12, besides C1 to C9."""
+"""Promises of encoders: E1 to E12, in addition to C1 to C9."""
 
 from functools import partial
 
@@ -20,46 +20,47 @@ from latentseq.testing.configured import PluginPromises
 from latentseq.testing.generated import TRAIN, blobs, generated, waves
 
 MANY = 300
+"""Number of items in a large batch."""
 
 
 class EncoderPromises(PluginPromises[Encoder]):
-    """The kit for encoders: derive from it, name the class ``Test…``, and write ``make``."""
+    """The kit for encoders: derive a class ``Test…`` from it and implement ``make``."""
 
     def is_frames(self, encoder: Encoder) -> bool:
-        """Whether the input is frames (h, w, 1 or 3), and so in [0, 1]; override it for feature maps of 1 or 3."""
+        """Whether the input is frames (h, w, 1 or 3) in [0, 1]; override this for maps of 1 or 3 features."""
         return len(encoder.input_shape) == 3 and encoder.input_shape[-1] in (1, 3)
 
     def items(self, encoder: Encoder, n: int = 8) -> np.ndarray:
-        """(n, *input_shape) float32 that training has not seen, new arrays every time."""
+        """New (n, *input_shape) float32 items that are not in the training data."""
         return self._items(encoder, TRAIN + np.arange(n) % 32)
 
     def source(self, model: Encoder) -> Source:
-        """Blobs, or waves where the input is features."""
+        """Blobs, or waves if the input is features."""
         return generated(lambda rows: {"x": self._items(model, rows)})
 
     def answers(self, model: Encoder) -> dict[str, np.ndarray]:
-        """Means, log variances where there are any, and reconstructions."""
+        """Means, log variances if there are any, and decoded latents."""
         latents = model.encode(self.items(model))
-        spread = {} if latents.log_var is None else {"log_var": latents.log_var}
-        return {"mean": latents.mean, **spread, "decode": model.decode(self._wide(model))}
+        log_var = {} if latents.log_var is None else {"log_var": latents.log_var}
+        return {"mean": latents.mean, **log_var, "decode": model.decode(self._wide(model))}
 
     @promise
     def test_e01_latent_shape(self) -> None:
-        """E1: latent_shape is (d,) or (h', w', d), is known before training, and training leaves it alone."""
-        before, after = self.made().latent_shape, self.trained().latent_shape
-        fine = isinstance(before, tuple) and len(before) in (1, 3) and all(type(n) is int and n > 0 for n in before)
-        require(fine, f"It is {before!r}.")
-        require(before == after, f"It is {before} before training and {after} after.")
+        """E1: latent_shape is (d,) or (h', w', d), and is the same before and after training."""
+        before, after = self.instance().latent_shape, self.trained().latent_shape
+        valid = isinstance(before, tuple) and len(before) in (1, 3) and all(type(n) is int and n > 0 for n in before)
+        require(valid, f"latent_shape is {before!r}; expected a tuple of 1 or 3 positive ints.")
+        require(before == after, f"latent_shape is {before} before training and {after} after it.")
 
     @promise
     def test_e02_mean(self) -> None:
-        """E2: encode gives a mean (n, *latent_shape), float32 and finite."""
+        """E2: encode returns a mean (n, *latent_shape), float32 and finite."""
         model = self.trained()
         require_array(model.encode(self.items(model)).mean, "The mean", (8, *model.latent_shape))
 
     @promise
     def test_e03_log_var(self) -> None:
-        """E3: log_var is None, or has the shape of the mean and is float32 and finite."""
+        """E3: encode returns a log_var that is None, or has the shape of the mean and is float32 and finite."""
         model = self.trained()
         log_var = model.encode(self.items(model)).log_var
         if log_var is not None:
@@ -70,11 +71,11 @@ class EncoderPromises(PluginPromises[Encoder]):
         """E4: encode and decode are deterministic: the same input gives the same bytes."""
         first, second = self.answers(self.trained()), self.answers(self.trained())
         for what, array in first.items():
-            require_same(second[what], array, f"Two answers for {what}")
+            require_same(second[what], array, f"Two results for {what!r}")
 
     @promise
     def test_e05_encode_row_by_row(self) -> None:
-        """E5: encode is row by row: what an item becomes does not depend on the rest of its batch."""
+        """E5: encode is row by row: the latent of an item does not depend on the rest of its batch."""
         model = self.trained()
         whole, part = model.encode(self.items(model)), model.encode(self.items(model)[:3])
         require_close(part.mean, whole.mean[:3], "The means of rows 0 to 2 alone and in a batch", self.tolerance)
@@ -85,21 +86,21 @@ class EncoderPromises(PluginPromises[Encoder]):
 
     @promise
     def test_e06_decode(self) -> None:
-        """E6: decode gives (n, *input_shape), float32 and finite, in [0, 1] for frames, whatever the latents."""
+        """E6: decode returns (n, *input_shape), float32 and finite, and in [0, 1] for frames, for any latents."""
         model = self.trained()
         decoded = model.decode(self._wide(model))
-        require_array(decoded, "What it decodes", (8, *model.input_shape), unit=self.is_frames(model))
+        require_array(decoded, "The result of decode", (8, *model.input_shape), unit=self.is_frames(model))
 
     @promise
     def test_e07_decode_row_by_row(self) -> None:
-        """E7: decode is row by row."""
+        """E7: decode is row by row: the result for a latent does not depend on the rest of its batch."""
         model = self.trained()
         whole, part = model.decode(self._wide(model)), model.decode(self._wide(model)[:3])
         require_close(part, whole[:3], "Rows 0 to 2 decoded alone and in a batch", self.tolerance)
 
     @promise
     def test_e08_one_and_many(self) -> None:
-        """E8: A single item can be encoded and decoded, and so can 300 at once."""
+        """E8: encode and decode accept a batch of one item and a batch of 300."""
         model = self.trained()
         for n in (1, MANY):
             mean = model.encode(self.items(model, n)).mean
@@ -109,8 +110,8 @@ class EncoderPromises(PluginPromises[Encoder]):
 
     @promise
     def test_e09_other_items(self) -> None:
-        """E9: Items of another shape or dtype are a DataError."""
-        model, x = self.made(), self.items(self.made())
+        """E9: encode raises a DataError for items of another shape or dtype."""
+        model, x = self.instance(), self.items(self.instance())
         wrong = {
             "A wider item": np.concatenate([x, x], axis=1),
             "An item without a batch axis": x[0],
@@ -121,8 +122,8 @@ class EncoderPromises(PluginPromises[Encoder]):
 
     @promise
     def test_e10_untrained(self) -> None:
-        """E10: An untrained encoder encodes and decodes too, to finite values of the same shapes."""
-        model = self.made()
+        """E10: An untrained encoder also encodes and decodes, with finite values of the same shapes."""
+        model = self.instance()
         mean, decoded = model.encode(self.items(model)).mean, model.decode(self._wide(model))
         require(mean.shape == (8, *model.latent_shape), f"8 items are encoded to shape {mean.shape}.")
         require(decoded.shape == (8, *model.input_shape), f"8 latents are decoded to shape {decoded.shape}.")
@@ -130,14 +131,14 @@ class EncoderPromises(PluginPromises[Encoder]):
 
     @promise
     def test_e11_fit(self) -> None:
-        """E11: fit returns a History, and lowers the reconstruction error on items it has not seen."""
+        """E11: fit returns a History, and lowers the reconstruction error on held-out items."""
         self.require_history()
-        before, after = (self._error(model) for model in (self.made(), self.trained()))
+        before, after = (self._error(model) for model in (self.instance(), self.trained()))
         require(after < before, f"The mean squared error was {before:.4g} before training and is {after:.4g} after.")
 
     @promise
     def test_e12_input_is_left_alone(self) -> None:
-        """E12: encode and decode do not change what they are given, and take arrays that cannot be written."""
+        """E12: encode and decode do not change their input, and accept read-only arrays."""
         model = self.trained()
         model.encode(frozen(self.items(model)))
         model.decode(frozen(self._wide(model)))
@@ -147,7 +148,7 @@ class EncoderPromises(PluginPromises[Encoder]):
         return (blobs if self.is_frames(encoder) else waves)(rows, 1, shape)[:, 0]
 
     def _wide(self, encoder: Encoder) -> np.ndarray:
-        """Latents (8, *latent_shape), wider spread than an encoder's own."""
+        """Latents (8, *latent_shape) with a wider spread than those of an encoder."""
         return np.random.default_rng(5).normal(scale=3, size=(8, *encoder.latent_shape)).astype(np.float32)
 
     def _error(self, encoder: Encoder) -> float:

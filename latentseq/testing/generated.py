@@ -1,4 +1,4 @@
-"""The little data that the kit trains and asks with: blobs that move, and waves. NumPy only, the same every time."""
+"""Small generated data for the kit: moving blobs and waves. It needs NumPy only and is the same every time."""
 
 from collections.abc import Callable, Mapping
 
@@ -7,16 +7,18 @@ import numpy as np
 from latentseq.arrays import Batch, Source, Windows
 
 TRAIN = 240
+"""Number of training windows."""
 VALIDATION = 32
+"""Number of validation windows, whose row numbers follow those of training."""
 
 
 def blobs(rows: np.ndarray, length: int, shape: tuple[int, ...]) -> np.ndarray:
-    """One soft coloured blob a clip, moving straight and bouncing off the walls.
+    """Generate clips of one soft coloured blob that moves in a straight line and bounces off the walls.
 
     Args:
-        rows: (b,) which clips; each has its own start, speed and colour.
-        length: t.
-        shape: (h, w, c).
+        rows: (b,) numbers of the clips, below TRAIN + VALIDATION; each has its own start, speed and colour.
+        length: number of frames, t.
+        shape: frame shape (h, w, c).
 
     Returns:
         (b, t, h, w, c) float32 in [0, 1].
@@ -33,10 +35,16 @@ def blobs(rows: np.ndarray, length: int, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def waves(rows: np.ndarray, length: int, shape: tuple[int, ...], *, scale: float = 3.0) -> np.ndarray:
-    """Sines of one pitch, with a phase of their own for every row and every dimension, around 1.
+    """Generate sines of one frequency around 1; the phase differs by row and by dimension.
+
+    Args:
+        rows: (b,) numbers of the sequences, below TRAIN + VALIDATION.
+        length: number of items, t.
+        shape: shape of one item.
+        scale: amplitude.
 
     Returns:
-        (b, t, *shape) float32, values from 1 - scale to 1 + scale.
+        (b, t, *shape) float32 in [1 - scale, 1 + scale].
     """
     rng = np.random.default_rng(11)
     phase = rng.uniform(0, 2 * np.pi, TRAIN + VALIDATION)[rows]
@@ -46,19 +54,27 @@ def waves(rows: np.ndarray, length: int, shape: tuple[int, ...], *, scale: float
 
 
 def streams(widths: Mapping[str, int], rows: np.ndarray, length: int) -> Batch:
-    """Side streams, (b, t, f) float32 each."""
+    """Generate side streams, (b, t, f) float32 each."""
     return {name: waves(rows, length, (width,), scale=1.0) for name, width in widths.items()}
 
 
 class Generated(Windows):
-    """Windows that a function makes of row numbers when they are asked for."""
+    """Windows that a function generates on demand."""
 
     def __init__(self, make: Callable[[np.ndarray], Batch], first: int, count: int):
-        """Rows ``first`` to ``first + count`` of what ``make`` knows."""
-        self.make, self.first, self.count = make, first, count
+        """Set the range of rows.
+
+        Args:
+            make: function from row numbers (b,) to a batch.
+            first: number of the first row.
+            count: number of rows.
+        """
+        self.make = make
+        self.first = first
+        self.count = count
 
     def __len__(self) -> int:
-        """How many windows there are."""
+        """Number of windows."""
         return self.count
 
     def take(self, indices: np.ndarray) -> Batch:
@@ -67,5 +83,5 @@ class Generated(Windows):
 
 
 def generated(make: Callable[[np.ndarray], Batch]) -> Source:
-    """A source of 240 windows to train on and 32 others to validate with."""
+    """Make a source of 240 training windows and 32 other windows for validation."""
     return Source(Generated(make, 0, TRAIN), Generated(make, TRAIN, VALIDATION))

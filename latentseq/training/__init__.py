@@ -1,1 +1,1 @@
-"""Training: windows, the loop, checkpoints, progress."""
+"""Training: batches, the training loop, checkpoints, signals and progress."""

@@ -1,4 +1,4 @@
-"""Ctrl-C and termination while a model trains: the step is finished, the state saved, and then the run ends."""
+"""Ctrl-C and SIGTERM during training: the step is finished and the state saved before the run ends."""
 
 import contextlib
 import os
@@ -10,22 +10,23 @@ from types import FrameType
 
 from latentseq.errors import TERMINATED
 
-NOTICE = b"\nstopping after this step; once more, and it stops at once\n"
+NOTICE = b"\nstopping after this step; press Ctrl-C again to stop at once\n"
+"""Line on standard error after the first SIGINT."""
 
 
 class Halt:
-    """Whether somebody wants the run to end."""
+    """A request to end the run."""
 
     def __init__(self) -> None:
-        """Nobody does, yet."""
+        """Start without a request."""
         self.signal: int | None = None
 
     def check(self) -> None:
-        """End the run, if that is wanted.
+        """End the run if a signal has requested it.
 
         Raises:
-            KeyboardInterrupt: SIGINT came.
-            SystemExit: SIGTERM came; its code is 143.
+            KeyboardInterrupt: SIGINT was received.
+            SystemExit: SIGTERM was received; the exit code is 143.
         """
         if self.signal == signal.SIGINT:
             raise KeyboardInterrupt
@@ -35,9 +36,9 @@ class Halt:
 
 @contextlib.contextmanager
 def halting() -> Iterator[Halt]:
-    """Note SIGINT and SIGTERM instead of obeying them at once; a second SIGINT ends the process where it stands.
+    """Record SIGINT and SIGTERM instead of obeying them at once; a second SIGINT ends the process immediately.
 
-    Python lets the main thread alone listen to signals; a run in another thread is not told of any.
+    Python handles signals in the main thread only. A run in another thread receives none.
     """
     halt = Halt()
     if threading.current_thread() is not threading.main_thread():
@@ -48,7 +49,7 @@ def halting() -> Iterator[Halt]:
         halt.signal = number
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         if number == signal.SIGINT:
-            with contextlib.suppress(OSError, ValueError, AttributeError):  # There may be nobody to tell.
+            with contextlib.suppress(OSError, ValueError, AttributeError):  # Standard error may be closed.
                 os.write(sys.stderr.fileno(), NOTICE)
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -1,4 +1,4 @@
-"""The pictures that a run draws of itself while it trains."""
+"""Preview pictures that a run draws during training."""
 
 import numpy as np
 
@@ -10,11 +10,13 @@ from latentseq.protocols import Dataset, Dynamics, Encoder, Predictor
 from latentseq.storage.latents import LatentFolder
 
 FRAMES = 8
+"""Frames in a picture of reconstructions."""
 STEPS = 20
+"""Frames in a picture of a rollout, with those that prime it."""
 
 
 def reconstructions(encoder: Encoder, dataset: Dataset) -> bytes:
-    """Validation frames, evenly spread: input over reconstruction; PNG."""
+    """Draw evenly spread validation frames above their reconstructions, as PNG."""
     clips, frames = _spread(split_ranges(dataset.lengths, dataset.split)["validation"])
     x = to_float(dataset.read_windows(clips, frames, 1).frames[:, 0])
     rows = [Row("input", x), Row("reconstruction", encoder.decode(encoder.encode(x).mean))]
@@ -22,37 +24,39 @@ def reconstructions(encoder: Encoder, dataset: Dataset) -> bytes:
 
 
 def rollouts(dynamics: Dynamics, encoder: Encoder, latents: LatentFolder) -> bytes:
-    """The start of the longest validation clip: its latents decoded, over a rollout from the first half; PNG."""
-    clip, start, steps, primed = _longest(latents)
+    """Draw the start of the longest validation clip, as PNG.
+
+    The upper row is its latents, decoded; the lower row is a rollout from the first half of them.
+    """
+    clip, start, steps, context = _longest(latents)
     rows = latents.read(clip, start, start + steps)
-    known = Latents(rows["mean"][None, :primed], rows["log_var"][None, :primed] if "log_var" in rows else None)
+    z = Latents(rows["mean"][None, :context], rows["log_var"][None, :context] if "log_var" in rows else None)
     conditions = {name: rows[name][None] for name in dynamics.conditions}
-    _, state = dynamics.observe(known, conditions={k: v[:, :primed] for k, v in conditions.items()})
-    pictures = [encoder.decode(rows["mean"])]
-    if steps > primed:
-        later = {k: v[:, primed:] for k, v in conditions.items()}
-        z, _ = dynamics.imagine(state, steps - primed, seed=0, temperature=0.0, conditions=later)
-        pictures.append(encoder.decode(z[0]))
-    named = [Row("truth", pictures[0]), *(Row("rollout", p, start=primed) for p in pictures[1:])]
-    return encode_png(sheet(named, border_at=primed))
+    _, state = dynamics.observe(z, conditions={k: v[:, :context] for k, v in conditions.items()})
+    pictures = [Row("truth", encoder.decode(rows["mean"]))]
+    if steps > context:
+        later = {k: v[:, context:] for k, v in conditions.items()}
+        rollout, _ = dynamics.imagine(state, steps - context, seed=0, temperature=0.0, conditions=later)
+        pictures.append(Row("rollout", encoder.decode(rollout[0]), start=context))
+    return encode_png(sheet(pictures, border_at=context))
 
 
 def continuations(predictor: Predictor, dataset: Dataset) -> bytes:
-    """The start of the longest validation clip over what a predictor makes of its second half; PNG."""
-    clip, start, steps, primed = _longest(dataset)
-    primed = min(steps, max(primed, predictor.context))
-    shown = dataset.read(clip, start, start + steps)
-    frames = to_float(shown.frames)
-    conditions = {name: shown.streams[name][None] for name in predictor.conditions}
-    named = [Row("truth", frames)]
-    if steps > primed:
-        futures = predictor.predict(frames[None, :primed], steps - primed, temperature=0.0, conditions=conditions)
-        named.append(Row("rollout", futures[0, 0], start=primed))
-    return encode_png(sheet(named, border_at=primed))
+    """Draw the start of the longest validation clip above a prediction of its second half, as PNG."""
+    clip, start, steps, context = _longest(dataset)
+    context = min(steps, max(context, predictor.context))
+    window = dataset.read(clip, start, start + steps)
+    frames = to_float(window.frames)
+    conditions = {name: window.streams[name][None] for name in predictor.conditions}
+    pictures = [Row("truth", frames)]
+    if steps > context:
+        futures = predictor.predict(frames[None, :context], steps - context, temperature=0.0, conditions=conditions)
+        pictures.append(Row("rollout", futures[0, 0], start=context))
+    return encode_png(sheet(pictures, border_at=context))
 
 
 def _longest(data: Dataset | LatentFolder) -> tuple[int, int, int, int]:
-    """The longest validation clip: its number, where it starts, steps to show, and how many of them are primed."""
+    """Number and start of the longest validation clip, frames to draw, and how many of them prime the model."""
     ranges = split_ranges(data.lengths, data.split)["validation"]
     clip, start, stop = ranges[np.argmax(ranges[:, 2] - ranges[:, 1])].tolist()
     steps = min(STEPS, stop - start)
@@ -60,8 +64,8 @@ def _longest(data: Dataset | LatentFolder) -> tuple[int, int, int, int]:
 
 
 def _spread(ranges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Clips and frame numbers, ``FRAMES`` of them, evenly over all frames of the ranges."""
+    """Clips and frame numbers of ``FRAMES`` frames, evenly spread over the ranges."""
     ends = np.cumsum(ranges[:, 2] - ranges[:, 1])
-    chosen = np.linspace(0, ends[-1] - 1, min(FRAMES, int(ends[-1]))).astype(np.int64)
-    row = np.searchsorted(ends, chosen, side="right")
-    return ranges[row, 0], ranges[row, 2] - (ends[row] - chosen)
+    indices = np.linspace(0, ends[-1] - 1, min(FRAMES, int(ends[-1]))).astype(np.int64)
+    row = np.searchsorted(ends, indices, side="right")
+    return ranges[row, 0], ranges[row, 2] - (ends[row] - indices)

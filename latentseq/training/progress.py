@@ -1,4 +1,4 @@
-"""How far a stage of training is, and what a checkpoint may say of it."""
+"""The progress of a training stage, and the checks of a progress that was read from a checkpoint."""
 
 import json
 import math
@@ -10,23 +10,25 @@ from typing import Any
 from latentseq.storage.reading import Fields
 
 _MOST = 1 << 53
-"""Steps and epochs: whole numbers that a float still tells apart."""
+"""Largest number of steps or epochs: up to here a float represents every whole number."""
 _SECONDS = 1e10
+"""Largest training time in seconds."""
 
 
 @dataclass
 class Progress:
-    """How far a stage is: all that its next step depends on, beside the state of its models.
+    """The progress of a stage. The next step depends on this and on the state of the models only.
 
     Attributes:
-        step: steps taken.
-        epoch: of the next step; ``batch`` is its number in it.
-        share: of the budget used, in [0, 1].
-        seconds: of wall time used.
-        logs: the numbers of every step of this epoch; empty once the epoch was validated.
-        rows: of the history.
-        best: the row of the lowest validation loss.
-        done: whether the stage is over.
+        step: number of steps taken.
+        epoch: epoch of the next step, from 0.
+        batch: number of the next step in its epoch, from 0.
+        share: share of the budget that is used, in [0, 1].
+        seconds: wall time used.
+        logs: numbers of every step of this epoch; empty once the epoch was validated.
+        rows: rows of the history.
+        best: row with the lowest validation loss.
+        done: whether the stage is complete.
         of: fingerprint of the data.
     """
 
@@ -42,39 +44,42 @@ class Progress:
     of: str = ""
 
     def count(self, per_epoch: int) -> None:
-        """One more step was taken."""
-        self.step, self.batch = self.step + 1, self.batch + 1
+        """Count one more step."""
+        self.step += 1
+        self.batch += 1
         if self.batch == per_epoch:
-            self.epoch, self.batch = self.epoch + 1, 0
+            self.epoch += 1
+            self.batch = 0
 
     @property
     def epoch_is_over(self) -> bool:
-        """Whether all its steps are taken, or all that the budget allows, and it was not validated yet."""
+        """Whether the epoch has no more steps within the budget and still has to be validated."""
         return bool(self.logs) and (self.batch == 0 or self.share >= 1)
 
 
 def read_progress(saved: Mapping[str, Any], path: Path, stage: str, per_epoch: int) -> Progress:
-    """What a checkpoint says of its training, every field checked before it is used.
+    """Read the progress from a checkpoint and check every field before it is used.
 
     Args:
-        saved: under ``json``, the text of a ``Progress``; a field that an earlier version did not have is left out.
-        path: of the checkpoint, for errors.
-        stage: that it has to be of.
-        per_epoch: steps of an epoch.
+        saved: a dict with the JSON text of a ``Progress`` under ``json``; fields that an earlier version did not
+            have may be missing.
+        path: path of the checkpoint, for errors.
+        stage: name of the stage that it must belong to.
+        per_epoch: number of steps in an epoch.
 
     Raises:
-        DataError: a field is of another type or out of range, or one does not fit another.
+        DataError: a field has the wrong type or is out of range, or two fields contradict each other.
     """
     text = Fields(saved, path, "progress").text("json", 1 << 26)
     try:
-        said = json.loads(text)  # With NaN, which a validation loss may be.
+        values = json.loads(text)  # Accepts NaN, which a validation loss may be.
     except (ValueError, RecursionError):
-        said = None
-    at = Fields(said, path, "progress")
+        values = None
+    top = Fields(values, path, "progress")
     names = {each.name for each in fields(Progress)}
-    if odd := sorted(said.keys() - names):
-        at.refuse(odd[0], said[odd[0]], "no such field")
-    progress = Progress(**said)
+    if unknown := sorted(values.keys() - names):
+        top.refuse(unknown[0], values[unknown[0]], "no such field")
+    progress = Progress(**values)
     whole = Fields({**vars(progress)}, path, "progress")
     whole.whole("step", 0, _MOST)
     whole.whole("epoch", 0, progress.step)
@@ -87,7 +92,7 @@ def read_progress(saved: Mapping[str, Any], path: Path, stage: str, per_epoch: i
     for number, logs in enumerate(whole.many("logs")):
         _check_numbers(logs, path, f"progress.logs[{number}]", ("loss",))
         if logs.keys() != progress.logs[0].keys():
-            whole.refuse("logs", progress.logs, "the same numbers of every step")
+            whole.refuse("logs", progress.logs, "the same names in every step")
     for number, row in enumerate(whole.many("rows")):
         _check_row(row, path, f"progress.rows[{number}]", stage, progress.step)
     if whole.inner("best"):
@@ -99,7 +104,7 @@ def read_progress(saved: Mapping[str, Any], path: Path, stage: str, per_epoch: i
 
 
 def _check_row(row: Any, path: Path, where: str, stage: str, step: int) -> None:
-    """Refuse what is no row of the history of a stage."""
+    """Refuse a value that is not a row of the history of a stage."""
     each = Fields(row, path, where)
     each.require("stage", "epoch", "step", "val_loss", "seconds")
     if row["stage"] != stage:
@@ -110,7 +115,7 @@ def _check_row(row: Any, path: Path, where: str, stage: str, step: int) -> None:
 
 
 def _check_numbers(values: Any, path: Path, where: str, needed: tuple[str, ...]) -> None:
-    """Refuse what is not numbers by name, some of which there have to be."""
+    """Refuse a value that is not a dict of numbers with all ``needed`` names."""
     each = Fields(values, path, where)
     each.require(*needed)
     for key, value in values.items():
@@ -119,5 +124,5 @@ def _check_numbers(values: Any, path: Path, where: str, needed: tuple[str, ...])
 
 
 def _is_number(value: object) -> bool:
-    """Whether it is a number that a float holds, NaN included."""
+    """Whether the value is a number that a float represents exactly, or NaN."""
     return type(value) is float or (type(value) is int and abs(value) <= _MOST)

@@ -1,4 +1,4 @@
-"""The trainer that is handed to every fit: budget, order, validation, checkpoints, history and previews."""
+"""The trainer that every ``fit`` receives: budget, order, validation, checkpoints, history and previews."""
 
 import contextlib
 import copy
@@ -24,18 +24,21 @@ from latentseq.training.stage import Stage
 from latentseq.training.watch import Watcher, write_history
 
 DEFAULT_MINUTES = 10.0
+"""Budget when none is set."""
 WARM_UP = 0.03
+"""Share of the budget in which the learning rate rises."""
 FINAL_RATE = 0.03
+"""Learning rate at the end of the budget, as a share of the highest one."""
 PREVIEW_EVERY = 5.0
-"""Seconds that at least lie between two previews, so that short epochs are not spent on drawing."""
+"""Minimum number of seconds between two previews, so that drawing does not dominate short epochs."""
 
 
 class RunTrainer(Trainer):
-    """Trains under one budget; whoever uses it inherits order, validation, best weights, exact resume and previews.
+    """Trains within a budget, with validation, best weights, exact resuming and previews.
 
-    The budget is ``epochs``, ``steps`` or ``max_minutes``, whichever ends first, and 10 minutes where none is
-    given. Every stage of a fit gets the whole of it. The order of examples is a function of (seed, epoch), the
-    learning rate one of the share of the budget used; both go on where a checkpoint was made.
+    The budget is ``epochs``, ``steps`` or ``max_minutes``, whichever ends first; the default is 10 minutes. Every
+    stage of a fit gets the whole budget. The order of examples is a function of (seed, epoch), and the learning rate
+    is a function of the share of the budget that is used, so a resumed run continues both exactly.
     """
 
     def __init__(
@@ -53,7 +56,7 @@ class RunTrainer(Trainer):
         preview: Callable[[], bytes] | None = None,
         watcher: Watcher | None = None,
     ):
-        """Set up for one run.
+        """Set up the trainer of one run.
 
         Args:
             folder: where history.csv, previews/ and checkpoints/ go; nowhere where None.
@@ -85,14 +88,14 @@ class RunTrainer(Trainer):
         self.prefix = ""
 
     def part(self, name: str, share: float) -> "RunTrainer":
-        """A trainer for one part of a plugin that is made of several.
+        """Make a trainer for one part of a plugin that consists of several parts.
 
         Args:
-            name: of the part; its stages are called ``name.stage``.
-            share: of this trainer's budget that the part gets, in (0, 1]; at least one step.
+            name: name of the part; its stages are called ``name.stage``.
+            share: share of this trainer's budget for the part, in (0, 1]; it gets at least one step.
 
         Returns:
-            A trainer that shows progress, keeps history and draws previews where this one does.
+            A trainer with the same progress display, history, previews and checkpoints.
         """
         other = copy.copy(self)
         other.prefix = f"{self.prefix}{name}."
@@ -114,21 +117,21 @@ class RunTrainer(Trainer):
         learning_rate: float = 1e-3,
         clip_norm: float | None = None,
     ) -> History:
-        """Train one Keras model, which is given a batch as its input and says its loss in ``compute_loss``.
+        """Train one Keras model, which is called with a batch and computes its loss in ``compute_loss``.
 
         Args:
-            model: keras.Model, built.
-            source: windows.
-            stage: name of this part of the run.
-            batch_size: the plugin's own.
-            learning_rate: the plugin's own, at its highest.
-            clip_norm: bound on the norm of all gradients together.
+            model: built keras.Model.
+            source: training and validation windows.
+            stage: name of the stage.
+            batch_size: batch size, if the user sets none.
+            learning_rate: highest learning rate, if the user sets none.
+            clip_norm: largest global norm of the gradients; None for no clipping.
 
         Returns:
-            The history; the model has the best validation weights.
+            The history. The model has the weights with the lowest validation loss.
 
         Raises:
-            DataError: the data, the loss or a gradient is not finite, or the checkpoints are of another run.
+            DataError: the data, the loss or a gradient is not finite, or the checkpoints belong to another run.
         """
         import keras
 
@@ -158,30 +161,30 @@ class RunTrainer(Trainer):
         stage: str = "main",
         batch_size: int = 32,
     ) -> History:
-        """Train several Keras models by a step of one's own.
+        """Train several Keras models with a training step of the plugin's own.
 
         Args:
-            models: keras.Model by name, built, and compiled where they have an optimiser (``GuardedAdam`` looks
-                for gradients that are not finite): what checkpoints and the best weights are kept of.
-            step: (batch, share of the budget used) -> numbers to show, with ``loss`` among them.
-            source: windows.
+            models: built keras.Model by name, compiled if they have an optimiser. Checkpoints and the best weights
+                are made of these. ``GuardedAdam`` as the optimiser detects gradients that are not finite.
+            step: (batch, share of the budget used) -> numbers to show, ``loss`` among them.
+            source: training and validation windows.
             validate: batch -> numbers, each a mean over the batch; the lowest ``loss`` is the best.
-            stage: name of this part of the run: letters, digits and dots.
-            batch_size: the plugin's own.
+            stage: name of the stage: letters, digits and dots.
+            batch_size: batch size, if the user sets none.
 
         Returns:
-            The history; the models have the best validation weights.
+            The history. The models have the weights with the lowest validation loss.
 
         Raises:
-            DataError: the data, the loss or a gradient is not finite, or the checkpoints are of another run.
-            KeyboardInterrupt: SIGINT came; the state is saved.
-            SystemExit: SIGTERM came; the state is saved.
+            DataError: the data, the loss or a gradient is not finite, or the checkpoints belong to another run.
+            KeyboardInterrupt: SIGINT was received; the state is saved.
+            SystemExit: SIGTERM was received; the state is saved.
         """
         stage = self.prefix + stage
         checkpoints = Checkpoints(self.folder / CHECKPOINTS, stage) if self.folder else None
         run = Stage(models, stage, checkpoints, of=self.of)
-        if self.resume and (told := run.restore(self._per_epoch(source, batch_size))):
-            self.say(told)
+        if self.resume and (message := run.restore(self._per_epoch(source, batch_size))):
+            self.say(message)
             self.history += run.progress.rows
         if not run.progress.done:
             with contextlib.closing(self.watcher), halting() as halt:
@@ -192,16 +195,16 @@ class RunTrainer(Trainer):
     def batches(
         self, source: Source, *, stage: str = "main", batch_size: int = 32, epochs: int | None = None
     ) -> Iterator[Batch]:
-        """Training batches, for a plugin that learns in NumPy; when a run goes on, they come again from the first.
+        """Yield training batches, for a plugin that learns in NumPy; a resumed run starts again at the first batch.
 
         Args:
-            source: windows.
-            stage: name of this part of the run.
-            batch_size: the plugin's own.
-            epochs: passes that the plugin needs, where those are fewer than the budget.
+            source: training windows.
+            stage: name of the stage.
+            batch_size: batch size, if the user sets none.
+            epochs: number of passes over the data that the plugin needs; None to use the whole budget.
 
         Yields:
-            One batch after the other, in the order of (seed, epoch), until the budget is used.
+            Batches in the order given by (seed, epoch), until the budget is used.
         """
         stage = self.prefix + stage
         progress, per_epoch = Progress(), self._per_epoch(source, batch_size)
@@ -221,48 +224,48 @@ class RunTrainer(Trainer):
         validate: Callable[[Batch], Mapping[str, Any]],
         batch_size: int,
     ) -> None:
-        """Train a stage to its end."""
-        named = f"{run.name} · " if self.prefix else ""
-        progress, per_epoch, previewed = run.progress, self._per_epoch(source, batch_size), -math.inf
+        """Train a stage until its budget is used."""
+        label = f"{run.name} · " if self.prefix else ""
+        progress, per_epoch, last_preview = run.progress, self._per_epoch(source, batch_size), -math.inf
         share, began = self._share(progress, per_epoch), time.monotonic() - progress.seconds
-        progress.share = share(0)  # The budget may be another than when the checkpoint was made.
+        progress.share = share(0)  # The budget may have changed since the checkpoint was made.
         batches = self._batches(progress, share, source, batch_size)
         while True:
-            # First of all, as a checkpoint may have been made between the last step of an epoch and its validation.
+            # This comes first, since a checkpoint may lie between the last step of an epoch and its validation.
             if progress.epoch_is_over:
-                with self._kept(run):
+                with self._saving_on_exit(run):
                     validation = self._validated(halt, validate, source, batch_size)
                 run.end_epoch(validation, time.monotonic() - began)
-                draw = progress.share >= 1 or time.monotonic() - previewed > PREVIEW_EVERY
+                draw = progress.share >= 1 or time.monotonic() - last_preview > PREVIEW_EVERY
                 self._record(progress.rows[-1], draw=draw)
-                previewed = time.monotonic() if draw else previewed
+                last_preview = time.monotonic() if draw else last_preview
                 if progress.share >= 1:
                     break
             run.save_now_and_then()
             run.check_batch(batch := next(batches))
             run.take(step(batch, progress.share), per_epoch)
-            self.watcher.update(progress.share, f"{named}{run.shown()}")
-            with self._kept(run):
+            self.watcher.update(progress.share, f"{label}{run.summary()}")
+            with self._saving_on_exit(run):
                 halt.check()
         run.finish()
-        halt.check()  # Whoever called it off in the last step did so, and there may be more stages.
+        halt.check()  # A signal during the last step also ends the run: there may be more stages.
         self.say(
-            f"{named}{progress.step} steps in {progress.seconds:.0f} s · best validation loss "
+            f"{label}{progress.step} steps in {progress.seconds:.0f} s · best validation loss "
             f"{progress.best['val_loss']:.4g} in epoch {progress.best['epoch']} of {progress.rows[-1]['epoch']}"
         )
 
     @contextlib.contextmanager
-    def _kept(self, run: Stage) -> Iterator[None]:
-        """Save the state where the block, which does not change it, does not come to its end."""
+    def _saving_on_exit(self, run: Stage) -> Iterator[None]:
+        """Save the state if the block, which must not change it, is left by an exception."""
         try:
             yield
         except BaseException:
             run.save()
-            self.watcher.say(f"stopped after step {run.progress.step}; the same command with --resume goes on")
+            self.watcher.say(f"stopped after step {run.progress.step}; repeat the command with --resume to continue")
             raise
 
     def _share(self, progress: Progress, per_epoch: int, epochs: int | None = None) -> Callable[[int], float]:
-        """(how many steps later) -> the share of the budget that is used then."""
+        """Make a function: number of further steps -> share of the budget that is used after them."""
         limits = [self.steps, *(e * per_epoch for e in (self.epochs, epochs) if e is not None)]
         total = min((x for x in limits if x is not None), default=math.inf)
 
@@ -275,9 +278,10 @@ class RunTrainer(Trainer):
     def _batches(
         self, progress: Progress, share: Callable[[int], float], source: Source, batch_size: int
     ) -> Iterator[Batch]:
-        """Batches from where ``progress`` is until the budget is used; there is at least one.
+        """Yield batches from ``progress`` on until the budget is used, and at least one.
 
-        Whoever takes them counts them in ``progress``; its share and seconds are those of the batch to come.
+        The caller counts the batches in ``progress``. This method updates its seconds before each batch, and sets its
+        share to that which is used after the batch.
         """
         size, began = min(self.batch_size or batch_size, len(source.train)), time.monotonic() - progress.seconds
         while True:
@@ -295,7 +299,7 @@ class RunTrainer(Trainer):
     def _validated(
         self, halt: Halt, validate: Callable[[Batch], Mapping[str, Any]], source: Source, batch_size: int
     ) -> dict[str, float]:
-        """Means over the validation windows, each window counted once."""
+        """Validate: means over the validation windows, each window counted once."""
         logs, sizes = [], []
         for batch in validation_batches(source.validation, self.batch_size or batch_size):
             halt.check()
@@ -311,18 +315,21 @@ class RunTrainer(Trainer):
         if self.preview is not None and draw:
             try:
                 picture = self.preview()
-            except DataError as broken:  # A model may be better after the next epoch.
-                self.watcher.say(f"{self.watcher.title} · no preview of epoch {row['epoch']}: {broken}")
+            except DataError as cause:  # The model may be better after the next epoch.
+                self.watcher.say(f"{self.watcher.title} · no preview of epoch {row['epoch']}: {cause}")
             else:
                 name = f"{row['stage']}-{row['epoch']:04d}.png"
                 write_bytes(self.folder / "previews" / name, picture)
 
 
 def schedule(share: float) -> float:
-    """Factor of the learning rate after a share of the budget: a short rise, then half a cosine down.
+    """Learning rate schedule: a linear warm-up, then a cosine decay.
 
     Args:
-        share: of the budget, in [0, 1].
+        share: share of the budget that is used, in [0, 1].
+
+    Returns:
+        The factor of the highest learning rate, in (0, 1].
     """
     if share < WARM_UP:
         return max(share / WARM_UP, 0.01)

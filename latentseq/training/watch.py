@@ -1,4 +1,4 @@
-"""What a person sees of a run: progress, one row an epoch in history.csv, a picture now and then."""
+"""Progress on the terminal, and history.csv with one row for each epoch."""
 
 import csv
 import io
@@ -15,40 +15,42 @@ from latentseq.storage.atomic import write_bytes
 from latentseq.storage.reading import read_small
 
 LINE_EVERY = 5.0
-"""Seconds between two lines where there is no terminal."""
+"""Seconds between two lines of progress when the output is not a terminal."""
 _HISTORY_BYTES = 64 << 20
+"""Largest size in bytes of a history.csv that is read."""
 
 
 class _Console(Console):
-    """Progress: where nobody reads it any more, the work goes on without it."""
+    """A console that falls silent when its output is closed, so that the work continues."""
 
     def on_broken_pipe(self) -> None:
-        """See ``Console.on_broken_pipe``, which would end the process."""
+        """Fall silent; the method of ``Console`` would end the process."""
         self.quiet = True
 
 
 class Watcher:
-    """Shows progress: a bar on a terminal, a line every few seconds elsewhere, nothing where ``quiet``."""
+    """Shows progress: a bar on a terminal, a line every few seconds elsewhere, nothing if ``quiet``."""
 
     def __init__(self, title: str = "", *, stream: TextIO | None = None, quiet: bool = False):
         """Set up for one run.
 
         Args:
-            title: what is being done.
-            stream: where to; standard error where None.
+            title: name of the task.
+            stream: output stream; standard error if None.
             quiet: show nothing.
         """
-        self.title, self.quiet = title, quiet
+        self.title = title
+        self.quiet = quiet
         self._console = _Console(file=stream or sys.stderr, highlight=False, soft_wrap=True)
         self._bar: Progress | None = None
         self._last_line = time.monotonic()
 
     def update(self, share: float, text: str) -> None:
-        """Say how far it is.
+        """Show the progress.
 
         Args:
-            share: of the whole, in [0, 1].
-            text: the numbers, in a few words.
+            share: share of the work that is complete, in [0, 1].
+            text: short text with the current numbers.
         """
         if self.quiet:
             return
@@ -69,19 +71,19 @@ class Watcher:
             self._last_line = time.monotonic()
 
     def say(self, text: str) -> None:
-        """One line that stays."""
+        """Print one line above the progress."""
         if not self.quiet:
             self._console.print(text, markup=False)
 
     def close(self) -> None:
-        """Leave the terminal as it was."""
+        """Remove the progress bar."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
 
 
 def write_history(rows: list[dict[str, Any]], path: Path) -> None:
-    """Write history.csv anew: a column for every number that any row has, in the order they first came."""
+    """Write history.csv with a column for every key of any row, in the order of their first appearance."""
     text, columns = io.StringIO(), list(dict.fromkeys(key for row in rows for key in row))
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
@@ -90,16 +92,16 @@ def write_history(rows: list[dict[str, Any]], path: Path) -> None:
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:
-    """The rows of a history.csv, numbers as numbers.
+    """Read the rows of a history.csv, with numbers as floats.
 
     Raises:
-        DataError: it is missing, too large, or holds something else.
+        DataError: the file is missing, too large, or not a history.
     """
     try:
         rows = csv.DictReader(io.StringIO(read_small(path, _HISTORY_BYTES).decode(), newline=""), strict=True)
         return [{k: v if k == "stage" else float(v) for k, v in row.items() if v} for row in rows]
     except (OSError, ValueError, TypeError, csv.Error) as cause:
         raise unread(path, cause) or DataError(
-            f"{path} cannot be read as a history of training: {cause}. Expected a row of numbers for each epoch, "
-            "under the names of the columns; copy the file again, or train again."
+            f"{path} cannot be read as a history of training: {cause}. Expected a header with the names of the "
+            "columns, then a row of numbers for each epoch. Copy the file again, or train again."
         ) from cause

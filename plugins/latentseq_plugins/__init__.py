@@ -1,1 +1,1 @@
-"""The built-in plugins, one a file; installed over the same entry points as anybody's."""
+"""The built-in plugins, one in each file. They use the same entry points as all other plugins."""

@@ -1,4 +1,4 @@
-"""The convolutional networks that plugins share: frames to a latent and back, and their squared-error loss."""
+"""Convolutional networks that plugins share: encoder, decoder, and their training on squared error."""
 
 import math
 from collections.abc import Sequence
@@ -12,41 +12,44 @@ from latentseq.networks.plugin import LossNetwork, swish
 from latentseq_plugins.variational import bounded_start, log_variance
 
 LATENTS = ("vector", "map")
+"""Kinds of latents."""
 SHIFT = 0.15
-"""Share of the side by which a frame is shifted in training, at most."""
+"""Largest random shift in training, as a share of the side of a frame."""
 
 
 class SquaredErrorNetwork(LossNetwork):
-    """A network that makes ``x``, and the squared error of it, summed over an item."""
+    """A chain of networks that predicts ``x``, trained on the squared error summed over an item."""
 
-    def __init__(self, name: str, parts: Sequence[keras.Model], *, given: str, augment: Sequence[layers.Layer] = ()):
-        """Put networks one after the other.
+    def __init__(self, name: str, parts: Sequence[keras.Model], *, source: str, augment: Sequence[layers.Layer] = ()):
+        """Chain networks.
 
         Args:
-            name: of the network.
-            parts: each takes what the one before makes; the last makes ``x``.
-            given: what of a batch the first one takes.
-            augment: layers that change ``x`` at random in training, where that is what is given.
+            name: name of the network.
+            parts: networks in order; each takes the output of the one before, and the last predicts ``x``.
+            source: key of the array in a batch that is the input of the first network.
+            augment: layers that change ``x`` randomly in training; only for ``source="x"``.
         """
         super().__init__(name=name)
-        self.parts, self.given, self.augment = list(parts), given, list(augment)
+        self.parts = list(parts)
+        self.source = source
+        self.augment = list(augment)
         self.squared_error = keras.metrics.Mean(name="squared_error")
 
     def build(self, *_: Any) -> None:
-        """Its parts are built already."""
+        """Do nothing: the parts are already built."""
 
     def call(self, batch: dict[str, Any], training: bool = False) -> dict[str, Any]:
-        """Make ``x``, beside the target that it should be."""
-        target = made = batch[self.given]
+        """Predict ``x``; the result also has the ``target``."""
+        target = x = batch[self.source]
         if training:
             for layer in self.augment:
-                target = made = layer(made, training=True)
+                target = x = layer(x, training=True)
         for part in self.parts:
-            made = part(made, training=training)
-        return {"target": target if self.given == "x" else batch["x"], "x": made}
+            x = part(x, training=training)
+        return {"target": target if self.source == "x" else batch["x"], "x": x}
 
     def loss_of(self, results: Any, training: bool = True) -> Any:
-        """Squared error, summed over an item, mean over the batch."""
+        """Squared error, summed over each item and averaged over the batch."""
         error = ops.square(ops.cast(results["x"], "float32") - results["target"])
         error = ops.sum(ops.reshape(error, (ops.shape(error)[0], -1)), axis=1)
         self.squared_error.update_state(error)
@@ -56,27 +59,27 @@ class SquaredErrorNetwork(LossNetwork):
 def check_convolutional(
     name: str, input_shape: Sequence[int], latent: str, latent_dim: int | None, widths: Sequence[int]
 ) -> int:
-    """Refuse options that make no networks.
+    """Check the options of a convolutional encoder.
 
     Args:
-        name: of the plugin.
-        input_shape: (h, w, c) of a frame.
-        latent: vector or map.
-        latent_dim: length of the vector, or channels of the map.
+        name: name of the plugin, for errors.
+        input_shape: frame shape (h, w, c).
+        latent: "vector" or "map".
+        latent_dim: length of the vector, or channels of the map; None for the default.
         widths: channels of each layer.
 
     Returns:
-        ``latent_dim``; 64 for a vector and 16 for a map where it is None.
+        ``latent_dim``, or its default: 64 for a vector, 16 for a map.
 
     Raises:
-        UsageError: saying what fits.
+        UsageError: an option is out of range.
     """
     if len(input_shape) != 3 or min(input_shape) < 1:
         raise UsageError(f"{name}: input_shape is {list(input_shape)}; expected (height, width, channels) of frames.")
     if input_shape[-1] not in (1, 3):
         raise UsageError(
-            f"{name}: input_shape is {list(input_shape)}, of {input_shape[-1]} channels; expected frames, which have "
-            "1 or 3. A map of features is encoded by feature-vae or pca."
+            f"{name}: input_shape is {list(input_shape)}; expected frames with 1 or 3 channels. Use feature-vae or "
+            "pca to encode a map of features."
         )
     if latent not in LATENTS:
         raise UsageError(f"{name}: latent is {latent!r}; expected 'vector' or 'map'.")
@@ -90,14 +93,14 @@ def check_convolutional(
 
 
 def latent_shape(input_shape: Sequence[int], latent: str, latent_dim: int, widths: Sequence[int]) -> tuple[int, ...]:
-    """(d,) of a vector; (h', w', d) of a map, each side halved by every layer and rounded up."""
+    """(d,) for a vector; (h', w', d) for a map, whose sides every layer halves and rounds up."""
     return (latent_dim,) if latent == "vector" else (*padding(input_shape, widths)[2], latent_dim)
 
 
 def augmentation(seed: int) -> list[layers.Layer]:
-    """Mirror and shift frames at random."""
+    """Layers that mirror and shift frames randomly."""
     shift = layers.RandomTranslation(SHIFT, SHIFT, fill_mode="reflect", seed=seed + 2001, name="shift")
-    # Keras says that it cannot be compiled, which is so on other backends; uncompiled, a step of JAX takes seconds.
+    # Keras marks this layer as not compilable, but JAX can compile it; without, a step takes seconds.
     shift.supports_jit = keras.backend.backend() == "jax"
     return [layers.RandomFlip("horizontal", seed=seed + 2000, name="mirror"), shift]
 
@@ -112,16 +115,16 @@ def encoder_network(
     kernel: int,
     posterior: bool,
 ) -> keras.Model:
-    """Frames (n, h, w, c) to latents (n, *latent_shape).
+    """Build a network from frames (n, h, w, c) to latents (n, *latent_shape).
 
     Args:
-        input_shape: (h, w, c).
-        latent: vector or map.
-        latent_dim: d.
+        input_shape: frame shape (h, w, c).
+        latent: "vector" or "map".
+        latent_dim: length of the vector, or channels of the map.
         widths: channels of each layer; every layer halves the resolution.
-        seed: of the initial weights.
-        kernel: side of the convolutions' kernels.
-        posterior: make two outputs, mean and log variance.
+        seed: random seed of the initial weights.
+        kernel: kernel size of the convolutions.
+        posterior: whether the network has two outputs, mean and log variance.
     """
     (top, bottom), (left, right), _ = padding(input_shape, widths)
     frames = x = keras.Input(input_shape, name="frames")
@@ -133,26 +136,27 @@ def encoder_network(
     if latent == "vector":
         x = layers.LayerNormalization(name="norm")(layers.Flatten(name="flat")(x))
         mean = layers.Dense(latent_dim, kernel_initializer=start, name="mean")(x)
-        spread = layers.Dense(latent_dim, **bounded_start()) if posterior else None
+        raw_log_var = layers.Dense(latent_dim, **bounded_start()) if posterior else None
     else:
         mean = layers.Conv2D(latent_dim, 1, kernel_initializer=start, name="mean")(x)
-        spread = layers.Conv2D(latent_dim, 1, **bounded_start()) if posterior else None
-    return keras.Model(frames, mean if spread is None else [mean, log_variance(x, spread)], name="encoder")
+        raw_log_var = layers.Conv2D(latent_dim, 1, **bounded_start()) if posterior else None
+    outputs = mean if raw_log_var is None else [mean, log_variance(x, raw_log_var)]
+    return keras.Model(frames, outputs, name="encoder")
 
 
 def decoder_network(
     latent_shape: tuple[int, ...], output_shape: tuple[int, ...], widths: tuple[int, ...], seed: int
 ) -> keras.Model:
-    """Latents (n, *latent_shape) to frames (n, h, w, c).
+    """Build a network from latents (n, *latent_shape) to frames (n, h, w, c).
 
-    The output is linear: behind a sigmoid, mostly black frames give almost no gradient, and training stays at the
+    The output is linear: after a sigmoid, dark frames would give almost no gradient, and training would stay at the
     mean frame for minutes.
 
     Args:
-        latent_shape: (d,), or (h', w', d) of as many positions as the smallest layer has.
-        output_shape: (h, w, c).
-        widths: channels of each layer, the largest picture's first; every layer doubles the resolution.
-        seed: of the initial weights.
+        latent_shape: (d,), or (h', w', d) with the positions of the smallest layer.
+        output_shape: frame shape (h, w, c).
+        widths: channels of each layer, from the highest resolution to the lowest; every layer doubles the resolution.
+        seed: random seed of the initial weights.
     """
     *crop, small = padding(output_shape, widths)
     z = x = keras.Input(latent_shape, name="z")
@@ -164,7 +168,7 @@ def decoder_network(
         x = layers.Conv2D(widths[-1], 3, padding="same", activation=swish, kernel_initializer=start, name="map")(x)
     for i, width in enumerate((*reversed(widths[:-1]), output_shape[-1])):
         last = i + 1 == len(widths)
-        # The last layer starts near nothing: a first picture far off costs the first hundred steps.
+        # The last layer starts near zero: a first frame that is far off would cost the first hundred steps.
         start = keras.initializers.RandomNormal(0, 0.02, seed + i) if last else keras.initializers.HeNormal(seed + i)
         x = layers.Conv2DTranspose(
             width, 4, 2, "same", activation=None if last else swish, kernel_initializer=start, name=f"conv_{i}"
@@ -173,7 +177,7 @@ def decoder_network(
 
 
 def padding(shape: Sequence[int], widths: Sequence[int]) -> tuple[Any, ...]:
-    """Rows and columns to add on each side so that every layer can halve, and the (h, w) of the smallest layer."""
+    """Rows and columns of padding on each side, so that every layer can halve, and (h, w) of the smallest layer."""
     factor = 2 ** len(widths)
     missing = [-side % factor for side in shape[:2]]
     small = tuple((side + m) // factor for side, m in zip(shape, missing, strict=False))

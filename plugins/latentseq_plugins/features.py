@@ -1,4 +1,4 @@
-"""What plugins that read features share: features come in units of their own, and networks want about one."""
+"""Standardisation of features, which networks need at a scale of about 1."""
 
 from typing import Any, NamedTuple
 
@@ -9,19 +9,23 @@ from keras import layers, ops
 from latentseq.arrays import Windows
 
 ITEMS = 1024
-"""Training items that statistics are taken of, evenly spread."""
+"""Number of evenly spread training items for the statistics."""
 AT_ONCE = 64
+"""Number of items that are read at a time."""
 LEAST = 1e-5
-"""Share of its mean below which a channel's deviation is that of rounding: a constant one is not blown up."""
+"""Smallest standard deviation of a channel, as a share of its mean.
+
+A smaller one is a rounding error: the channel is constant and is not scaled.
+"""
 
 
 class Statistics(NamedTuple):
-    """Of training items.
+    """Statistics of training items.
 
     Attributes:
-        offset: (c,) float32, mean of every channel over items and positions.
-        scale: (c,) float32, its standard deviation, above 0.
-        bounds: (2,) float32, what they lie between for sure: 0 and 1 where all do, as frames; else infinite.
+        offset: (c,) float32 mean of every channel, over items and positions.
+        scale: (c,) float32 standard deviation of every channel, above 0.
+        bounds: (2,) float32 range of the values: 0 and 1 if all are in it, as in frames; otherwise infinite.
     """
 
     offset: np.ndarray
@@ -30,56 +34,56 @@ class Statistics(NamedTuple):
 
 
 class Unbounded(keras.initializers.Initializer):
-    """From minus infinity to infinity."""
+    """Initial bounds: minus infinity and infinity."""
 
     def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
-        """(2,)."""
+        """The bounds, (2,)."""
         return ops.convert_to_tensor([-np.inf, np.inf], dtype=dtype)
 
 
 class Scaling(layers.Layer):
-    """Multiplies every channel, then adds to it: standardises features, or gives them their units back."""
+    """Multiplies every channel and adds to it, to standardise features or to restore their units."""
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """A factor and a summand for each channel, and bounds that others may keep to; none is trained."""
+        """Add a factor and a summand for each channel, and bounds for ``clip``; none of them is trained."""
         shape = (input_shape[-1],)
         self.factor = self.add_weight(shape=shape, initializer="ones", trainable=False, name="factor")
         self.summand = self.add_weight(shape=shape, initializer="zeros", trainable=False, name="summand")
         self.bounds = self.add_weight(shape=(2,), initializer=Unbounded(), trainable=False, name="bounds")
 
     def call(self, x: Any) -> Any:
-        """(n, ..., c) -> the same."""
+        """Scale (n, ..., c) to the same shape."""
         return x * self.factor + self.summand
 
     def standardise(self, statistics: Statistics) -> None:
-        """Take the mean off and divide by the deviation."""
+        """Set the layer to subtract the mean and divide by the standard deviation."""
         self.factor.assign(1 / statistics.scale)
         self.summand.assign(-statistics.offset / statistics.scale)
         self.bounds.assign(statistics.bounds)
 
     def restore(self, statistics: Statistics) -> None:
-        """Undo ``standardise``."""
+        """Set the layer to invert ``standardise``."""
         self.factor.assign(statistics.scale)
         self.summand.assign(statistics.offset)
         self.bounds.assign(statistics.bounds)
 
     def clip(self, x: np.ndarray) -> np.ndarray:
-        """Within the bounds, a NumPy array."""
+        """Clip a NumPy array to the bounds."""
         return np.clip(x, *ops.convert_to_numpy(self.bounds))
 
 
 def statistics(windows: Windows, key: str) -> Statistics:
-    """Mean, deviation and bounds of the training items' channels.
+    """Compute mean, standard deviation and bounds of the channels of training items.
 
     Args:
-        windows: of training.
-        key: which array of a batch, (b, ..., c).
+        windows: training windows.
+        key: key of the array (b, ..., c) in a batch.
     """
-    chosen = np.unique(np.linspace(0, len(windows) - 1, min(ITEMS, len(windows))).astype(np.int64))
+    indices = np.unique(np.linspace(0, len(windows) - 1, min(ITEMS, len(windows))).astype(np.int64))
     total = squares = np.zeros(())
     n, low, high = 0, np.inf, -np.inf
-    for start in range(0, len(chosen), AT_ONCE):
-        x = np.asarray(windows.take(chosen[start : start + AT_ONCE])[key], np.float64)
+    for start in range(0, len(indices), AT_ONCE):
+        x = np.asarray(windows.take(indices[start : start + AT_ONCE])[key], np.float64)
         low, high = min(low, float(x.min())), max(high, float(x.max()))
         x = x.reshape(-1, x.shape[-1])
         total, squares, n = total + x.sum(0), squares + (x**2).sum(0), n + len(x)

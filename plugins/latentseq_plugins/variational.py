@@ -1,4 +1,4 @@
-"""The loss of a variational autoencoder, whatever its networks are."""
+"""The training of variational autoencoders: any encoder and decoder, and the evidence lower bound."""
 
 import math
 from collections.abc import Sequence
@@ -11,16 +11,21 @@ from latentseq.networks import densities
 from latentseq.networks.plugin import LossNetwork
 
 MIN_SIGMA = 0.01
-"""Floor of the likelihood's standard deviation: frames come in steps of 1/255; for features, 1 % of theirs."""
+"""Smallest standard deviation of the likelihood.
+
+The values of frames have steps of 1/255. For features it is 1 % of their standard deviation.
+"""
 MAX_LOG_VAR = 8.0
+"""Bound of the absolute log variance."""
 START_LOG_VAR = -4.0
+"""Log variance of an untrained encoder."""
 
 
 class VariationalNetwork(LossNetwork):
-    """Encoder, noise, decoder, and the negative evidence lower bound of ``x``.
+    """An encoder and a decoder, trained on the negative evidence lower bound of ``x``.
 
-    The likelihood is a normal whose variance is the one that fits best, the batch's mean squared error; it is summed
-    over all values of an item, and the KL divergence over all dimensions of its latent.
+    The likelihood is a normal distribution with the variance that fits best, the mean squared error of the batch. It
+    is summed over all values of an item; the KL divergence is summed over all dimensions of the latent.
 
     References:
         Kingma & Welling, Auto-Encoding Variational Bayes, arXiv 1312.6114.
@@ -41,32 +46,35 @@ class VariationalNetwork(LossNetwork):
         augment: Sequence[layers.Layer] = (),
         units: layers.Layer | None = None,
     ):
-        """Put the networks together.
+        """Combine the networks.
 
         Args:
-            name: of the network.
-            encoder: items (n, ...) to mean and log variance, (n, *latent_shape) each.
-            decoder: latents to items.
+            name: name of the network.
+            encoder: network from items (n, ...) to mean and log variance, (n, *latent_shape) each.
+            decoder: network from latents to items.
             beta: weight of the KL divergence.
-            free_bits: nats of each dimension that cost nothing; those of a map's channel are of all its positions
-                together.
-            seed: of the noise.
-            augment: layers that change the items at random in training.
-            units: what items are put through before they are compared; as they are where None.
+            free_bits: KL divergence in nats that each dimension may use at no cost; for a map, each channel with all
+                its positions.
+            seed: random seed of the sampling noise.
+            augment: layers that change the items randomly in training.
+            units: layer that converts items to the units of the loss; None for no conversion.
         """
         super().__init__(name=name)
-        self.encoder, self.decoder = encoder, decoder
-        self.beta, self.free_bits, self.units = beta, free_bits, units
+        self.encoder = encoder
+        self.decoder = decoder
+        self.beta = beta
+        self.free_bits = free_bits
+        self.units = units
         self.noise = keras.random.SeedGenerator(seed)
         self.augment = list(augment)
         self.squared_error = keras.metrics.Mean(name="squared_error")
         self.kl = keras.metrics.Mean(name="kl")
 
     def build(self, *_: Any) -> None:
-        """Its parts are built already."""
+        """Do nothing: the parts are already built."""
 
     def call(self, batch: dict[str, Any], training: bool = False) -> dict[str, Any]:
-        """Reconstruct ``x`` from a draw of its posterior; from its mean where not in training."""
+        """Reconstruct ``x``: in training from a sample of its posterior, otherwise from the mean."""
         x = batch["x"]
         if training:
             for layer in self.augment:
@@ -78,13 +86,13 @@ class VariationalNetwork(LossNetwork):
         return {"target": x, "x": self.decoder(z), "mean": mean, "log_var": log_var}
 
     def loss_of(self, results: Any, training: bool = True) -> Any:
-        """Negative evidence lower bound in nats, mean over the batch; free bits count as if they were used."""
+        """Negative evidence lower bound in nats, averaged over the batch; unused free bits count as used."""
         items = (self.units(results[key]) if self.units else results[key] for key in ("target", "x"))
-        target, made = (ops.reshape(item, (ops.shape(item)[0], -1)) for item in items)
-        error = ops.square(target - made)
+        target, reconstruction = (ops.reshape(item, (ops.shape(item)[0], -1)) for item in items)
+        error = ops.square(target - reconstruction)
         sigma = ops.stop_gradient(ops.maximum(ops.sqrt(ops.mean(error)), MIN_SIGMA))
-        nll = -densities.normal(made, sigma).log_prob(target)
-        # An axis of one, so that every dimension keeps a divergence of its own.
+        nll = -densities.normal(reconstruction, sigma).log_prob(target)
+        # With an extra axis of length 1, the divergence is computed for each dimension.
         mean, log_var = (ops.expand_dims(results[key], -1) for key in ("mean", "log_var"))
         posterior = densities.normal(mean, ops.exp(0.5 * log_var))
         kl = densities.kl_divergence(posterior, densities.normal(ops.zeros_like(mean), 1.0))
@@ -95,22 +103,22 @@ class VariationalNetwork(LossNetwork):
 
 
 def log_variance(x: Any, layer: layers.Layer) -> Any:
-    """A log variance that no step can make overflow.
+    """Compute a bounded log variance, which cannot overflow.
 
     Args:
-        x: what it is made of.
-        layer: one that ``bounded_start`` has the arguments of; its output is in (-1, 1).
+        x: input of the layer.
+        layer: layer with the arguments of ``bounded_start``, so that its output is in (-1, 1).
 
     Returns:
-        The layer's output in (-8, 8).
+        The output of the layer, scaled to (-8, 8).
     """
     return layers.Rescaling(MAX_LOG_VAR, name="log_var_range")(layer(x))
 
 
 def bounded_start() -> dict[str, Any]:
-    """Arguments of the layer that makes a log variance.
+    """Arguments of a layer for a log variance.
 
-    It is narrow to begin with, since under unit noise the decoder learns to do without z before z says anything.
+    The variance starts small: under unit noise, the decoder would learn to ignore z before z holds information.
     """
-    narrow = keras.initializers.Constant(math.atanh(START_LOG_VAR / MAX_LOG_VAR))
-    return {"activation": "tanh", "kernel_initializer": "zeros", "bias_initializer": narrow, "name": "log_var"}
+    bias = keras.initializers.Constant(math.atanh(START_LOG_VAR / MAX_LOG_VAR))
+    return {"activation": "tanh", "kernel_initializer": "zeros", "bias_initializer": bias, "name": "log_var"}

@@ -54,7 +54,7 @@ class TestData:
         write_movie("films/a.mp4")
         (tmp_path / "films" / "b.mp4").write_text("no film")
         assert refused(65, *with_data(tmp_path / "films")[command]) == (
-            f"films/b.mp4 cannot be used. {NO_FILM.format('films/b.mp4')} `latentseq ingest` leaves such files out."
+            f"films/b.mp4 cannot be used. {NO_FILM.format('films/b.mp4')} `latentseq ingest` skips such files."
         )
 
     def test_an_encoder_is_trained_without_what_is_unreadable(self, with_data, cli, write_movie, tmp_path):
@@ -157,7 +157,7 @@ class TestModels:
         )
         assert refused(65, "sample", runs / "ae", *SQUARES, tmp_path / "out.gif") == (
             f"{runs / 'ae'} holds the encoder 'honest-encoder', which does not predict. "
-            "Expected the folder that train-lstm or train wrote."
+            "Expected a run folder of train-lstm or train."
         )
 
     def test_a_model_that_was_damaged(self, refused, runs, tmp_path):
@@ -191,10 +191,10 @@ class TestPriming:
         ],
     )
     def test_a_range_beyond_the_clip(self, options, asked, sample):
-        assert sample(*options) == f"{asked} of clip 0; it has 12 frames, 0 to 11. Choose a range inside it."
+        assert sample(*options) == f"{asked} of clip 0; it has 12 frames, 0 to 11. Use a range inside the clip."
 
     def test_no_frame_to_start_from(self, sample):
-        assert sample("--prime", 0) == "--prime is 0; expected 1 frame or more, for the model to start from."
+        assert sample("--prime", 0) == "--prime is 0; expected 1 frame or more."
 
     def test_a_clip_that_does_not_exist(self, sample):
         assert sample("--clip", 12) == "Clip 12 does not exist: moving-squares has clips 0 to 11."

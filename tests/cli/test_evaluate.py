@@ -99,8 +99,8 @@ def test_two_models_side_by_side(command, runs, cli, tmp_path):
 
 def test_models_of_different_sizes(command, runs, other, refused, tmp_path):
     assert refused(2, *command[:2], other, *command[2:], "--out", tmp_path / "out") == (
-        "The models take frames of different sizes (h x w x c): lstm 16 x 16 x 1, small 8 x 8 x 1. Expected one "
-        "size. Evaluate them apart."
+        "The models need frames of different sizes (h x w x c): lstm 16 x 16 x 1, small 8 x 8 x 1. Expected one "
+        "size. Evaluate the models separately."
     )
 
 
@@ -114,8 +114,8 @@ def test_data_of_another_size(command, other, refused, tmp_path):
 def test_what_does_not_fit_is_told_and_nothing_written(command, runs, refused, tmp_path):
     out = ["--out", tmp_path / "out"]
     assert refused(2, *command, *out, "--horizon", 9) == (
-        "A context of 4 and a horizon of 9 frames need clips of 13; the longest of the test split has 12. Ask for a "
-        "horizon of at most 8 after a context of 4."
+        "A context of 4 and a horizon of 9 need clips of 13 frames; the longest clip of the test split has 12. Use a "
+        "horizon of at most 8 with a context of 4."
     )
     assert refused(2, *command, *out, "--split", "tset").startswith("split is 'tset'; expected one of")
     assert refused(2, *command, *out, "--seed", -1).startswith("seed is -1;")
@@ -157,5 +157,5 @@ def test_footage_that_models_want_prepared_in_different_ways(runs, refused, tmp_
     about = read_json(other / "artifact.json", "an artifact")
     write_sealed(other / "artifact.json", {**about, "preprocessing": {**about["preprocessing"], "skip": 2}})
     said = refused(2, "evaluate", runs / "lstm", other, "--data", tmp_path / "film", "--out", tmp_path / "out")
-    assert said.startswith(f"{runs / 'lstm'} and {other} take files prepared in different ways: ")
-    assert said.endswith("Evaluate them apart, or on a folder of clips.")
+    assert said.startswith(f"{runs / 'lstm'} and {other} need different preprocessing of files: ")
+    assert said.endswith("Evaluate the models separately, or on a folder of clips.")

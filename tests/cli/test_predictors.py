@@ -81,7 +81,7 @@ def test_predictors_and_a_floor_in_one_table(cli, trained, tmp_path):
 
 def test_fewer_frames_than_the_context(cli, trained, tmp_path):
     answer = cli("sample", trained / "unet", *SQUARES, tmp_path / "out.npz", "--prime", 2, "--steps", 2)
-    told = "error: unet predicts from 3 frames, and was shown 2. Show it 3 or more.\n"
+    told = "error: unet predicts from 3 frames, but was shown 2. Show it 3 or more.\n"
     assert (answer.code, answer.err) == (2, told)
     assert not (tmp_path / "out.npz").exists()
 
@@ -92,8 +92,8 @@ def test_a_size_for_a_model_of_one_size(cli, tmp_path):
     assert cli(*line).code == 0
     answer = cli("sample", tmp_path / "run", *SQUARES, tmp_path / "out.npz", "--size", 32)
     assert answer.err == (
-        f"error: The model in {tmp_path / 'run'} takes frames of the size that it was trained on, and --size is 32. "
-        "Leave --size out.\n"
+        f"error: The model in {tmp_path / 'run'} accepts only frames of the size in its training, but "
+        "--size is 32. Leave out --size.\n"
     )
 
 
@@ -113,13 +113,13 @@ def test_what_a_stream_contributes_stands_in_the_table(cli, tmp_path):
     answer = cli("sample", tmp_path / "av", *data, tmp_path / "long.npz", "--prime", 5, "--steps", 16)
     assert (answer.code, answer.err) == (
         2,
-        f"error: The model in {tmp_path / 'av'} is driven by audio, which clip 0 has for 15 frames "
-        "after the 5 that are shown; steps is 16. Ask for fewer steps, or show fewer frames with --prime.\n",
+        f"error: The model in {tmp_path / 'av'} needs audio for every step. After the first 5 frames, clip 0 has 15 "
+        "more frames, but steps is 16. Use fewer steps, or a smaller --prime.\n",
     )
     answer = cli("train", *SQUARES, tmp_path / "deaf", "--predictor", "audio-visual", *BUDGET)
     assert (answer.code, answer.err.split(".")[0]) == (
         2,
-        "error: audio-visual is driven by the stream audio; there is none",
+        "error: audio-visual needs the stream audio, but the data has no streams",
     )
 
 
@@ -141,7 +141,7 @@ def test_films_are_decoded_as_all_models_want_them(cli, write_movie, tmp_path):
         assert cli("train", film, tmp_path / name, *UNET, *BUDGET, "--size", size, "--gray").code == 0
     line = ["evaluate", tmp_path / "a", tmp_path / "b", "--data", film, "--split", "train", "--context", 3]
     answer = cli(*line, "--horizon", 2, "--out", tmp_path / "found")
-    assert answer.code == 2 and "take files prepared in different ways" in answer.err
+    assert answer.code == 2 and "need different preprocessing of files" in answer.err
     assert cli(*line, "--horizon", 2, "--out", tmp_path / "found", "--size", 20).code == 0
     crops = ["--data-set", "crop=16", "--data-set", "clip_length=6"]
     assert cli("ingest", film, tmp_path / "clips", "--size", 32, "--quiet").code == 0

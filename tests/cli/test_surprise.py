@@ -147,7 +147,7 @@ class TestRefused:
     def test_an_encoder_alone(self, runs, refused, tmp_path):
         assert refused(65, "surprise", runs / "ae", *SQUARES, tmp_path / "out") == (
             f"{runs / 'ae'} holds the encoder 'honest-encoder', which does not predict. "
-            "Expected the folder that train-lstm or train wrote."
+            "Expected a run folder of train-lstm or train."
         )
 
     def test_frames_of_another_size(self, runs, refused, tmp_path):
@@ -187,7 +187,7 @@ class TestRefused:
     def test_a_clip_of_one_frame_leaves_nothing(self, runs, refused, tmp_path):
         line = ["surprise", runs / "lstm", "moving-squares", tmp_path / "out", "--data-set", "size=16"]
         assert refused(65, *line, "--data-set", "length=1") == (
-            "Clip 0 of moving-squares has 1 frame; expected 2 or more: nothing foretells the first."
+            "Clip 0 of moving-squares has 1 frame; expected 2 or more, since the first is not predicted."
         )
 
     def test_somebody_elses_folder(self, runs, refused, tmp_path):
@@ -228,7 +228,10 @@ class TestInterpolate:
 
     def test_what_is_refused(self, runs, refused, tmp_path):
         line = ["interpolate", runs / "ae", *SQUARES, tmp_path / "out.gif"]
-        assert refused(2, *line, "--steps", 1) == "steps is 1; expected 2 or more, so that something lies between."
+        assert (
+            refused(2, *line, "--steps", 1)
+            == "steps is 1; expected 2 or more, so that there is a frame between the ends."
+        )
         assert refused(2, *line, "--end", "12:0") == "Clip 12 does not exist: moving-squares has clips 0 to 11."
         assert refused(2, *line, "--seed", -1).startswith("seed is -1; ")
         assert refused(2, *line[:-1], tmp_path / "out.avi").startswith("out.avi ends in '.avi'; expected one of ")

@@ -30,7 +30,7 @@ def broken(stock: Stock, where: Path, number: int, random: np.random.Generator) 
     told = f"{how} that is not finite in step {at}"
     expect(outcome.code == 65 and SAYS[how] in outcome.err, told, outcome)
     if how != "validation":
-        kept = f"Training stopped at step {at} of 'main'. {SAYS[how]} The weights of step {at - 1} are kept."
+        kept = f"Training stopped at step {at} of 'main'. {SAYS[how]} The weights of step {at - 1} are saved."
         expect(kept in outcome.err, told, outcome)
         same = where / "clean" / "out"
         clean = stock.run_recipe(

@@ -211,7 +211,7 @@ def of_digits() -> dict[str, Case]:
         "digits that never end": digits(
             "a.idx", lambda path: path.symlink_to("/dev/zero"), "expected a regular file"
         ),
-        "digits that unpack without end": digits("a.gz", _gz, "it unpacks to more than 268435456 bytes"),
+        "digits that unpack without end": digits("a.gz", _gz, "it decompresses to more than 268435456 bytes"),
     }
 
 

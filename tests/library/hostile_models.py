@@ -118,7 +118,7 @@ def of_artifacts() -> dict[str, Case]:
         "a predictor that is a decoder": Case(
             lambda given: artifact(given, group="decoders", plugin="deconv"),
             lambda given: command("sample", given, "moving-squares", "out.gif"),
-            "holds the 'deconv' of decoders; expected one of encoders, dynamics or predictors.",
+            "holds the decoder 'deconv'; expected an encoder, dynamics or a predictor.",
             65,
         ),
     }

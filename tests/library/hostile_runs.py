@@ -226,7 +226,7 @@ def of_checkpoints() -> dict[str, Case]:
             outside, restore, "file is '../victim/precious'; expected the name of a file in the same folder."
         ),
         "arrays of another model": Case(
-            foreign, restore, "The saved state of training is of another model: a is only in one of the two."
+            foreign, restore, "The saved state of training belongs to another model: a is not expected."
         ),
     }
 

@@ -140,7 +140,7 @@ def test_the_state_of_another_model_is_refused():
     state = training_state({"lstm": network})
     state["lstm/model/9999"] = np.zeros(1)
     assert message(DataError, restore_training_state, {"lstm": network}, state) == (
-        "The saved state of training is of another model: lstm/model/9999 is only in one of the two."
+        "The saved state of training belongs to another model: lstm/model/9999 is not expected."
     )
 
 

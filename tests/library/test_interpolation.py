@@ -180,14 +180,14 @@ class TestWalk:
     def test_too_few_or_too_many(self, count, made):
         with pytest.raises(UsageError) as error:
             made(walk=count)
-        assert str(error.value) == f"walk is {count}; expected 2 to 144, the frames of moving-squares."
+        assert str(error.value) == f"walk is {count}; expected 2 to 144, the number of frames of moving-squares."
 
     @pytest.mark.parametrize("other", [{"start": "0"}, {"end": "3:1"}, {"clips": True}])
     def test_it_chooses_its_frames_itself(self, other, made):
         with pytest.raises(UsageError) as error:
             made(walk=5, **other)
         assert str(error.value) == (
-            "--walk chooses its frames itself. Leave --start, --end and --clips out, or --walk."
+            "--walk passes through random frames. Leave out --start, --end and --clips, or --walk."
         )
 
 
@@ -208,8 +208,8 @@ class TestPlaces:
         with pytest.raises(UsageError) as error:
             place(text, open_data("moving-squares", options=SQUARES))
         assert str(error.value) == (
-            f"The place {text!r} is none; expected CLIP:FRAME such as 3:10, a frame of the first clip such as 10, or "
-            "a time in place of the frame such as 3:1.5s."
+            f"{text!r} is not a place; expected CLIP:FRAME such as 3:10, a frame of the first clip such as 10, or a "
+            "time instead of the frame such as 3:1.5s."
         )
 
     def test_what_does_not_exist(self):
@@ -234,7 +234,7 @@ def test_frames_that_are_not_finite_are_not_written(runs, tmp_path, suffix, monk
 def test_too_few_steps(made):
     with pytest.raises(UsageError) as error:
         made(steps=1)
-    assert str(error.value) == "steps is 1; expected 2 or more, so that something lies between."
+    assert str(error.value) == "steps is 1; expected 2 or more, so that there is a frame between the ends."
 
 
 def test_frames_of_another_size(made, runs):

@@ -47,8 +47,8 @@ COLLAPSED = (
     "input. Try a lower beta, or free_bits above 0."
 )
 IGNORED = (
-    "The decoder ignores Z: it reconstructs an input no better from its own latent than from another input's. Train "
-    "longer before anything is trained on these latents."
+    "The decoder ignores Z: it reconstructs an input no better from its own latent than from that of another input. "
+    "Train longer before you train a model on these latents."
 )
 IGNORED_POSTERIOR = IGNORED.replace("longer before", "longer, or with a lower beta, before")
 
@@ -65,39 +65,33 @@ IGNORED_POSTERIOR = IGNORED.replace("longer before", "longer, or with a lower be
         (MadeUp([1, 2, 3], [-3, -3, -3], uses_z=False), [IGNORED_POSTERIOR]),
         (
             MadeUp([1, 0, 3]),
-            [
-                "1 of 3 dimensions of Z are dead (1): they are the same for every input. A smaller latent_dim would "
-                "do."
-            ],
+            ["1 of 3 dimensions of Z is dead (1): the value is the same for every input. Use a smaller latent_dim."],
         ),
         (
             MadeUp([1, 0, 0], [-3, 0, 0]),
             [
-                "2 of 3 dimensions of Z are dead (1, 2): their posterior is the prior. A smaller latent_dim would "
-                "do, and free_bits above 0 would put them to use."
+                "2 of 3 dimensions of Z are dead (1, 2): the posterior equals the prior. Use a smaller "
+                "latent_dim, or free_bits above 0."
             ],
         ),
         (
             MadeUp([0, 0]),
             [
-                "2 of 2 dimensions of Z are dead (0, 1): they are the same for every input. A smaller latent_dim "
-                "would do.",
+                "2 of 2 dimensions of Z are dead (0, 1): the value is the same for every input. Use a smaller "
+                "latent_dim.",
                 IGNORED,
             ],
         ),
         (
             MadeUp([1] + [0] * 11),
             [
-                "11 of 12 dimensions of Z are dead (1, 2, 3, 4, 5, 6, 7, 8 and 3 more): they are the same for every "
-                "input. A smaller latent_dim would do."
+                "11 of 12 dimensions of Z are dead (1, 2, 3, 4, 5, 6, 7, 8 and 3 more): the value is the same for "
+                "every input. Use a smaller latent_dim."
             ],
         ),
         (
             MadeUp([1, 0, 2], shape=(2, 2, 3)),
-            [
-                "1 of 3 dimensions of Z are dead (1): they are the same for every input. A smaller latent_dim would "
-                "do."
-            ],
+            ["1 of 3 dimensions of Z is dead (1): the value is the same for every input. Use a smaller latent_dim."],
         ),
     ],
 )

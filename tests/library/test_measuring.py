@@ -8,9 +8,9 @@ from scipy.stats import norm
 from latentseq.arrays import Clip
 from latentseq.errors import DataError, UsageError
 from latentseq.evaluation.protocol import Protocol
+from latentseq.models import measure as measuring
 from latentseq.models.latent import LatentPredictor
 from latentseq.models.measure import measure
-from latentseq.models import measure as measuring
 from latentseq.protocols import Dataset, Predictor
 from latentseq.training.watch import Watcher
 
@@ -256,7 +256,7 @@ def test_a_context_that_is_too_short_for_a_model():
     with pytest.raises(UsageError) as caught:
         measured({"early": Off(), "late": late}, RAMPS, context=2, horizon=3)
     assert str(caught.value) == (
-        "The model late predicts from 3 frames, and the context is 2. Give --context 3 or more."
+        "The model late predicts from 3 frames, and the context is 2. Use --context 3 or more."
     )
 
 

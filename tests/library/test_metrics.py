@@ -111,9 +111,7 @@ def test_the_window_of_ssim_fits_the_frame(shape, side):
 def test_frames_too_small_for_ssim():
     with pytest.raises(DataError) as caught:
         frame_scores(*pairs(1, 1, 2, 64, 1))
-    assert str(caught.value) == (
-        "The frames are 2 x 64 pixels; SSIM compares windows of 3 x 3 or more. Give larger frames."
-    )
+    assert str(caught.value) == ("The frames are 2 x 64 pixels; SSIM needs 3 x 3 or more. Use larger frames.")
 
 
 def test_what_is_unlikely_to_be_float32_is_not_lost():

@@ -20,24 +20,24 @@ def test_ranges_are_those_of_the_split():
 @pytest.mark.parametrize(
     ("context", "horizon", "fits"),
     [
-        (3, 6, "a horizon of at most 5 after a context of 3"),
-        (7, 2, "a horizon of at most 1 after a context of 7"),
-        (8, 1, "at most 8 frames together"),
+        (3, 6, "a horizon of at most 5 with a context of 3"),
+        (7, 2, "a horizon of at most 1 with a context of 7"),
+        (8, 1, "a context and a horizon of at most 8 frames together"),
     ],
 )
 def test_a_horizon_longer_than_the_clips(context, horizon, fits):
     with pytest.raises(UsageError) as caught:
         Protocol(context, horizon).ranges(np.array([90, 5, 8, 70]), SPLIT)
     assert str(caught.value) == (
-        f"A context of {context} and a horizon of {horizon} frames need clips of {context + horizon}; the longest of "
-        f"the test split has 8. Ask for {fits}."
+        f"A context of {context} and a horizon of {horizon} need clips of {context + horizon} frames; the longest "
+        f"clip of the test split has 8. Use {fits}."
     )
 
 
 def test_clips_of_a_single_frame():
     with pytest.raises(UsageError) as caught:
         Protocol(1, 1).ranges(np.array([9, 1, 1, 7]), SPLIT)
-    assert str(caught.value).endswith("the longest of the test split has 1. Give clips of 2 frames or more.")
+    assert str(caught.value).endswith("the longest clip of the test split has 1. Use clips of 2 or more frames.")
 
 
 def test_a_split_that_the_data_has_not():

@@ -116,8 +116,8 @@ def test_a_run_that_is_finished_can_not_be_of_other_data(tmp_path):
         turned(tmp_path, [], stop=4, of="a" * 64)
     found = message(DataError, turned, tmp_path, [], resume=True, of="b" * 64)
     assert found == (
-        "The checkpoint of 'main' is of other data (fingerprint aaaaaaaaaaaa…) than there is now (bbbbbbbbbbbb…). "
-        "Put the data back as it was, or begin anew with --overwrite."
+        "The checkpoint of 'main' was trained on other data: its fingerprint is aaaaaaaaaaaa…, and that of the data "
+        "is now bbbbbbbbbbbb…. Restore the data, or start again with --overwrite."
     )
 
 
@@ -262,7 +262,7 @@ def test_data_that_is_not_finite_stops_before_the_step(value, tmp_path):
     step = int(found.split("step ")[1].split(" ")[0])
     assert found == (
         f"Training stopped at step {step} of 'main'. The training data has a value that is not finite: 'mean' of "
-        f"window 2 of the batch. The weights of step {step - 1} are kept. Look for broken values in the data, or go "
+        f"window 2 of the batch. The weights of step {step - 1} are saved. Look for broken values in the data, or go "
         "on with --resume and a lower --learning-rate."
     )
     kept, wanted = state_in(tmp_path / "run"), state_in(tmp_path / "clean")
@@ -312,7 +312,7 @@ def test_a_gradient_that_is_not_finite_changes_no_weight_and_is_named(tmp_path):
     model, fit = fitted(tmp_path, Rows())
     found = message(DataError, fit)
     assert "step 3 of 'main'" in found
-    assert "/first/kernel (model) was not finite. The weights of step 2 are kept." in found
+    assert "/first/kernel (model) was not finite. The weights of step 2 are saved." in found
     clean, fit = fitted(None, Stopping(Rows(), 2))
     with pytest.raises(Crash):
         fit()
@@ -370,8 +370,8 @@ def test_where_every_checkpoint_is_damaged_it_is_said(damage, tmp_path):
     for path in tmp_path.glob("*.safetensors"):
         damaged(path, damage)
     assert message(DataError, store.load) == (
-        f"Every checkpoint of 'main' in {tmp_path} is damaged: their SHA-256 are others than when they were written. "
-        "Copy the folder again, or begin the run anew with --overwrite."
+        f"Every checkpoint of 'main' in {tmp_path} is damaged: the stored SHA-256 checksums do not match. Copy the "
+        "folder again, or start the run again with --overwrite."
     )
 
 

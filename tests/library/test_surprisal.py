@@ -123,8 +123,8 @@ class TestRefused:
         with pytest.raises(DataError) as error:
             surprisal(HonestPredictor(SHAPE), Noise(), 0)
         assert str(error.value) == (
-            "The predictor 'honest-predictor' works on frames and has no density of latents, which surprise is "
-            "measured by. Expected the folder that train-lstm wrote."
+            "The predictor 'honest-predictor' works on frames, but surprise needs a density of latents. Expected a "
+            "run folder of train-lstm."
         )
 
     def test_a_clip_that_is_not_there_or_a_single_frame(self):
@@ -132,7 +132,9 @@ class TestRefused:
             surprisal(predictor(), Noise(), 2)
         with pytest.raises(DataError) as error:
             surprisal(predictor(), Noise((1,)), 0)
-        assert str(error.value) == "Clip 0 of noise has 1 frame; expected 2 or more: nothing foretells the first."
+        assert (
+            str(error.value) == "Clip 0 of noise has 1 frame; expected 2 or more, since the first is not predicted."
+        )
 
     def test_a_density_that_is_no_number(self):
         model = predictor()
@@ -140,8 +142,8 @@ class TestRefused:
         with pytest.raises(DataError) as error:
             surprisal(model, Noise(), 0)
         assert str(error.value) == (
-            "-log p is inf at frame 1 of clip 0; expected a finite number. The model is damaged, or was never "
-            "trained on anything like this: train it again, or give other data."
+            "-log p is inf at frame 1 of clip 0; expected a finite number. The model is damaged, or the data is "
+            "unlike its training data. Train the model again, or use other data."
         )
 
 

@@ -217,7 +217,7 @@ def test_a_loss_that_is_not_finite_stops(tmp_path, loss):
     trainer = RunTrainer(tmp_path, epochs=5)
     found = message(DataError, turn, trainer, batch_size=8, loss=lambda value: loss if value == 3 else 1.0)
     assert found == (
-        f"Training stopped at step 3 of 'main'. The loss became {loss}. The weights of step 2 are kept. "
+        f"Training stopped at step 3 of 'main'. The loss became {loss}. The weights of step 2 are saved. "
         "Look for broken values in the data, or go on with --resume and a lower --learning-rate."
     )
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoints"]

@@ -80,7 +80,7 @@ class NoRate(HonestDataset):
     fps = float("nan")
 
     def times(self, i, start=0, stop=None):
-        return np.arange(*self.check_range(i, start, stop)) / 25.0
+        return np.arange(*self.check_range(i, start, stop)) / 25
 
 
 @breaks("S12")

@@ -31,7 +31,7 @@ def test_what_it_says_of_frames_in_the_context_is_that_they_stay():
     said, state = make().observe(frames[:, :2], conditions={"audio": sound[:, :2]})
     assert np.array_equal(said, frames[:, :2])
     with pytest.raises(
-        UsageError, match=r"^audio-visual predicts from 3 frames, and was shown 2\. Show it 3 or more\.$"
+        UsageError, match=r"^audio-visual predicts from 3 frames, but was shown 2\. Show it 3 or more\.$"
     ):
         make().imagine(state, 1, seed=0, conditions={"audio": sound[:, :1]})
 
@@ -67,12 +67,12 @@ def test_without_sound_and_with_windows_that_are_too_short():
     with pytest.raises(UsageError) as error:
         AudioVisual([12, 12, 1], {"action": 2})
     assert str(error.value) == (
-        "audio-visual is driven by the stream audio; there is action. Give clips with sound, such as ingest makes of "
-        "films that have it, or the dataset sounding-shapes."
+        "audio-visual needs the stream audio, but the data has action. Use clips with sound, which ingest makes from "
+        "films with sound, or the dataset sounding-shapes."
     )
     windows = generated(
         lambda rows: {"frames": blobs(rows, 3, (12, 12, 1)), "audio": np.zeros((len(rows), 3, 20), np.float32)}
     )
-    told = r"^audio-visual predicts from 3 frames, and the windows have 3; expected 4 or more\."
+    told = r"^audio-visual predicts from 3 frames, but the windows have 3; expected 4 or more\."
     with pytest.raises(UsageError, match=told):
         make().fit(windows, RunTrainer(steps=1))

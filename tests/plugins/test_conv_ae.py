@@ -101,8 +101,8 @@ def test_a_seed_says_what_it_starts_from():
         (
             [8, 8, 16],
             {},
-            "input_shape is [8, 8, 16], of 16 channels; expected frames, which have 1 or 3. A map of features is "
-            "encoded by feature-vae or pca.",
+            "input_shape is [8, 8, 16]; expected frames with 1 or 3 channels. Use feature-vae or pca to encode a map "
+            "of features.",
         ),
         ([16, 16, 1], {"latent": "maps"}, "latent is 'maps'; expected 'vector' or 'map'."),
         (

@@ -33,17 +33,18 @@ def message(*args, **kwargs):
 
 def test_a_map_has_to_be_what_the_layers_double_to_the_frame():
     assert message([8, 8, 16], [64, 64, 1], widths=[8, 8]) == (
-        "deconv: a map of 8 x 8 positions is not what 2 layers double to frames of 64 x 64. Give it 3 widths."
+        "deconv: 2 widths need a map of 16 x 16 positions for frames of 64 x 64; the map has 8 x 8. Use 3 widths for "
+        "this map."
     )
     assert message([5, 8, 16], [64, 48, 1], widths=[8, 8]) == (
-        "deconv: a map of 5 x 8 positions is not what 2 layers double to frames of 64 x 48. Maps that fit these "
-        "widths are of 16 x 12 positions."
+        "deconv: 2 widths need a map of 16 x 12 positions for frames of 64 x 48; the map has 5 x 8. Use a map of "
+        "that size, or other widths."
     )
 
 
 def test_what_makes_no_network_is_refused():
     assert message([4, 4], [16, 16, 1]) == (
-        "deconv: latent_shape is [4, 4]; expected (d,) of a vector or (height, width, channels) of a map."
+        "deconv: latent_shape is [4, 4]; expected (d,) for a vector or (height, width, channels) for a map."
     )
     assert message([4], [16, 16]) == (
         "deconv: output_shape is [16, 16]; expected (height, width, channels) of frames."

@@ -84,7 +84,7 @@ def test_the_loss_is_that_of_standardised_features():
         (
             [4, 4],
             {},
-            "input_shape is [4, 4]; expected (f,) of features or (height, width, channels) of a map.",
+            "input_shape is [4, 4]; expected (f,) for features or (height, width, channels) for a map.",
         ),
         (
             [4],

@@ -53,15 +53,15 @@ class TestPromises(DatasetPromises):
 
     @pytest.fixture(autouse=True)
     def folder(self, write_movie):
-        if "folder" not in self._kept:
-            folder = self._kept["folder"] = write_movie("mixed/film.mp4", 13).parent
+        if "folder" not in self._shared:
+            folder = self._shared["folder"] = write_movie("mixed/film.mp4", 13).parent
             (folder / "shot").mkdir()
             for i in range(5):
                 Image.fromarray(np.full((12, 16, 3), 40 * i, np.uint8)).save(folder / "shot" / f"{i}.png")
             np.save(folder / "array.npy", np.random.default_rng(0).integers(0, 256, (2, 7, 12, 16, 3), np.uint8))
 
     def make(self):
-        return Files(str(self._kept["folder"]), size=[8, 10], fit="pad", skip=2, audio="mel")
+        return Files(str(self._shared["folder"]), size=[8, 10], fit="pad", skip=2, audio="mel")
 
 
 def test_one_file(write_movie, numbers):
@@ -103,7 +103,7 @@ def test_few_decoders_are_open_at_a_time(write_movie, tmp_path, numbers):
     for _ in range(2):
         for i in range(module.OPEN_FILES + 3):
             assert numbers(dataset.read(i).frames) == list(range(4 + i))
-            assert sum(each.footage._container is not None for each in dataset._found) <= module.OPEN_FILES
+            assert sum(each.footage._container is not None for each in dataset._footage) <= module.OPEN_FILES
 
 
 def test_the_config_builds_the_same_again(write_movie):
@@ -335,7 +335,7 @@ def test_one_bad_movie_among_good_ones_is_named(write_movie, tmp_path):
     write_movie("films/a.mp4")
     (tmp_path / "films" / "b.mp4").write_text("hello")
     assert refused(lambda: Files(str(tmp_path / "films"))) == (
-        f"films/b.mp4 cannot be used. {NO_FILM.format('films/b.mp4')} `latentseq ingest` leaves such files out."
+        f"films/b.mp4 cannot be used. {NO_FILM.format('films/b.mp4')} `latentseq ingest` skips such files."
     )
 
 

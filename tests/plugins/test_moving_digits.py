@@ -182,7 +182,8 @@ def test_the_config_builds_the_same_again(squares):
 
 
 EXPECTED = (
-    "Expected an .npz file with images (n, h, h) uint8, n at least 8, or an MNIST idx file of images, gzipped or not."
+    "Expected an .npz file with images (n, h, h) uint8, where n is 8 or more, or an MNIST idx file of images, which "
+    "may be gzipped."
 )
 
 
@@ -190,9 +191,13 @@ EXPECTED = (
     ("name", "content", "reason"),
     [
         ("none.npz", None, "No such file or directory"),
-        ("text.idx", b"hello", "it does not begin as an idx file of bytes does"),
-        ("short.idx", b"\0\0\x08\x01\0\0\0\x09abc", "it holds 3 values, where its header says 9"),
-        ("few.idx", b"\0\0\x08\x03\0\0\0\x02\0\0\0\x01\0\0\0\x01ab", "of its 2 images not every split would get one"),
+        ("text.idx", b"hello", "it does not start like an idx file of bytes"),
+        ("short.idx", b"\0\0\x08\x01\0\0\0\x09abc", "its number of values is 3, but its header says 9"),
+        (
+            "few.idx",
+            b"\0\0\x08\x03\0\0\0\x02\0\0\0\x01\0\0\0\x01ab",
+            "its number of images is 2, too few for three splits",
+        ),
         ("labels.idx", b"\0\0\x08\x01\0\0\0\x03abc", "its array is (3,) uint8"),
         ("text.gz", b"hello", "Not a gzipped file (b'he')"),
     ],

@@ -68,10 +68,10 @@ def test_what_is_trained_is_what_predicts():
     """At every scale it is shown halved frames, of all that a window has, and its finest frame is the forecast."""
     model, frames = stirred(), blobs(np.arange(2), 4, SHAPE)
     said = model.network.predict_on_batch({"frames": frames})
-    sides = [picture.shape[1:3] for picture in said["made"]]
+    sides = [picture.shape[1:3] for picture in said["prediction"]]
     assert sides == [(2, 2), (4, 4), (8, 8), (16, 16)]
     last, second = frames[:, 3], frames[:, 2]
-    for times, target, seen in zip((3, 2, 1, 0), said["target"], said["seen"], strict=True):
+    for times, target, seen in zip((3, 2, 1, 0), said["target"], said["context"], strict=True):
         wanted = pooled(2 * np.concatenate([last, second]) - 1, times)
         assert np.allclose(target, wanted, atol=1e-6)
         before = np.concatenate([_stack(frames[:, 1:3]), _stack(frames[:, 0:2])])
@@ -79,13 +79,13 @@ def test_what_is_trained_is_what_predicts():
     forecast, _ = model.observe(frames)
     wanted = np.concatenate([forecast[:, 2], forecast[:, 1]])
     assert np.abs(wanted - np.concatenate([frames[:, 2], frames[:, 1]])).max() > 0.01
-    assert np.allclose(np.clip((np.array(said["made"][-1]) + 1) / 2, 0, 1), wanted, atol=1e-5)
+    assert np.allclose(np.clip((np.array(said["prediction"][-1]) + 1) / 2, 0, 1), wanted, atol=1e-5)
 
 
 def test_a_long_window_is_seen_in_four_places():
     frames = np.broadcast_to(np.linspace(0, 1, 21, dtype=np.float32)[None, :, None, None, None], (1, 21, *SHAPE))
     said = make().network.predict_on_batch({"frames": frames})
-    shown = [20 * (np.array(said[key][-1])[:, 0, 0, -1] + 1) / 2 for key in ("target", "seen")]
+    shown = [20 * (np.array(said[key][-1])[:, 0, 0, -1] + 1) / 2 for key in ("target", "context")]
     assert np.allclose(shown, [[20, 14, 8, 2], [19, 13, 7, 1]], atol=1e-4)
 
 
@@ -122,7 +122,7 @@ def test_the_generators_see_how_the_discriminators_change():
     said = model.network(batch)
 
     def deceived():
-        return float(adversarial_loss(model.discriminators.judge(said["seen"], said["made"]), real=True))
+        return float(adversarial_loss(model.discriminators.judge(said["context"], said["prediction"]), real=True))
 
     before, as_they_were = step(), deceived()
     for weight in model.discriminators.scales[3].weights:
@@ -135,7 +135,7 @@ def test_the_generators_see_how_the_discriminators_change():
 def test_a_step_changes_the_weights_of_one_side_and_discriminators_learn_to_tell():
     model = stirred()
     step, batch = contest(model, rate=1e-2)
-    sides = [model.network.made_by], model.discriminators.scales
+    sides = [model.network.generators], model.discriminators.scales
     before = [values(side) for side in sides]
     step()
     changed = [values(side) for side in sides]
@@ -204,9 +204,11 @@ def test_frames_that_are_too_small():
         MultiScaleGAN([15, 40, 1])
     assert str(error.value) == (
         "multiscale-gan is trained on frames of 16 x 16 (h x w) or more, whose coarsest scale has 2 x 2 pixels; they "
-        "are 15 x 40. Give larger ones, such as with --size."
+        "are 15 x 40. Use larger frames, such as with --size."
     )
-    told = r"^multiscale-gan takes frames of 8 x 8 \(h x w\) or more; they are 7 x 16. Give larger ones, such as with"
+    told = (
+        r"^multiscale-gan needs frames of 8 x 8 \(h x w\) or more; they are 7 x 16. Use larger frames, such as with"
+    )
     with pytest.raises(DataError, match=told):
         make().observe(np.zeros((1, 2, 7, 16, 1), np.float32))
 
@@ -215,15 +217,15 @@ def test_frames_that_are_too_small():
     ("options", "told"),
     [
         ({"context": 0}, "context is 0, p 1 and alpha 1; expected 1 or more of each."),
-        ({"widths": []}, r"widths is \[\]; expected at least one number of channels, each 1 or more."),
+        ({"widths": []}, r"widths is \[\]; expected one or more numbers of channels, each 1 or more."),
         (
             {"discriminator_widths": [4, 0]},
-            r"discriminator_widths is \[4, 0\]; expected at least one number of channels, each 1 or more.",
+            r"discriminator_widths is \[4, 0\]; expected one or more numbers of channels, each 1 or more.",
         ),
         (
             {"lambda_lp": 0.0, "lambda_gdl": 0.0},
             "the weights are lambda_adv 0.05, lambda_lp 0, lambda_gdl 0; expected none below 0, and one of the last "
-            "two above it.",
+            "two above 0.",
         ),
     ],
 )

@@ -78,8 +78,8 @@ def test_fewer_items_than_components_are_refused():
     with pytest.raises(DataError) as error:
         fitted(x, x, d=15, epochs=3)
     assert str(error.value) == (
-        "pca: 12 items were seen in training; 15 components need as many. Give more data or a longer budget, or ask "
-        "for fewer components with --set latent_dim."
+        "pca: training had 12 items; 15 components need 15 or more. Use more data or a longer budget, or fewer "
+        "components with --set latent_dim."
     )
 
 

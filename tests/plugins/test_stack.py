@@ -115,7 +115,7 @@ def test_a_part_without_networks_has_none_to_show():
     with pytest.raises(UsageError) as error:
         _ = model.networks
     assert str(error.value) == (
-        "stack: latents is 'pca', which has no networks. Choose a part that has, such as conv-ae, feature-vae or "
+        "stack: latents is 'pca', which has no Keras networks. Use a part that has, such as conv-ae, feature-vae or "
         "deconv."
     )
 
@@ -220,28 +220,29 @@ def test_an_unknown_part_is_refused():
 
 def test_parts_that_do_not_fit_each_other_are_refused(run):
     assert refused(**{"features.widths": [4, 8]}) == (
-        "deconv: a map of 4 x 4 positions is not what 3 layers double to frames of 16 x 16. Give it 2 widths."
+        "deconv: 3 widths need a map of 2 x 2 positions for frames of 16 x 16; the map has 4 x 4. Use 2 widths for "
+        "this map."
     )
     assert refused(**{"latents": "conv-ae", "features.widths": [4, 8], "features.latent_dim": 5}) == (
-        "conv-ae: input_shape is [4, 4, 5], of 5 channels; expected frames, which have 1 or 3. A map of features is "
-        "encoded by feature-vae or pca."
+        "conv-ae: input_shape is [4, 4, 5]; expected frames with 1 or 3 channels. Use feature-vae or pca to encode a "
+        "map of features."
     )
     assert refused(**{"latents.input_shape": [9]}) == (
-        "stack: latents (feature-vae) has input_shape [9]; what comes before it has [2, 2, 16]. Give a part that was "
-        "made for that, or leave the option out."
+        "stack: latents (feature-vae) has input_shape [9]; expected [2, 2, 16], the shape of the features. Use a "
+        "part with that shape, or leave out the option."
     )
     with pytest.raises(UsageError) as error:
         Stack([32, 32, 1], features=str(run))
     assert str(error.value) == (
-        f"stack: features ({run}) has input_shape [16, 16, 1]; what comes before it has [32, 32, 1]. Give a part "
-        "that was made for that, or leave the option out."
+        f"stack: features ({run}) has input_shape [16, 16, 1]; expected [32, 32, 1], the shape of the frames. Use a "
+        "part with that shape, or leave out the option."
     )
 
 
 def test_a_trained_run_takes_no_options_and_has_to_be_of_its_kind(run):
     assert refused(**{"features": str(run), "features.widths": [4]}) == (
-        f"stack: features comes from {run}, trained, and takes no options; it was given widths. Leave them out, or "
-        "give a plugin's name."
+        f"stack: features is the trained run {run}, which takes no options, but received widths. Leave out the "
+        "options, or use the name of a plugin."
     )
     assert refused(DataError, decoder=str(run)) == (
         f"stack: decoder: {run} holds the 'conv-ae' of encoders; expected one of decoders."
@@ -253,8 +254,8 @@ def test_a_frozen_part_has_to_have_learned_something():
     with pytest.raises(UsageError) as error:
         model.fit(source(), RunTrainer(steps=1))
     assert str(error.value) == (
-        "stack: latents is frozen and has learned nothing. Give the folder of a trained run, as in --set "
-        "latents=runs/latents, or leave it out of frozen."
+        "stack: latents is frozen, but not trained. Use the folder of a trained run, as in --set "
+        "latents=runs/latents, or remove it from frozen."
     )
 
 

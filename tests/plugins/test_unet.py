@@ -67,11 +67,11 @@ def test_the_loss_is_that_of_its_own_rollout():
 def test_fewer_frames_than_the_context():
     model = make()
     _, state = model.observe(np.zeros((1, 2, 16, 16, 1), np.float32))
-    with pytest.raises(UsageError, match=r"unet predicts from 3 frames, and was shown 2\. Show it 3 or more\."):
+    with pytest.raises(UsageError, match=r"unet predicts from 3 frames, but was shown 2\. Show it 3 or more\."):
         model.imagine(state, 1, seed=0)
     windows = generated(lambda rows: {"frames": blobs(rows, 3, (16, 16, 1))})
     told = (
-        "unet predicts from 3 frames, and the windows have 3; expected 4 or more. Give a longer --length or longer "
+        "unet predicts from 3 frames, but the windows have 3; expected 4 or more. Use a longer --length or longer "
         "clips, or --set context=2."
     )
     with pytest.raises(UsageError, match=told):
@@ -81,7 +81,7 @@ def test_fewer_frames_than_the_context():
 def test_other_channels_and_frames_that_are_too_small():
     with pytest.raises(DataError, match=r"frames has shape \(1, 2, 16, 16, 3\); expected \(b, t, 16, 16, 1\)."):
         make().observe(np.zeros((1, 2, 16, 16, 3), np.float32))
-    told = r"unet takes frames of 4 x 4 \(h x w\) or more; they are 3 x 16. Give larger ones, such as with --size."
+    told = r"unet needs frames of 4 x 4 \(h x w\) or more; they are 3 x 16. Use larger frames, such as with --size."
     with pytest.raises(DataError, match=told):
         make(widths=[2, 2, 2]).observe(np.zeros((1, 2, 3, 16, 1), np.float32))
     with pytest.raises(UsageError, match=r"widths \[\]; expected 1 or more of each, and at least one width\."):

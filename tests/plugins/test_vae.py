@@ -239,8 +239,8 @@ def test_a_weight_below_zero_or_an_unknown_kind_of_latent_is_refused():
 
 def test_features_are_not_frames():
     assert message(UsageError, VAE, [8, 8, 16]) == (
-        "vae: input_shape is [8, 8, 16], of 16 channels; expected frames, which have 1 or 3. A map of features is "
-        "encoded by feature-vae or pca."
+        "vae: input_shape is [8, 8, 16]; expected frames with 1 or 3 channels. Use feature-vae or pca to encode a "
+        "map of features."
     )
 
 

@@ -1,4 +1,4 @@
-"""Moving squares: white squares that drift over a small black frame, a few to a clip."""
+"""Moving squares: a few white squares that drift over a small black frame."""
 
 from typing import ClassVar
 
@@ -9,56 +9,59 @@ from latentseq.errors import UsageError
 from latentseq.protocols import Dataset
 
 FEWEST, MOST = 3, 7
-"""Squares in a clip."""
+"""Minimum and maximum number of squares in a clip."""
 
 
 class MovingSquares(Dataset):
     """Clips of three to seven squares, each with a velocity of -1, 0 or 1 pixel a frame down and across.
 
-    A square has a half-width ``r`` of 2 or 3 pixels, covers rows ``y - r`` to ``y + r - 1`` and columns likewise,
-    starts with its centre anywhere in the frame, and may leave it. Frames are gray, 255 on 0. A clip depends on
-    the seed and its own number only.
+    A square with half-width ``r``, 2 or 3 pixels, covers rows ``y - r`` to ``y + r - 1``, and columns in the same
+    way. It starts with its centre anywhere in the frame, and may leave the frame. Frames are gray, with 255 on 0. A
+    clip depends only on the seed and its number.
 
     References:
-        The next-frame example of Keras for ConvLSTM layers, whose data these are like.
+        The next-frame prediction example of Keras for ConvLSTM layers, which uses similar data.
     """
 
     name: ClassVar[str] = "moving-squares"
     description: ClassVar[str] = "Generated clips of squares that move straight on: small, quick, no download."
 
     def __init__(self, count: int = 1200, length: int = 15, size: int = 40, seed: int = 0) -> None:
-        """Nothing is drawn before it is read.
+        """Set the options; frames are drawn when they are read.
 
         Args:
-            count: clips in all.
-            length: frames of each.
-            size: side of a frame, in pixels.
-            seed: of everything.
+            count: number of clips.
+            length: number of frames of each clip.
+            size: side of a frame in pixels.
+            seed: random seed of the clips.
 
         Raises:
-            UsageError: an option that is out of range.
+            UsageError: an option is out of range.
         """
         for key, value, least in (("count", count, 1), ("length", length, 1), ("size", size, 8), ("seed", seed, 0)):
             if value < least:
                 raise UsageError(f"{self.name}: option {key} is {value!r}; expected {least} or more.")
-        self.count, self.length, self.size, self.seed = count, length, size, seed
+        self.count = count
+        self.length = length
+        self.size = size
+        self.seed = seed
         self._lengths = np.full(count, length, np.int64)
 
     @property
     def lengths(self) -> np.ndarray:
-        """(n,) int64, frames of each clip."""
+        """Number of frames of each clip, (n,) int64."""
         return self._lengths
 
     @property
     def frame_shape(self) -> tuple[int, int, int]:
-        """(h, w, 1)."""
+        """Shape (h, w, 1) of the frames."""
         return self.size, self.size, 1
 
     def read(self, i: int, start: int = 0, stop: int | None = None) -> Clip:
         """See ``Dataset.read``.
 
         Raises:
-            UsageError: a clip or a range that does not exist.
+            UsageError: the clip or the range does not exist.
         """
         start, stop = self.check_range(i, start, stop)
         random = np.random.default_rng([self.seed, i])
@@ -69,6 +72,6 @@ class MovingSquares(Dataset):
         at = centre[:, None] + np.arange(start, stop)[:, None] * velocity[:, None]  # (2, t, squares)
         offset = np.arange(self.size)[:, None] - at[:, :, None]  # (2, t, size, squares)
         rows, columns = ((offset >= -radius) & (offset < radius)).astype(np.float32)
-        # A pixel is covered where some square covers both its row and its column.
-        covered = rows @ columns.transpose(0, 2, 1) > 0
-        return Clip(np.where(covered, np.uint8(255), np.uint8(0))[..., None], {})
+        # A pixel is white if one square covers both its row and its column.
+        white = rows @ columns.transpose(0, 2, 1) > 0
+        return Clip(np.where(white, np.uint8(255), np.uint8(0))[..., None], {})

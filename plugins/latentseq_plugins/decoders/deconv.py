@@ -15,9 +15,9 @@ from latentseq_plugins.features import Scaling, statistics
 
 
 class Deconv(KerasPlugin, Decoder):
-    """Latents or features back to frames, trained on squared error.
+    """Decodes latents or features to frames, trained on squared error.
 
-    What it decodes is standardised by statistics of the training items, which are kept among the weights.
+    The input is standardised by statistics of the training items, which are saved with the weights.
 
     References:
         Zeiler et al., Deconvolutional Networks, 2010.
@@ -37,14 +37,14 @@ class Deconv(KerasPlugin, Decoder):
         """Build the network.
 
         Args:
-            latent_shape: (d,), or (h', w', d) of a map.
-            output_shape: (h, w, c) of a frame; any size.
-            widths: channels of each layer, the largest picture's first, as those of the encoders; every layer doubles
-                the resolution.
-            seed: of the initial weights.
+            latent_shape: (d,) for a vector, or (h', w', d) for a map.
+            output_shape: frame shape (h, w, c); any size.
+            widths: channels of each layer, from the highest resolution to the lowest, in the same order as in the
+                encoders; every layer doubles the resolution.
+            seed: random seed of the initial weights.
 
         Raises:
-            UsageError: an option out of its range, or a map that is not doubled to the frame.
+            UsageError: an option is out of range, or the size of the map does not fit the frame.
         """
         if len(output_shape) != 3 or min(output_shape) < 1:
             raise UsageError(
@@ -52,20 +52,22 @@ class Deconv(KerasPlugin, Decoder):
             )
         if len(latent_shape) not in (1, 3) or min(latent_shape) < 1:
             raise UsageError(
-                f"deconv: latent_shape is {list(latent_shape)}; expected (d,) of a vector or (height, width, "
-                "channels) of a map."
+                f"deconv: latent_shape is {list(latent_shape)}; expected (d,) for a vector or (height, width, "
+                "channels) for a map."
             )
         if not widths or min(widths) < 1:
             raise UsageError(f"deconv: widths is {list(widths)}; expected at least one width, each 1 or more.")
-        self.latent_shape, self.output_shape = tuple(latent_shape), tuple(output_shape)
-        self.widths, self.seed = tuple(widths), seed
+        self.latent_shape = tuple(latent_shape)
+        self.output_shape = tuple(output_shape)
+        self.widths = tuple(widths)
+        self.seed = seed
         if len(latent_shape) == 3:
             self._check_map()
         self.standard = Scaling(name="standard")
         z = keras.Input(self.latent_shape, name="z")
         inner = decoder_network(self.latent_shape, self.output_shape, self.widths, seed)
         self.decoder = keras.Model(z, inner(self.standard(z)), name="decoder")
-        self.network = SquaredErrorNetwork("deconv", [self.decoder], given="z")
+        self.network = SquaredErrorNetwork("deconv", [self.decoder], source="z")
 
     @property
     def networks(self) -> dict[str, keras.Model]:
@@ -83,18 +85,19 @@ class Deconv(KerasPlugin, Decoder):
         return np.clip(frames, 0, 1)
 
     def _check_map(self) -> None:
-        """Refuse a map whose positions are not those of the smallest layer."""
+        """Check that the map has the positions of the smallest layer."""
         sizes = [padding(self.output_shape, [1] * n)[2] for n in range(1, 12)]
-        h, w = self.latent_shape[:2]
-        if sizes[len(self.widths) - 1] == (h, w):
+        expected, (h, w) = sizes[len(self.widths) - 1], self.latent_shape[:2]
+        if expected == (h, w):
             return
-        fitting = [n for n, size in enumerate(sizes, 1) if size == (h, w)]
-        what_fits = (
-            f"Give it {fitting[0]} widths."
-            if fitting
-            else f"Maps that fit these widths are of {' x '.join(map(str, sizes[len(self.widths) - 1]))} positions."
-        )
+        numbers = [n for n, size in enumerate(sizes, 1) if size == (h, w)]
+        advice = f"Use {_widths(numbers[0])} for this map." if numbers else "Use a map of that size, or other widths."
+        verb = "needs" if len(self.widths) == 1 else "need"
         raise UsageError(
-            f"deconv: a map of {h} x {w} positions is not what {len(self.widths)} layers double to frames of "
-            f"{self.output_shape[0]} x {self.output_shape[1]}. {what_fits}"
+            f"deconv: {_widths(len(self.widths))} {verb} a map of {expected[0]} x {expected[1]} positions for frames "
+            f"of {self.output_shape[0]} x {self.output_shape[1]}; the map has {h} x {w}. {advice}"
         )
+
+
+def _widths(n: int) -> str:
+    return f"{n} {'width' if n == 1 else 'widths'}"

@@ -21,10 +21,10 @@ from latentseq_plugins.convolutions import (
 
 
 class ConvAE(TunableEncoder):
-    """Frames to a vector or a map without a posterior, trained on squared error.
+    """Encodes frames to a vector or a map without a posterior, trained on squared error.
 
-    A map keeps where things are: it reconstructs several times better than a vector in the same time of training,
-    and is what convolutional dynamics work on.
+    A map keeps positions. After the same training time it reconstructs several times better than a vector, and
+    convolutional dynamics need it.
 
     References:
         Hinton & Salakhutdinov, Reducing the Dimensionality of Data with Neural Networks, 2006.
@@ -51,34 +51,37 @@ class ConvAE(TunableEncoder):
         """Build the networks.
 
         Args:
-            input_shape: (h, w, c) of a frame; any size.
-            latent: vector; or map, which keeps the positions of the smallest layer: (h / 2**n, w / 2**n, d) behind n
-                layers, so 8x8x16 of a frame of 64x64.
-            latent_dim: d, length of the latent vector, or channels of the map; 64 or 16 where None.
+            input_shape: frame shape (h, w, c); any size.
+            latent: "vector", or "map" with the positions of the smallest layer: (h / 2**n, w / 2**n, d) after n
+                layers, such as 8x8x16 for a frame of 64x64.
+            latent_dim: length of the vector, or channels of the map; None for 64 or 16.
             widths: channels of each layer; every layer halves the resolution.
-            augment: mirror and shift the frames at random in training, without which a film of seconds is learnt by
-                heart; leave it out for generated data, of which there is no end.
-            seed: of the initial weights and of all that is random in training.
+            augment: mirror and shift frames randomly in training. Without it, a film of a few seconds is overfitted;
+                generated data does not need it.
+            seed: random seed of the initial weights and of augmentation.
 
         Raises:
-            UsageError: an option out of its range.
+            UsageError: an option is out of range.
         """
         self.latent_dim = check_convolutional("conv-ae", input_shape, latent, latent_dim, widths)
-        self.input_shape, self.widths = tuple(input_shape), tuple(widths)
-        self.latent, self.augment, self.seed = latent, augment, seed
-        # Kernels of 3 learn faster than those of 4: on moving digits, 23 of squared error a frame against 44 after
-        # 80 steps.
+        self.input_shape = tuple(input_shape)
+        self.widths = tuple(widths)
+        self.latent = latent
+        self.augment = augment
+        self.seed = seed
+        # Kernels of 3 learn faster than kernels of 4: on moving digits, the squared error of a frame is 23 instead of
+        # 44 after 80 steps.
         self.encoder = encoder_network(
             self.input_shape, latent, self.latent_dim, self.widths, seed, kernel=3, posterior=False
         )
         self.decoder = decoder_network(self.latent_shape, self.input_shape, self.widths, seed + 1000)
         self.network = SquaredErrorNetwork(
-            "conv_ae", [self.encoder, self.decoder], given="x", augment=augmentation(seed) if augment else []
+            "conv_ae", [self.encoder, self.decoder], source="x", augment=augmentation(seed) if augment else []
         )
 
     @property
     def latent_shape(self) -> tuple[int, ...]:
-        """(d,), or (h', w', d) of a map."""
+        """(d,) for a vector, (h', w', d) for a map."""
         return latent_shape(self.input_shape, self.latent, self.latent_dim, self.widths)
 
     @property
@@ -88,7 +91,7 @@ class ConvAE(TunableEncoder):
 
     @property
     def augmentation(self) -> list[keras.layers.Layer]:
-        """Mirroring and shifting, or nothing."""
+        """The layers that mirror and shift; empty without augmentation."""
         return self.network.augment
 
     def fit(self, source: Source, trainer: Trainer) -> History:

@@ -18,10 +18,11 @@ from latentseq_plugins.variational import VariationalNetwork, bounded_start, log
 
 
 class FeatureVAE(TunableEncoder):
-    """Any array to a vector with a Gaussian posterior, by dense layers.
+    """Encodes any array to a vector with a Gaussian posterior, with dense layers.
 
-    Every channel is standardised by statistics of the training items, which are kept among the weights; the loss is
-    in those units. What it decodes is in the features' own, and in [0, 1] where all training items were.
+    Every channel is standardised by statistics of the training items, which are saved with the weights. The loss is
+    computed on standardised values. Decoded items have the original units, and are in [0, 1] if all training items
+    were.
 
     References:
         Kingma & Welling, Auto-Encoding Variational Bayes, arXiv 1312.6114.
@@ -47,20 +48,20 @@ class FeatureVAE(TunableEncoder):
         """Build the networks.
 
         Args:
-            input_shape: (f,) of features, or (h, w, c) of a map of them.
-            latent_dim: d, length of the latent vector.
+            input_shape: (f,) for features, or (h, w, c) for a map of features.
+            latent_dim: length of the latent vector.
             beta: weight of the KL divergence.
-            free_bits: nats of KL divergence that each dimension may use at no cost, so that none collapses.
-            widths: units of each dense layer of the encoder; the decoder has them the other way round.
-            seed: of the initial weights and of the noise.
+            free_bits: KL divergence in nats that each dimension may use at no cost, so that none collapses.
+            widths: units of each dense layer of the encoder; the decoder has the reverse order.
+            seed: random seed of the initial weights and of sampling noise.
 
         Raises:
-            UsageError: an option out of its range.
+            UsageError: an option is out of range.
         """
         if len(input_shape) not in (1, 3) or min(input_shape) < 1:
             raise UsageError(
-                f"feature-vae: input_shape is {list(input_shape)}; expected (f,) of features or (height, width, "
-                "channels) of a map."
+                f"feature-vae: input_shape is {list(input_shape)}; expected (f,) for features or (height, width, "
+                "channels) for a map."
             )
         if latent_dim < 1 or min(beta, free_bits) < 0 or not widths or min(widths) < 1:
             raise UsageError(
@@ -68,9 +69,14 @@ class FeatureVAE(TunableEncoder):
                 f"{list(widths)}; expected latent_dim of 1 or more, beta and free_bits of 0 or more, and at least "
                 "one width, each 1 or more."
             )
-        self.input_shape, self.latent_dim, self.widths = tuple(input_shape), latent_dim, tuple(widths)
-        self.beta, self.free_bits, self.seed = beta, free_bits, seed
-        self.standard, self.restored = Scaling(name="standard"), Scaling(name="restored")
+        self.input_shape = tuple(input_shape)
+        self.latent_dim = latent_dim
+        self.widths = tuple(widths)
+        self.beta = beta
+        self.free_bits = free_bits
+        self.seed = seed
+        self.standard = Scaling(name="standard")
+        self.restored = Scaling(name="restored")
         encoder, decoder = self._encoder(), self._decoder()
         self.network = VariationalNetwork(
             "feature_vae", encoder, decoder, beta=beta, free_bits=free_bits, seed=seed, units=self.standard
@@ -88,9 +94,9 @@ class FeatureVAE(TunableEncoder):
 
     def fit(self, source: Source, trainer: Trainer) -> History:
         """See ``Encoder.fit``."""
-        found = statistics(source.train, "x")
-        self.standard.standardise(found)
-        self.restored.restore(found)
+        scaling = statistics(source.train, "x")
+        self.standard.standardise(scaling)
+        self.restored.restore(scaling)
         return trainer.fit(self.network, source, batch_size=64, learning_rate=1e-3)
 
     def encode(self, x: np.ndarray) -> Latents:
@@ -104,7 +110,7 @@ class FeatureVAE(TunableEncoder):
         return self.restored.clip(x)
 
     def _encoder(self) -> keras.Model:
-        """Items (n, *input_shape) to mean and log variance (n, d) each."""
+        """Build the network from items (n, *input_shape) to mean and log variance, (n, d) each."""
         features = keras.Input(self.input_shape, name="features")
         x = layers.Flatten(name="flat")(self.standard(features))
         for i, width in enumerate(self.widths):
@@ -117,12 +123,12 @@ class FeatureVAE(TunableEncoder):
         return keras.Model(features, [mean, log_var], name="encoder")
 
     def _decoder(self) -> keras.Model:
-        """Latents (n, d) to items (n, *input_shape)."""
+        """Build the network from latents (n, d) to items (n, *input_shape)."""
         z = x = keras.Input((self.latent_dim,), name="z")
         for i, width in enumerate(reversed(self.widths)):
             start = keras.initializers.HeNormal(self.seed + 1000 + i)
             x = layers.Dense(width, swish, kernel_initializer=start, name=f"dense_{i}")(x)
-        # Near nothing to begin with, which is the mean item.
+        # The output starts near zero, which is the mean item.
         start = keras.initializers.RandomNormal(0, 0.02, self.seed + 1100)
         x = layers.Dense(math.prod(self.input_shape), kernel_initializer=start, name="output")(x)
         return keras.Model(z, self.restored(layers.Reshape(self.input_shape, name="shape")(x)), name="decoder")

@@ -1,4 +1,4 @@
-"""Principal components."""
+"""Principal component analysis (PCA)."""
 
 from pathlib import Path
 from typing import ClassVar
@@ -14,13 +14,15 @@ from latentseq.protocols import Encoder, History, Trainer
 from latentseq.storage.tensors import load_tensors, save_tensors
 
 STATE = "components.safetensors"
+"""File with the state."""
 LEAST_BATCH = 64
+"""Minimum number of items in a batch."""
 
 
 class PCA(Encoder):
-    """The best linear reconstruction of a given width: the floor that every other encoder has to beat.
+    """The best linear encoder of a given dimension: a floor that every other encoder has to beat.
 
-    It takes one pass over the training items, or as much of one as the budget allows.
+    Training is one pass over the training items, or less if the budget is smaller.
 
     References:
         Ross et al., Incremental Learning for Robust Visual Tracking, 2008: scikit-learn's ``IncrementalPCA``.
@@ -31,21 +33,22 @@ class PCA(Encoder):
     presets: ClassVar[Presets] = {"tiny": {"latent_dim": 4}, "cpu": {}, "gpu": {}}
 
     def __init__(self, input_shape: list[int], latent_dim: int = 64):
-        """Start with the first axes of the input.
+        """Start with the first axes of the input as components.
 
         Args:
-            input_shape: (h, w, c) of frames or of a map, or (f,) of features.
-            latent_dim: d, number of components.
+            input_shape: (h, w, c) for frames or a map, or (f,) for features.
+            latent_dim: number of components.
 
         Raises:
-            UsageError: an option out of its range.
+            UsageError: an option is out of range.
         """
         size = int(np.prod(input_shape))
         if not input_shape or min(input_shape) < 1:
             raise UsageError(f"pca: input_shape is {list(input_shape)}; expected every side to be 1 or more.")
         if not 1 <= latent_dim <= size:
             raise UsageError(f"pca: latent_dim is {latent_dim}; expected 1 to {size}, the size of an item.")
-        self.input_shape, self.latent_dim = tuple(input_shape), latent_dim
+        self.input_shape = tuple(input_shape)
+        self.latent_dim = latent_dim
         self._mean = np.zeros(size, np.float32)
         self._components = np.eye(latent_dim, size, dtype=np.float32)
         self._bounds = np.array([0, 1], np.float32)
@@ -59,35 +62,37 @@ class PCA(Encoder):
         """See ``Encoder.fit``.
 
         Raises:
-            DataError: fewer items to learn from than components.
+            DataError: there are fewer training items than components.
         """
-        # As many again as there are components: the work a new item costs is least about there.
+        # The cost for each item is lowest near this batch size.
         size, waiting, low, high = (
             max(LEAST_BATCH, 2 * self.latent_dim),
             np.zeros((0, self._mean.size), np.float32),
             0.0,
             1.0,
         )
-        pca, seen = IncrementalPCA(self.latent_dim), 0
+        pca, count = IncrementalPCA(self.latent_dim), 0
         for batch in trainer.batches(source, batch_size=size, epochs=1):
             x = batch["x"].reshape(len(batch["x"]), -1)
-            low, high, seen = min(low, float(x.min())), max(high, float(x.max())), seen + len(x)
+            low, high, count = min(low, float(x.min())), max(high, float(x.max())), count + len(x)
             waiting = np.concatenate([waiting, x])
             if len(waiting) >= size:
                 pca.partial_fit(waiting)
                 waiting = waiting[:0]
         if len(waiting) >= self.latent_dim:
             pca.partial_fit(waiting)
-        if seen < self.latent_dim:
+        if count < self.latent_dim:
             raise DataError(
-                f"pca: {seen} items were seen in training; {self.latent_dim} components need as many. Give more data "
-                "or a longer budget, or ask for fewer components with --set latent_dim."
+                f"pca: training had {count} {'item' if count == 1 else 'items'}; {self.latent_dim} components need "
+                f"{self.latent_dim} or more. Use more data or a longer budget, or fewer components with --set "
+                "latent_dim."
             )
-        self._mean, self._components = pca.mean_.astype(np.float32), pca.components_.astype(np.float32)
-        # Frames stay frames; features have no bounds.
+        self._mean = pca.mean_.astype(np.float32)
+        self._components = pca.components_.astype(np.float32)
+        # Decoded frames are clipped to [0, 1]; features have no bounds.
         self._bounds = np.array([0, 1] if (low, high) == (0, 1) else [-np.inf, np.inf], np.float32)
-        row = {"stage": "main", "epoch": 1, "step": int(np.ceil(seen / size)), **self._validate(source)}
-        trainer.say(f"{seen} items · squared error of an item on validation data {row['val_squared_error']:.4g}")
+        row = {"stage": "main", "epoch": 1, "step": int(np.ceil(count / size)), **self._validate(source)}
+        trainer.say(f"{count} items · squared error of an item on validation data {row['val_squared_error']:.4g}")
         return History([row], row)
 
     def encode(self, x: np.ndarray) -> Latents:
@@ -107,17 +112,19 @@ class PCA(Encoder):
     def load_state(self, folder: Path) -> None:
         """See ``Plugin.load_state``."""
         expected = {key: (a.shape, str(a.dtype)) for key, a in self._state().items()}
-        found = load_tensors(folder / STATE, expected)
-        self._mean, self._components, self._bounds = (found[key] for key in ("mean", "components", "bounds"))
+        tensors = load_tensors(folder / STATE, expected)
+        self._mean = tensors["mean"]
+        self._components = tensors["components"]
+        self._bounds = tensors["bounds"]
 
     def _state(self) -> dict[str, np.ndarray]:
         return {"mean": self._mean, "components": self._components, "bounds": self._bounds}
 
     def _validate(self, source: Source) -> dict[str, float]:
-        """Squared error summed over an item, mean over validation items."""
+        """Squared error, summed over each item and averaged over the validation items."""
         errors = []
         for batch in validation_batches(source.validation, LEAST_BATCH):
-            made = self.decode(self.encode(batch["x"]).mean)
-            errors.append(np.square(made - batch["x"]).reshape(len(made), -1).sum(1))
+            x = self.decode(self.encode(batch["x"]).mean)
+            errors.append(np.square(x - batch["x"]).reshape(len(x), -1).sum(1))
         error = float(np.concatenate(errors).mean())
         return {"val_loss": error, "val_squared_error": error}

@@ -1,4 +1,4 @@
-"""An encoder of three parts: frames to features, features to latents, and features back to frames."""
+"""An encoder of three parts: an encoder to features, an encoder to latents, and a decoder to frames."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,20 +19,20 @@ from latentseq.protocols import Decoder, Encoder, History, Trainer
 from latentseq.storage.artifact import ARTIFACT, read_artifact
 
 GROUPS = {"features": "encoders", "latents": "encoders", "decoder": "decoders"}
-"""The parts, in the order in which they are trained, and where each is registered."""
+"""The parts in the order of training, with their registry groups."""
 SHARES = {"features": 0.4, "latents": 0.3, "decoder": 0.3}
-"""Of the budget, where all three are trained."""
+"""Shares of the budget when all three parts are trained."""
 
 
 class Stack(TunableEncoder):
-    """Frames to features to latents, and back by way of features that a decoder makes frames of.
+    """Encodes frames to features and features to latents; decodes latents to features and features to frames.
 
-    Each part is a plugin and a stage of its own: the features are trained on frames, the latents on features, and
-    the decoder on the features that come back from the latents, which is what it will be given. What the feature
-    encoder has to go back to frames by itself is not used.
+    Each part is a plugin and is trained in a stage of its own: the feature encoder on frames, the latent encoder on
+    features, and the decoder on features that were decoded from latents, since these are its input later. The
+    decoder of the feature encoder is not used.
 
-    A part may be the folder of a trained run. It is copied into the stack and not trained: ``frozen`` names it, and
-    the stack's own files are all that is needed afterwards.
+    A part may be the folder of a trained run. The run is copied into the stack and is not trained: its name is added
+    to ``frozen``. The folder of the stack is complete without the run.
     """
 
     name = "stack"
@@ -55,59 +55,62 @@ class Stack(TunableEncoder):
         """Build the parts.
 
         Args:
-            input_shape: (h, w, c) of a frame.
-            features: an encoder of frames, by its registered name or the run folder it was trained in (``./name``
-                where a folder is called like a plugin). One that can have maps has them, unless its options say
-                otherwise.
-            latents: an encoder of the features, in the same way.
-            decoder: a decoder of the features, in the same way.
-            features_options: keywords of that part; ``--set features.widths=[16,32]`` on the command line.
-            latents_options: keywords of that part.
-            decoder_options: keywords of that part.
-            frozen: parts that are not trained, as they come with the stack's own state; a part from a run folder is
-                added to them.
-            seed: of each part that takes one.
-            preset: of each part; its options are beneath those that a part is given.
+            input_shape: frame shape (h, w, c).
+            features: name or run folder of an encoder of frames (``./name`` for a folder with the name of a plugin).
+                An encoder with the option ``latent`` makes a map, unless its options say otherwise.
+            latents: name or run folder of an encoder of features.
+            decoder: name or run folder of a decoder of features.
+            features_options: options of the feature encoder; ``--set features.widths=[16,32]`` on the command line.
+            latents_options: options of the latent encoder.
+            decoder_options: options of the decoder.
+            frozen: names of the parts that are not trained; a part from a run folder is added.
+            seed: random seed of each part that takes one.
+            preset: preset of each part; options of a part override it.
 
         Raises:
-            UsageError: an unknown part, an option that it does not take, or parts that do not fit each other.
-            DataError: a run folder that holds something else or is damaged.
+            UsageError: a part or an option is unknown, or the shapes of two parts do not match.
+            DataError: a run folder has no matching plugin or is damaged.
         """
         unknown = [part for part in frozen if part not in GROUPS]
         if unknown:
             raise UsageError(f"stack: frozen names {listed(unknown)}; its parts are {listed(GROUPS)}.")
-        self.input_shape, self.seed, self.preset = tuple(input_shape), seed, preset
+        self.input_shape = tuple(input_shape)
+        self.seed = seed
+        self.preset = preset
         self.frozen = [part for part in GROUPS if part in frozen]
         self._trained: set[str] = set()
-        h_w_c = list(self.input_shape)
-        first = self._part("features", features, features_options, input_shape=h_w_c, latent="map")
-        between = list(first.latent_shape)
-        second = self._part("latents", latents, latents_options, input_shape=between)
-        last = self._part("decoder", decoder, decoder_options, latent_shape=between, output_shape=h_w_c)
+        frame_shape = list(self.input_shape)
+        first = self._part("features", features, features_options, input_shape=frame_shape, latent="map")
+        feature_shape = list(first.latent_shape)
+        second = self._part("latents", latents, latents_options, input_shape=feature_shape)
+        last = self._part("decoder", decoder, decoder_options, latent_shape=feature_shape, output_shape=frame_shape)
         self._first: Encoder = first
         self._second: Encoder = second
         self._last: Decoder = last
-        self.features, self.latents, self.decoder = first.name, second.name, last.name
-        self.features_options, self.latents_options = first.get_config(), second.get_config()
+        self.features = first.name
+        self.latents = second.name
+        self.decoder = last.name
+        self.features_options = first.get_config()
+        self.latents_options = second.get_config()
         self.decoder_options = last.get_config()
-        self.preset = None  # Which the options hold now.
+        self.preset = None  # Its values are now part of the options.
         self._composed: dict[str, keras.Model] = {}
 
     @classmethod
     def complete(cls, options: Mapping[str, Any]) -> dict[str, Any]:
-        """See ``Configurable.complete``; with the options of the parts, but of those that are trained runs."""
-        found = super().complete(options)
+        """See ``Configurable.complete``; it also completes the options of the parts that are not trained runs."""
+        result = super().complete(options)
         for part, group in GROUPS.items():
-            if _is_plugin(group, found[part]):
-                given, left = found[part + PART_OPTIONS], ("seed", "latent")
-                found[part + PART_OPTIONS] = registry.resolve(
-                    group, found[part], given, preset=found["preset"], left=left
+            if _is_plugin(group, result[part]):
+                part_options, left = result[part + PART_OPTIONS], ("seed", "latent")
+                result[part + PART_OPTIONS] = registry.resolve(
+                    group, result[part], part_options, preset=result["preset"], left=left
                 )
-        return found
+        return result
 
     @property
     def latent_shape(self) -> tuple[int, ...]:
-        """That of the latents."""
+        """The latent shape of the latent encoder."""
         return self._second.latent_shape
 
     @property
@@ -116,12 +119,12 @@ class Stack(TunableEncoder):
         return {"features": self._first, "latents": self._second, "decoder": self._last}
 
     def count_parameters(self) -> int | None:
-        """Those of the parts, of which some may have no networks."""
+        """Sum over the parts, some of which may have no networks."""
         return Plugin.count_parameters(self)
 
     @property
     def networks(self) -> dict[str, keras.Model]:
-        """Encoder, frames to latents, and decoder, latents to frames: the parts' networks, one after the other.
+        """The encoder from frames to latents and the decoder from latents to frames, chained from the parts.
 
         Raises:
             UsageError: a part has no networks.
@@ -136,28 +139,28 @@ class Stack(TunableEncoder):
 
     @property
     def augmentation(self) -> Sequence[keras.layers.Layer]:
-        """Those of its features, which are what sees frames."""
+        """The augmentation of the feature encoder, whose input is frames."""
         features = self.parts["features"]
         return features.augmentation if isinstance(features, TunableEncoder) else ()
 
     def fit(self, source: Source, trainer: Trainer) -> History:
-        """Train each part that is not frozen, in turn, under its own name and a share of the budget.
+        """Train each part that is not frozen in turn, each with a share of the budget.
 
         Raises:
-            UsageError: a part is frozen and has nothing learned.
+            UsageError: a frozen part is not trained.
         """
         for part in self.frozen:
             if part not in self._trained:
                 raise UsageError(
-                    f"stack: {part} is frozen and has learned nothing. Give the folder of a trained run, as in --set "
-                    f"{part}=runs/{part}, or leave it out of frozen."
+                    f"stack: {part} is frozen, but not trained. Use the folder of a trained run, as in --set "
+                    f"{part}=runs/{part}, or remove it from frozen."
                 )
         whole = sum(SHARES[part] for part in GROUPS if part not in self.frozen)
         features = source.map(lambda batch: {"x": self._first.encode(batch["x"]).mean})
         sources = {
             "features": source,
             "latents": features,
-            "decoder": source.map(lambda batch: {"z": self._rebuilt(batch["x"]), "x": batch["x"]}),
+            "decoder": source.map(lambda batch: {"z": self._decoded_features(batch["x"]), "x": batch["x"]}),
         }
         rows: list[dict[str, Any]] = []
         best: dict[str, Any] = {}
@@ -181,7 +184,7 @@ class Stack(TunableEncoder):
         return np.clip(self._last.decode(self._second.decode(as_items(z, self.latent_shape, "z"))), 0, 1)
 
     def save_state(self, folder: Path) -> None:
-        """Each part in a folder of its own."""
+        """Save each part in a folder of its own."""
         for name, part in self.parts.items():
             (folder / name).mkdir()
             part.save_state(folder / name)
@@ -192,44 +195,45 @@ class Stack(TunableEncoder):
             part.load_state(folder / name)
             self._trained.add(name)
 
-    def _rebuilt(self, x: np.ndarray) -> np.ndarray:
-        """The features that come back from the latents of frames."""
+    def _decoded_features(self, x: np.ndarray) -> np.ndarray:
+        """Encode frames to latents, and decode these to features."""
         return self._second.decode(self.encode(x).mean)
 
     def _networks(self, part: str) -> dict[str, keras.Model]:
         plugin = self.parts[part]
         if not isinstance(plugin, KerasPlugin):
             raise UsageError(
-                f"stack: {part} is {plugin.name!r}, which has no networks. Choose a part that has, such as conv-ae, "
-                "feature-vae or deconv."
+                f"stack: {part} is {plugin.name!r}, which has no Keras networks. Use a part that has, such as "
+                "conv-ae, feature-vae or deconv."
             )
         return plugin.networks
 
-    def _part(self, part: str, given: str, options: Mapping[str, Any] | None, latent: str = "", **shapes: Any) -> Any:
-        """A part by its name or its run folder, checked against what is before it."""
+    def _part(self, part: str, name: str, options: Mapping[str, Any] | None, latent: str = "", **shapes: Any) -> Any:
+        """Build or load a part from its name or run folder, and check its shapes."""
         group = GROUPS[part]
-        if not _is_plugin(group, given) and (Path(given) / ARTIFACT).is_file():
-            plugin = self._load(part, given, options)
+        if not _is_plugin(group, name) and (Path(name) / ARTIFACT).is_file():
+            plugin = self._load(part, name, options)
         else:
             more = {"latent": latent} if latent else {}
-            plugin = registry.build(group, given, options, preset=self.preset, seed=self.seed, **more, **shapes)
-        for key, wanted in shapes.items():
-            found = list(plugin.get_config()[key])
-            if found != wanted:
+            plugin = registry.build(group, name, options, preset=self.preset, seed=self.seed, **more, **shapes)
+        for key, expected in shapes.items():
+            shape = list(plugin.get_config()[key])
+            if shape != expected:
+                what = "frames" if part == "features" or key == "output_shape" else "features"
                 raise UsageError(
-                    f"stack: {part} ({given}) has {key} {found}; {_before(key)} {wanted}. Give a part that was made "
-                    "for that, or leave the option out."
+                    f"stack: {part} ({name}) has {key} {shape}; expected {expected}, the shape of the {what}. Use a "
+                    "part with that shape, or leave out the option."
                 )
         return plugin
 
-    def _load(self, part: str, given: str, options: Mapping[str, Any] | None) -> Any:
+    def _load(self, part: str, folder: str, options: Mapping[str, Any] | None) -> Any:
         if options:
             raise UsageError(
-                f"stack: {part} comes from {given}, trained, and takes no options; it was given {listed(options)}. "
-                "Leave them out, or give a plugin's name."
+                f"stack: {part} is the trained run {folder}, which takes no options, but received {listed(options)}. "
+                "Leave out the options, or use the name of a plugin."
             )
         try:
-            artifact = read_artifact(Path(given), GROUPS[part])
+            artifact = read_artifact(Path(folder), GROUPS[part])
         except DataError as error:
             raise DataError(f"stack: {part}: {error}") from error
         plugin = artifact.load()
@@ -239,27 +243,23 @@ class Stack(TunableEncoder):
 
 
 class Chain(keras.Model):
-    """Two networks, the second on what the first makes; of a posterior, on its mean."""
+    """Two networks in a row; if the first one outputs a posterior, the second one takes its mean."""
 
     def __init__(self, name: str, first: keras.Model, second: keras.Model):
-        """Put them together; the weights are theirs."""
+        """Chain two networks, with shared weights."""
         super().__init__(name=name)
-        self.first, self.second = first, second
+        self.first = first
+        self.second = second
 
     def build(self, *_: Any) -> None:
-        """Its parts are built already."""
+        """Do nothing: the parts are already built."""
 
     def call(self, x: Any, training: bool = False) -> Any:
-        """What the second makes of it."""
-        between = self.first(x, training=training)
-        return self.second(between[0] if isinstance(between, (list, tuple)) else between, training=training)
+        """Apply the first network and then the second."""
+        y = self.first(x, training=training)
+        return self.second(y[0] if isinstance(y, (list, tuple)) else y, training=training)
 
 
 def _is_plugin(group: str, name: str) -> bool:
-    """Whether a part is named by a plugin's name, which comes before a folder's."""
+    """Whether the name is that of a plugin; plugins take precedence over folders."""
     return name in {row.name for row in registry.installed(group)}
-
-
-def _before(key: str) -> str:
-    """What says how a part's shape has to be."""
-    return "the frames have" if key in ("output_shape",) else "what comes before it has"

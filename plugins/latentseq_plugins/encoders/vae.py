@@ -22,10 +22,10 @@ from latentseq_plugins.variational import VariationalNetwork
 
 
 class VAE(TunableEncoder):
-    """Frames to a vector or a map with a Gaussian posterior, trained on the evidence lower bound.
+    """Encodes frames to a vector or a map with a Gaussian posterior, trained on the evidence lower bound.
 
-    The likelihood is a normal whose variance is the one that fits best, the batch's mean squared error: so its two
-    terms are in balance on any data and at any resolution, and the posterior does not collapse.
+    The likelihood is a normal distribution with the variance that fits best, the mean squared error of the batch. So
+    likelihood and KL divergence are balanced on any data and at any resolution, and the posterior does not collapse.
 
     References:
         Kingma & Welling, Auto-Encoding Variational Bayes, arXiv 1312.6114.
@@ -54,27 +54,31 @@ class VAE(TunableEncoder):
         """Build the networks.
 
         Args:
-            input_shape: (h, w, c) of a frame; any size.
-            latent_dim: d, length of the latent vector, or channels of the map; 64 or 16 where None.
+            input_shape: frame shape (h, w, c); any size.
+            latent_dim: length of the vector, or channels of the map; None for 64 or 16.
             beta: weight of the KL divergence.
             widths: channels of each layer; every layer halves the resolution.
-            augment: mirror and shift the frames at random in training, without which a film of seconds is learnt by
-                heart; leave it out for generated data, of which there is no end.
-            seed: of the initial weights and of all that is random in training.
-            latent: vector; or map, which keeps the positions of the smallest layer: (h / 2**n, w / 2**n, d) behind n
+            augment: mirror and shift frames randomly in training. Without it, a film of a few seconds is overfitted;
+                generated data does not need it.
+            seed: random seed of the initial weights, of augmentation and of sampling noise.
+            latent: "vector", or "map" with the positions of the smallest layer: (h / 2**n, w / 2**n, d) after n
                 layers.
-            free_bits: nats of KL divergence that each dimension may use at no cost (a map's channel: all its
-                positions together), so that none collapses.
+            free_bits: KL divergence in nats that each dimension may use at no cost, so that none collapses; for a
+                map, each channel with all its positions.
 
         Raises:
-            UsageError: an option out of its range.
+            UsageError: an option is out of range.
         """
         if beta < 0 or free_bits < 0:
             raise UsageError(f"vae: beta is {beta} and free_bits {free_bits}; expected 0 or more of each.")
         self.latent_dim = check_convolutional("vae", input_shape, latent, latent_dim, widths)
-        self.input_shape, self.widths = tuple(input_shape), tuple(widths)
-        self.latent, self.beta, self.free_bits = latent, beta, free_bits
-        self.augment, self.seed = augment, seed
+        self.input_shape = tuple(input_shape)
+        self.widths = tuple(widths)
+        self.latent = latent
+        self.beta = beta
+        self.free_bits = free_bits
+        self.augment = augment
+        self.seed = seed
         self.network = VariationalNetwork(
             "vae",
             encoder_network(self.input_shape, latent, self.latent_dim, self.widths, seed, kernel=4, posterior=True),
@@ -87,7 +91,7 @@ class VAE(TunableEncoder):
 
     @property
     def latent_shape(self) -> tuple[int, ...]:
-        """(d,), or (h', w', d) of a map."""
+        """(d,) for a vector, (h', w', d) for a map."""
         return latent_shape(self.input_shape, self.latent, self.latent_dim, self.widths)
 
     @property
@@ -97,7 +101,7 @@ class VAE(TunableEncoder):
 
     @property
     def augmentation(self) -> list[keras.layers.Layer]:
-        """Mirroring and shifting, or nothing."""
+        """The layers that mirror and shift; empty without augmentation."""
         return self.network.augment
 
     def fit(self, source: Source, trainer: Trainer) -> History:

@@ -1,4 +1,4 @@
-"""A transformer over frames and sound, whose code starts a convolutional LSTM that predicts the frames after them."""
+"""A transformer over frames and sound, whose output is the first state of a convolutional LSTM."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -13,25 +13,25 @@ from latentseq.errors import UsageError, listed
 from latentseq.networks.plugin import KerasPlugin, LossNetwork, swish
 from latentseq.networks.recurrent import DynamicsNetwork, join_condition
 from latentseq.protocols import History, Predictor, Trainer
-from latentseq_plugins.predictors.context import check_length, check_seen
+from latentseq_plugins.predictors.context import check_length, check_observed
 from latentseq_plugins.predictors.conv_lstm import FrameConvLSTM
 
 BANDS = 16
-"""Features of a row of sound that make one token."""
+"""Number of sound features in one token."""
 
 
 class AudioVisual(KerasPlugin, Predictor):
-    """Patches of ``context`` frames and their sound in one transformer; a convolutional LSTM goes on from its code.
+    """Encodes ``context`` frames and their sound with a transformer, and continues with a convolutional LSTM.
 
-    Until it has seen the context, it only looks; then the code of it is the state of the LSTM, which takes every
-    further frame with its sound, whether seen or imagined.
+    The model stores frames until the context is complete. Then the output of the transformer is the first state of
+    the LSTM, which receives every further frame, observed or imagined, with its sound.
 
     References:
         Akbari et al., VATT: Transformers for Multimodal Self-Supervised Learning, arXiv 2104.11178.
     """
 
     name = "audio-visual"
-    description = "Transformer over frames and sound, whose code starts a convolutional LSTM."
+    description = "Transformer over frames and sound, whose output starts a convolutional LSTM."
     presets: ClassVar[Presets] = {
         "tiny": {"context": 3, "width": 8, "blocks": 1, "units": 4, "readout": [4]},
         "cpu": {},
@@ -55,26 +55,27 @@ class AudioVisual(KerasPlugin, Predictor):
         """Build the networks.
 
         Args:
-            input_shape: (h, w, c).
-            conditions: width of every stream, ``audio`` among them; the others are taken for more of the sound.
-            context: frames that it looks at before it predicts.
-            patch: side of the patches that the LSTM works on; the tokens of a frame are twice as large.
-            width: of a token.
-            blocks: of the transformer.
-            attention_heads: of each block.
+            input_shape: frame shape (h, w, c).
+            conditions: name and width of every stream, ``audio`` among them; other streams are treated like sound.
+            context: number of frames before the first prediction.
+            patch: side of the patches of the LSTM in pixels; the tokens of a frame have twice that side.
+            width: number of features of a token.
+            blocks: number of blocks of the transformer.
+            attention_heads: number of attention heads of each block.
             units: channels of the LSTM.
-            readout: channels of each convolution behind it.
-            free_steps: frames at the end of a training window that it has to reach on its own; half of those after
-                the context at most.
-            seed: of the initial weights.
+            readout: channels of each convolution after the LSTM.
+            free_steps: number of steps at the end of a training window that the model predicts from its own
+                predictions (closed loop); at most half of the frames after the context.
+            seed: random seed of the initial weights.
 
         Raises:
-            UsageError: an option out of its range, or no stream ``audio``.
+            UsageError: an option is out of range, or there is no stream ``audio``.
         """
         if "audio" not in conditions:
+            streams = listed(conditions) if conditions else "no streams"
             raise UsageError(
-                f"audio-visual is driven by the stream audio; there is {listed(conditions) or 'no stream'}. Give "
-                "clips with sound, such as ingest makes of films that have it, or the dataset sounding-shapes."
+                f"audio-visual needs the stream audio, but the data has {streams}. Use clips with sound, which "
+                "ingest makes from films with sound, or the dataset sounding-shapes."
             )
         for key, value in {
             "context": context,
@@ -84,9 +85,17 @@ class AudioVisual(KerasPlugin, Predictor):
         }.items():
             if value < 1:
                 raise UsageError(f"audio-visual: {key} is {value}; expected 1 or more.")
-        self.input_shape, self.conditions, self.context = tuple(input_shape), dict(conditions), context
-        self.patch, self.width, self.blocks, self.attention_heads = patch, width, blocks, attention_heads
-        self.units, self.readout, self.free_steps, self.seed = units, tuple(readout), free_steps, seed
+        self.input_shape = tuple(input_shape)
+        self.conditions = dict(conditions)
+        self.context = context
+        self.patch = patch
+        self.width = width
+        self.blocks = blocks
+        self.attention_heads = attention_heads
+        self.units = units
+        self.readout = tuple(readout)
+        self.free_steps = free_steps
+        self.seed = seed
         self.decoder = FrameConvLSTM(
             list(input_shape),
             conditions=dict(conditions),
@@ -109,10 +118,10 @@ class AudioVisual(KerasPlugin, Predictor):
         return {"coder": self.coder, **self.decoder.networks}
 
     def fit(self, source: Source, trainer: Trainer) -> History:
-        """See ``Predictor.fit``: squared error of frames, as for the predictor ``conv-lstm``.
+        """See ``Predictor.fit``; the loss is the squared error of frames, as in the predictor ``conv-lstm``.
 
         Raises:
-            UsageError: the windows are no longer than the context.
+            UsageError: the windows are not longer than the context.
         """
         parts = source.map(self.decoder.cut)
         check_length(self.name, self.context, parts, "mean")
@@ -121,30 +130,33 @@ class AudioVisual(KerasPlugin, Predictor):
     def observe(
         self, frames: np.ndarray, state: State | None = None, *, conditions: Mapping[str, np.ndarray] | None = None
     ) -> tuple[np.ndarray, State]:
-        """See ``Predictor.observe``; of a frame before the context is full it says that it stays."""
+        """See ``Predictor.observe``; while the context is incomplete, the forecast is the last frame."""
         patches = self.decoder.checked_patches(frames)
         b, t = patches.shape[:2]
-        given = self.decoder.dynamics.check_streams(conditions, b, t)
-        streams = dict(zip(sorted(self.conditions), given, strict=True))
-        state = self._nothing(b) if state is None else dict(state)
+        arrays = self.decoder.dynamics.check_streams(conditions, b, t)
+        streams = dict(zip(sorted(self.conditions), arrays, strict=True))
+        state = self._initial_state(b) if state is None else dict(state)
         step, context = int(state["step"][0]), self.context
-        fresh = min(t, max(0, context - step))  # Frames that still belong to the context.
+        fresh = min(t, max(0, context - step))  # Number of frames that still belong to the context.
         for key, rows in {"patches": patches, **streams}.items():
-            seen = np.array(state[f"seen_{key}"])
-            seen[:, step : step + fresh] = rows[:, :fresh]
-            state[f"seen_{key}"] = seen
-        said, waiting = patches.copy(), min(t, max(0, context - 1 - step))
+            stored = np.array(state[f"seen_{key}"])
+            stored[:, step : step + fresh] = rows[:, :fresh]
+            state[f"seen_{key}"] = stored
+        forecasts, waiting = patches.copy(), min(t, max(0, context - 1 - step))
         if waiting < t:
-            known = {k: v for k, v in state.items() if not k.startswith("seen_")}
+            lstm_state = {k: v for k, v in state.items() if not k.startswith("seen_")}
             if step < context:
                 sound = np.concatenate([state[f"seen_{name}"] for name in sorted(self.conditions)], axis=-1)
                 code = self.coder.predict_on_batch({"patches": state["seen_patches"], "sound": sound})
-                known |= {"last": patches[:, waiting], "layer_0": np.asarray(code[0]), "layer_1": np.asarray(code[1])}
+                layers_state = {f"layer_{i}": np.asarray(array) for i, array in enumerate(code)}
+                lstm_state |= {"last": patches[:, waiting], **layers_state}
             rest = {k: v[:, waiting:] for k, v in streams.items()}
-            forecast, known = self.decoder.dynamics.observe(Latents(patches[:, waiting:]), known, conditions=rest)
-            said[:, waiting:] = forecast.mean
-            state |= known
-        return self.decoder.to_frames(said), state | {"step": np.full(b, step + t, np.int64)}
+            forecast, lstm_state = self.decoder.dynamics.observe(
+                Latents(patches[:, waiting:]), lstm_state, conditions=rest
+            )
+            forecasts[:, waiting:] = forecast.mean
+            state |= lstm_state
+        return self.decoder.to_frames(forecasts), state | {"step": np.full(b, step + t, np.int64)}
 
     def imagine(
         self,
@@ -155,16 +167,16 @@ class AudioVisual(KerasPlugin, Predictor):
         temperature: float = 1.0,
         conditions: Mapping[str, np.ndarray] | None = None,
     ) -> tuple[np.ndarray, State]:
-        """See ``Predictor.imagine``; nothing is drawn.
+        """See ``Predictor.imagine``; the prediction is deterministic.
 
         Raises:
-            UsageError: it has seen fewer frames than its context.
+            UsageError: fewer frames than the context were observed.
         """
-        check_seen(self.name, self.context, int(state["step"].min()))
+        check_observed(self.name, self.context, int(state["step"].min()))
         frames, after = self.decoder.imagine(state, steps, seed=seed, temperature=temperature, conditions=conditions)
         return frames, {**state, **after}
 
-    def _nothing(self, b: int) -> State:
+    def _initial_state(self, b: int) -> State:
         """The state before the first frame."""
         maps = {"patches": (self.context, *self._shape), **{k: (self.context, f) for k, f in self.conditions.items()}}
         state = {f"seen_{k}": np.zeros((b, *shape), np.float32) for k, shape in maps.items()}
@@ -180,18 +192,20 @@ class AudioVisual(KerasPlugin, Predictor):
 
 
 class AudioVisualNetwork(LossNetwork):
-    """Trains both: the code of the context, and the LSTM that goes on from it."""
+    """Trains the transformer and the LSTM together."""
 
     def __init__(self, coder: "Coder", decoder: DynamicsNetwork, context: int):
-        """Put the networks together; the weights are theirs."""
+        """Combine the networks, with shared weights."""
         super().__init__(name="audio_visual")
-        self.coder, self.decoder, self.context = coder, decoder, context
+        self.coder = coder
+        self.decoder = decoder
+        self.context = context
 
     def build(self, *_: Any) -> None:
-        """Its parts build themselves in the first call."""
+        """Do nothing: the parts are built in the first call."""
 
     def call(self, batch: Batch, training: bool = False) -> dict[str, Any]:
-        """Windows ``mean`` (b, t, h', w', d) of patches and the streams -> what the LSTM's loss needs."""
+        """Compute the inputs of the LSTM's loss from windows of patches, ``mean`` (b, t, h', w', d), and streams."""
         z, names = batch["mean"], sorted(k for k in batch if k != "mean")
         sound = ops.concatenate([batch[name] for name in names], axis=-1)
         states = self.coder({"patches": z[:, : self.context], "sound": sound[:, : self.context]}, training=training)
@@ -202,26 +216,28 @@ class AudioVisualNetwork(LossNetwork):
         return {"outputs": outputs, "base": base, "mean": z[:, 1:]}
 
     def loss_of(self, results: Any, training: bool = True) -> Any:
-        """That of the LSTM."""
+        """The loss of the LSTM."""
         return self.decoder.loss_of(results, training)
 
 
 class Coder(keras.Model):
-    """Tokens of frames and of sound through a transformer; those of the last frame are the LSTM's first state."""
+    """A transformer over tokens of frames and sound; those of the last frame give the first state of the LSTM."""
 
     def __init__(self, shape: tuple[int, ...], *, width: int, blocks: int, heads: int, units: int, seed: int):
-        """Make the layers.
+        """Create the layers.
 
         Args:
             shape: (h', w') of the map of patches.
-            width: of a token.
-            blocks: how many.
-            heads: of each block.
+            width: number of features of a token.
+            blocks: number of blocks.
+            heads: number of attention heads of each block.
             units: channels of the state.
-            seed: of the initial weights.
+            seed: random seed of the initial weights.
         """
         super().__init__(name="coder")
-        self.shape, self.width, self.seed = shape, width, seed
+        self.shape = shape
+        self.width = width
+        self.seed = seed
 
         def start(i: int) -> Any:
             return keras.initializers.GlorotUniform(seed + i)
@@ -235,37 +251,37 @@ class Coder(keras.Model):
         self.to_states = layers.Conv2D(2 * units, 3, padding="same", kernel_initializer=start(4), name="to_states")
 
     def build(self, shapes: dict[str, tuple[int, ...]]) -> None:
-        """Learn where tokens stand in time and space, and which sense they are of."""
+        """Add embeddings of time, space and modality."""
         context, rows, columns = shapes["patches"][1], *((side + 1) // 2 for side in self.shape)
         bands = -(-shapes["sound"][-1] // BANDS)
-        kept: dict[str, list[tuple[int, ...]]] = {
+        embedding_shapes: dict[str, list[tuple[int, ...]]] = {
             "frame": [(1, context, 1, 1), (1, 1, rows, columns), (1, 1, 1, 1)],
             "sound": [(1, context, 1), (1, 1, bands), (1, 1, 1)],
         }
         self.embeddings = {
-            sense: [
+            modality: [
                 self.add_weight(
                     shape=(*shape, self.width),
                     initializer=keras.initializers.RandomNormal(stddev=0.02, seed=self.seed + 100 + 10 * s + i),
-                    name=f"{sense}_{('time', 'space', 'modality')[i]}",
+                    name=f"{modality}_{('time', 'space', 'modality')[i]}",
                 )
-                for i, shape in enumerate(shapes_of)
+                for i, shape in enumerate(shape_list)
             ]
-            for s, (sense, shapes_of) in enumerate(kept.items())
+            for s, (modality, shape_list) in enumerate(embedding_shapes.items())
         }
         super().build(shapes)
 
     def call(self, inputs: dict[str, Any], training: bool = False) -> list[Any]:
-        """``patches`` (b, context, h', w', d) and ``sound`` (b, context, f) -> two states (b, h', w', units)."""
+        """Map ``patches`` (b, context, h', w', d) and ``sound`` (b, context, f) to two states (b, h', w', units)."""
         patches, sound = inputs["patches"], inputs["sound"]
         context = patches.shape[1]
         x = self.of_frames(ops.reshape(patches, (-1, *patches.shape[2:])))
         size = x.shape[1:3]
         x = ops.reshape(x, (-1, context, *x.shape[1:])) + sum(self.embeddings["frame"])
         sound = ops.pad(sound, [(0, 0), (0, 0), (0, -sound.shape[-1] % BANDS)])
-        heard = self.of_sound(ops.reshape(sound, (-1, context, sound.shape[-1] // BANDS, BANDS)))
-        heard = heard + sum(self.embeddings["sound"])
-        tokens = [ops.reshape(each, (-1, int(np.prod(each.shape[1:-1])), self.width)) for each in (heard, x)]
+        y = self.of_sound(ops.reshape(sound, (-1, context, sound.shape[-1] // BANDS, BANDS)))
+        y = y + sum(self.embeddings["sound"])
+        tokens = [ops.reshape(each, (-1, int(np.prod(each.shape[1:-1])), self.width)) for each in (y, x)]
         x = ops.concatenate(tokens, axis=1)
         for block in self.transformer:
             x = block(x)
@@ -275,10 +291,10 @@ class Coder(keras.Model):
 
 
 class Block(layers.Layer):
-    """Attention and two dense layers, each behind a norm and beside a shortcut."""
+    """A transformer block: attention and two dense layers, each with layer normalisation and a skip connection."""
 
     def __init__(self, width: int, heads: int, seed: int, name: str):
-        """Make the layers."""
+        """Create the layers."""
         super().__init__(name=name)
 
         def start(i: int) -> Any:
@@ -302,7 +318,7 @@ class Block(layers.Layer):
         self.dense[1].build((*shape[:-1], self.dense[0].units))
 
     def call(self, x: Any) -> Any:
-        """Tokens (b, n, width) to the same."""
+        """Map tokens (b, n, width) to tokens of the same shape."""
         y = self.norms[0](x)
         x = x + self.attention(y, y)
         return x + self.dense[1](self.dense[0](self.norms[1](x)))

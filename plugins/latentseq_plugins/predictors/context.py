@@ -1,4 +1,4 @@
-"""What predictors refuse that need to have seen some frames."""
+"""Checks of predictors that need several frames of context."""
 
 import numpy as np
 
@@ -7,36 +7,42 @@ from latentseq.errors import UsageError
 
 
 def check_length(name: str, context: int, source: Source, key: str) -> None:
-    """Refuse windows in which nothing can be predicted.
+    """Check that windows are longer than the context.
 
     Args:
-        name: of the predictor.
-        context: frames that it predicts from.
-        source: windows to train on.
-        key: of what has a row for each frame.
+        name: name of the predictor.
+        context: number of frames that it predicts from.
+        source: training and validation windows.
+        key: key of an array in a batch with a row for each frame, (b, t, ...).
 
     Raises:
-        UsageError: they are no longer than the context.
+        UsageError: a window has no frame after the context.
     """
     for windows in (source.train, source.validation):
         t = windows.take(np.arange(1))[key].shape[1]
         if t <= context:
             raise UsageError(
-                f"{name} predicts from {context} frames, and the windows have {t}; expected {context + 1} or more. "
-                f"Give a longer --length or longer clips, or --set context={t - 1}."
+                f"{name} predicts from {_frames(context)}, but the windows have {t}; expected {context + 1} or more. "
+                f"Use a longer --length or longer clips, or --set context={t - 1}."
             )
 
 
-def check_seen(name: str, context: int, seen: int) -> None:
-    """Refuse to go on from too little.
+def check_observed(name: str, context: int, count: int) -> None:
+    """Check that a predictor has observed its context.
 
     Args:
-        name: of the predictor.
-        context: frames that it predicts from.
-        seen: frames that it was shown.
+        name: name of the predictor.
+        context: number of frames that it predicts from.
+        count: number of frames that it has observed.
 
     Raises:
-        UsageError: they are fewer.
+        UsageError: ``count`` is less than ``context``.
     """
-    if seen < context:
-        raise UsageError(f"{name} predicts from {context} frames, and was shown {seen}. Show it {context} or more.")
+    if count < context:
+        raise UsageError(
+            f"{name} predicts from {_frames(context)}, but was shown {count}. Show it {context} or more."
+        )
+
+
+def _frames(n: int) -> str:
+    return f"{n} {'frame' if n == 1 else 'frames'}"

@@ -14,14 +14,14 @@ from latentseq.protocols import History, Predictor, Trainer
 from latentseq_plugins.dynamics.conv_lstm import ConvLSTM
 
 REACH = (-0.5, 1.5)
-"""Where pixels may lie that it feeds back to itself. Those that it answers are in [0, 1]."""
+"""Range of the pixels that the model feeds back to itself. Its predictions are clipped to [0, 1]."""
 
 
 class FrameConvLSTM(KerasPlugin, Predictor):
-    """The dynamics ``conv-lstm`` on frames themselves: a frame is a map of patches, which lose nothing.
+    """The dynamics ``conv-lstm`` on frames, which are cut into a map of patches without loss.
 
-    It sees frame by frame, so that any context and any horizon are the same to it, and what it says of frame t + 1
-    depends on frames up to t alone.
+    The model observes frame by frame. So it works with any context and horizon, and its forecast of frame t + 1
+    depends only on the frames up to t.
 
     References:
         Shi et al., Convolutional LSTM Network, arXiv 1506.04214, which cuts frames into patches as well.
@@ -50,25 +50,31 @@ class FrameConvLSTM(KerasPlugin, Predictor):
         """Build the network.
 
         Args:
-            input_shape: (h, w, c).
-            conditions: width of every side stream that it is driven by.
-            patch: side of the patches that a frame is cut into; where it does not divide a side, zeros are added.
-            layers: how many.
+            input_shape: frame shape (h, w, c).
+            conditions: name and width of every stream that the model needs as a condition.
+            patch: side of the patches in pixels; if it does not divide a side of the frame, zeros are added.
+            layers: number of layers.
             units: channels of each layer.
-            kernel: side of the convolutions' kernels, in patches.
-            readout: channels of each convolution behind the layers, which sees the last frame beside what they say.
-            free_steps: frames at the end of a training window that it is trained to reach on its own, from what it
-                imagined itself; half of a short window at most.
-            seed: of the initial weights.
+            kernel: kernel size of the convolutions, in patches.
+            readout: channels of each convolution after the layers; its input is their output and the last frame.
+            free_steps: number of steps at the end of a training window that the model predicts from its own
+                predictions (closed loop); at most half of the window.
+            seed: random seed of the initial weights.
 
         Raises:
-            UsageError: an option out of its range.
+            UsageError: an option is out of range.
         """
         if patch < 1:
             raise UsageError(f"conv-lstm: patch is {patch}; expected a side of 1 pixel or more.")
-        self.input_shape, self.patch = tuple(input_shape), patch
-        self.conditions, self.layers, self.units, self.kernel = dict(conditions or {}), layers, units, kernel
-        self.readout, self.free_steps, self.seed = tuple(readout), free_steps, seed
+        self.input_shape = tuple(input_shape)
+        self.patch = patch
+        self.conditions = dict(conditions or {})
+        self.layers = layers
+        self.units = units
+        self.kernel = kernel
+        self.readout = tuple(readout)
+        self.free_steps = free_steps
+        self.seed = seed
         h, w, c = self.input_shape
         self.dynamics = ConvLSTM(
             [-(-h // patch), -(-w // patch), patch * patch * c],
@@ -85,19 +91,20 @@ class FrameConvLSTM(KerasPlugin, Predictor):
         for weight, value in (
             (network.low, REACH[0]),
             (network.high, REACH[1]),
-            (network.radius, 2 * network.head.d**0.5),  # Out of reach: every pixel has its own bounds.
+            (network.radius, 2 * network.head.d**0.5),  # Larger than any frame, since every pixel has bounds.
         ):
             weight.assign(np.full(weight.shape, value))
 
     @property
     def networks(self) -> dict[str, keras.Model]:
-        """That of the dynamics."""
+        """The networks of the dynamics."""
         return self.dynamics.networks
 
     def fit(self, source: Source, trainer: Trainer) -> History:
-        """See ``Predictor.fit``: squared error summed over a frame, mean over windows and time.
+        """See ``Predictor.fit``.
 
-        A patch is not standardised, so that a dark corner weighs no more than it shines.
+        The loss is the squared error, summed over each frame and averaged over windows and time. Patches are not
+        standardised, so that dark regions do not get a larger weight.
         """
         return trainer.fit(
             self.dynamics.network, source.map(self.cut), batch_size=8, learning_rate=2e-3, clip_norm=1.0
@@ -120,35 +127,35 @@ class FrameConvLSTM(KerasPlugin, Predictor):
         temperature: float = 1.0,
         conditions: Mapping[str, np.ndarray] | None = None,
     ) -> tuple[np.ndarray, State]:
-        """See ``Predictor.imagine``; nothing is drawn."""
+        """See ``Predictor.imagine``; the prediction is deterministic."""
         check_rolling(temperature=temperature)
         patches, state = self.dynamics.imagine(state, steps, seed=seed, temperature=0.0, conditions=conditions)
         return self.to_frames(patches), state
 
     def cut(self, batch: Batch) -> Batch:
-        """A batch of windows with ``mean``, its frames as patches, in place of ``frames``."""
+        """Replace ``frames`` in a batch with ``mean``, its patches."""
         rest = {name: rows for name, rows in batch.items() if name != "frames"}
         return {"mean": self.to_patches(batch["frames"]), **rest}
 
     def checked_patches(self, frames: np.ndarray) -> np.ndarray:
-        """``to_patches`` of frames that come from outside.
+        """Check frames and convert them with ``to_patches``.
 
         Raises:
-            DataError: they are of another shape or dtype.
+            DataError: the frames have another shape or dtype.
         """
         return self.to_patches(as_items(frames, self.input_shape, "frames", axes=2, frames=True))
 
     def to_patches(self, frames: np.ndarray) -> np.ndarray:
-        """Frames (b, t, h, w, c) to a map of patches (b, t, h', w', patch * patch * c)."""
+        """Convert frames (b, t, h, w, c) to maps of patches (b, t, h', w', patch * patch * c)."""
         (h, w, c), p = self.input_shape, self.patch
         frames = np.pad(frames, [(0, 0), (0, 0), (0, -h % p), (0, -w % p), (0, 0)])
         b, t, h, w, _ = frames.shape
-        cut = frames.reshape(b, t, h // p, p, w // p, p, c).transpose(0, 1, 2, 4, 3, 5, 6)
-        return cut.reshape(b, t, h // p, w // p, p * p * c)
+        patches = frames.reshape(b, t, h // p, p, w // p, p, c).transpose(0, 1, 2, 4, 3, 5, 6)
+        return patches.reshape(b, t, h // p, w // p, p * p * c)
 
     def to_frames(self, patches: np.ndarray) -> np.ndarray:
-        """The way back, in [0, 1]."""
+        """Invert ``to_patches``, and clip to [0, 1]."""
         (h, w, c), p = self.input_shape, self.patch
         b, t, rows, columns, _ = patches.shape
-        put = patches.reshape(b, t, rows, columns, p, p, c).transpose(0, 1, 2, 4, 3, 5, 6)
-        return np.clip(put.reshape(b, t, rows * p, columns * p, c)[:, :, :h, :w], 0, 1)
+        pixels = patches.reshape(b, t, rows, columns, p, p, c).transpose(0, 1, 2, 4, 3, 5, 6)
+        return np.clip(pixels.reshape(b, t, rows * p, columns * p, c)[:, :, :h, :w], 0, 1)

@@ -1,4 +1,4 @@
-"""Predictors with nothing to train: what every other one has to be better than."""
+"""Predictors without training: the floors that every other predictor has to beat."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -13,42 +13,42 @@ from latentseq.protocols import History, Predictor, Trainer
 
 
 class Floor(Predictor):
-    """Says one and the same frame for as long as it imagines; of any size."""
+    """A predictor that repeats one frame in a rollout; frames may have any size."""
 
     any_size: ClassVar[bool] = True
     presets: ClassVar[Presets] = {"tiny": {}, "cpu": {}, "gpu": {}}
     conditions: ClassVar[dict[str, int]] = {}  # type: ignore[misc]
 
     def __init__(self, input_shape: list[int]):
-        """There is nothing to build.
+        """Set the frame shape.
 
         Args:
-            input_shape: (h, w, c) of the frames.
+            input_shape: frame shape (h, w, c).
         """
         self.input_shape = tuple(input_shape)
 
     @abstractmethod
-    def said(self, frames: np.ndarray, before: np.ndarray | None, steps: np.ndarray) -> np.ndarray:
-        """What it says after each frame.
+    def forecast(self, frames: np.ndarray, before: np.ndarray | None, steps: np.ndarray) -> np.ndarray:
+        """Compute the forecast after each frame.
 
         Args:
-            frames: (b, t, h, w, c).
-            before: (b, h, w, c), what it said before the first of them; None where it saw none.
-            steps: (b,), how many it saw by then.
+            frames: (b, t, h, w, c) frames.
+            before: (b, h, w, c) forecast before the first of them; None if there were no frames before.
+            steps: (b,) number of frames before.
 
         Returns:
-            The same shape as ``frames``.
+            Forecasts of the same shape as ``frames``.
         """
 
     def fit(self, source: Source, trainer: Trainer) -> History:
-        """Nothing is learned."""
+        """Do nothing."""
         return History()
 
     def save_state(self, folder: Path) -> None:
-        """There is nothing to save."""
+        """Do nothing: there is no state."""
 
     def load_state(self, folder: Path) -> None:
-        """There is nothing to load."""
+        """Do nothing: there is no state."""
 
     def observe(
         self, frames: np.ndarray, state: State | None = None, *, conditions: Mapping[str, np.ndarray] | None = None
@@ -57,8 +57,8 @@ class Floor(Predictor):
         size = tuple(np.shape(frames)[2:4])
         frames = as_items(frames, (*size, self.input_shape[-1]), "frames", axes=2, frames=True)
         step = np.zeros(len(frames), np.int64) if state is None else state["step"]
-        made = self.said(frames, None if state is None else state["frame"], step).astype(np.float32)
-        return made, {"frame": made[:, -1], "step": step + frames.shape[1]}
+        forecasts = self.forecast(frames, None if state is None else state["frame"], step).astype(np.float32)
+        return forecasts, {"frame": forecasts[:, -1], "step": step + frames.shape[1]}
 
     def imagine(
         self,
@@ -69,43 +69,43 @@ class Floor(Predictor):
         temperature: float = 1.0,
         conditions: Mapping[str, np.ndarray] | None = None,
     ) -> tuple[np.ndarray, State]:
-        """See ``Predictor.imagine``; nothing is drawn."""
+        """See ``Predictor.imagine``; the prediction is deterministic."""
         check_rolling(steps=steps, seed=seed, temperature=temperature)
         return np.repeat(state["frame"][:, None], steps, axis=1), {**state, "step": state["step"] + steps}
 
 
 class CopyLast(Floor):
-    """The last frame, for ever."""
+    """Repeats the last frame."""
 
     name = "copy-last"
-    description = "The last frame that it saw, for ever. Nothing is trained."
+    description = "Repeats the last frame; no training."
 
-    def said(self, frames: np.ndarray, before: np.ndarray | None, steps: np.ndarray) -> np.ndarray:
-        """See ``Floor.said``."""
+    def forecast(self, frames: np.ndarray, before: np.ndarray | None, steps: np.ndarray) -> np.ndarray:
+        """See ``Floor.forecast``."""
         return frames
 
 
 class Mean(Floor):
-    """The mean of all frames that it saw."""
+    """Repeats the mean of all observed frames."""
 
     name = "mean"
-    description = "The mean of the frames that it saw, for ever. Nothing is trained."
+    description = "Repeats the mean of the observed frames; no training."
 
-    def said(self, frames: np.ndarray, before: np.ndarray | None, steps: np.ndarray) -> np.ndarray:
-        """See ``Floor.said``."""
-        seen = steps[:, None] + np.arange(frames.shape[1] + 1)
+    def forecast(self, frames: np.ndarray, before: np.ndarray | None, steps: np.ndarray) -> np.ndarray:
+        """See ``Floor.forecast``."""
+        counts = steps[:, None] + np.arange(frames.shape[1] + 1)
         total = np.cumsum(frames, axis=1, dtype=np.float64)
         if before is not None:
-            total += (before * seen[:, 0, None, None, None].astype(np.float64))[:, None]
-        return total / seen[:, 1:, None, None, None]
+            total += (before * counts[:, 0, None, None, None].astype(np.float64))[:, None]
+        return total / counts[:, 1:, None, None, None]
 
 
 class Black(Floor):
-    """No light at all."""
+    """Predicts black frames."""
 
     name = "black"
-    description = "Black frames. Nothing is trained."
+    description = "Predicts black frames; no training."
 
-    def said(self, frames: np.ndarray, before: np.ndarray | None, steps: np.ndarray) -> np.ndarray:
-        """See ``Floor.said``."""
+    def forecast(self, frames: np.ndarray, before: np.ndarray | None, steps: np.ndarray) -> np.ndarray:
+        """See ``Floor.forecast``."""
         return np.zeros_like(frames)

@@ -1,4 +1,4 @@
-"""Generators and discriminators at four scales, the coarsest first, and the networks that train them.
+"""Generators and discriminators at four scales, the lowest resolution first, and their training.
 
 References:
     Mathieu, Couprie & LeCun, Deep multi-scale video prediction beyond mean square error, arXiv 1511.05440.
@@ -17,36 +17,39 @@ from latentseq_plugins.predictors.multiscale_losses import adversarial_loss, gra
 from latentseq_plugins.predictors.stacked import missing
 
 SCALES = 4
+"""Number of scales."""
 MULTIPLE = 2 ** (SCALES - 1)
+"""Sides of frames have to be multiples of this number."""
 PAIRS = 4
-"""Frames of a window that are predicted, at most: the last one, and others evenly before it."""
+"""Maximum number of predicted frames in a window: the last frame, and frames evenly spread before it."""
 
 
 def pyramid(x: Any) -> list[Any]:
-    """Pictures (b, h, w, c), sides a multiple of ``MULTIPLE``, at every scale, the coarsest first."""
-    made = [x]
+    """Scale frames (b, h, w, c), with sides that are multiples of ``MULTIPLE``, to every scale."""
+    scales = [x]
     for _ in range(SCALES - 1):
-        made.insert(0, ops.average_pool(made[0], 2, strides=2))  # Keras 3.15 on JAX needs both.
-    return made
+        scales.insert(0, ops.average_pool(scales[0], 2, strides=2))  # Keras 3.15 on JAX needs both.
+    return scales
 
 
 def generators(channels: int, context: int, widths: Sequence[int], seed: int) -> keras.Model:
-    """The frames before, stacked (b, h, w, context * c) -> the next one at every scale; all in [-1, 1], about.
+    """Build the network from stacked frames (b, h, w, context * c) to the next frame at every scale.
 
-    What a scale says is the last frame, the change that the scale below says, made larger, and a correction, which is
-    nothing to begin with: so no detail of the last frame has to be learned.
+    All values are in about [-1, 1]. The output of a scale is the last frame, plus the enlarged change of the scale
+    below, plus a correction. The correction starts at zero, so the network does not have to learn the details of the
+    last frame.
 
     Args:
-        channels: c.
-        context: frames that are seen.
-        widths: channels of the convolutions up to the middle; behind it they come back in reverse. The coarser half
-            of the scales does without the last.
-        seed: of the initial weights.
+        channels: number of channels, c.
+        context: number of frames in the input.
+        widths: channels of the convolutions up to the middle one; the others have the reverse order. The lower two
+            scales leave out the last width.
+        seed: random seed of the initial weights.
     """
-    seen = keras.Input((None, None, context * channels), name="seen")
-    made: list[Any] = []
+    frames = keras.Input((None, None, context * channels), name="seen")
+    outputs: list[Any] = []
     change = None
-    for scale, x in enumerate(pyramid(seen)):
+    for scale, x in enumerate(pyramid(frames)):
         last = x[..., -channels:]
         if change is not None:
             change = layers.UpSampling2D(name=f"up_{scale}")(change)
@@ -56,21 +59,22 @@ def generators(channels: int, context: int, widths: Sequence[int], seed: int) ->
             x = _conv(width, f"conv_{scale}_{i}", seed + 100 * scale + i, activation="relu")(x)
         correction = layers.Conv2D(channels, 3, padding="same", kernel_initializer="zeros", name=f"change_{scale}")(x)
         change = correction if change is None else change + correction
-        made.append(last + change)
-    return keras.Model(seen, made, name="generators")
+        outputs.append(last + change)
+    return keras.Model(frames, outputs, name="generators")
 
 
 class Discriminators(LossNetwork):
-    """One at each scale says, place by place, whether a frame is the one that came after those that were seen."""
+    """One discriminator at each scale: it decides for each position whether a frame is the true next frame."""
 
     def __init__(self, channels: int, context: int, widths: Sequence[int], seed: int):
-        """Build them, the finest with most layers.
+        """Build the discriminators; the one of the highest resolution has the most layers.
 
         Args:
-            channels: c of a frame.
-            context: frames that are seen.
-            widths: channels of the convolutions; a scale has one more than the one below it, as far as there are.
-            seed: of the initial weights.
+            channels: number of channels of a frame, c.
+            context: number of frames before.
+            widths: channels of the convolutions; every scale has one more convolution than the scale below, up to the
+                number of widths.
+            seed: random seed of the initial weights.
         """
         super().__init__(name="discriminators")
         self.scales = [
@@ -79,34 +83,38 @@ class Discriminators(LossNetwork):
         ]
 
     def build(self, *_: Any) -> None:
-        """They are built already."""
+        """Do nothing: the networks are already built."""
 
-    def judge(self, seen: Sequence[Any], frames: Sequence[Any]) -> list[Any]:
-        """``seen`` (b, h, w, context * c) and ``frames`` (b, h, w, c), at each scale -> logits of their being true.
+    def judge(self, context: Sequence[Any], frames: Sequence[Any]) -> list[Any]:
+        """Compute the logits of frames being the true next frames.
+
+        Args:
+            context: stacked frames before (b, h, w, context * c) at each scale.
+            frames: next frames (b, h, w, c) at each scale.
 
         Returns:
-            (b, h', w', 1) at each scale.
+            Logits (b, h', w', 1) at each scale.
         """
         return [
-            judge(ops.concatenate([x, frame], axis=-1))
-            for judge, x, frame in zip(self.scales, seen, frames, strict=True)
+            network(ops.concatenate([x, frame], axis=-1))
+            for network, x, frame in zip(self.scales, context, frames, strict=True)
         ]
 
     def call(self, batch: dict[str, Sequence[Any]], training: bool = False) -> dict[str, list[Any]]:
-        """What ``MultiScaleNetwork`` says -> logits of the true frames, and of those that were made."""
-        return {key: self.judge(batch["seen"], batch[key]) for key in ("target", "made")}
+        """Logits of the true and of the predicted frames in an output of ``MultiScaleNetwork``."""
+        return {key: self.judge(batch["context"], batch[key]) for key in ("target", "prediction")}
 
     def loss_of(self, results: Any, training: bool = True) -> Any:
-        """Cross-entropy of telling one from the other, summed over the scales."""
-        return adversarial_loss(results["target"], real=True) + adversarial_loss(results["made"], real=False)
+        """Cross-entropy of the classification into true and predicted frames, summed over the scales."""
+        return adversarial_loss(results["target"], real=True) + adversarial_loss(results["prediction"], real=False)
 
 
 class MultiScaleNetwork(LossNetwork):
-    """Trains generators on the frames after those that they are shown, at every scale."""
+    """Trains generators to predict the next frame at every scale."""
 
     def __init__(
         self,
-        made_by: keras.Model,
+        generators: keras.Model,
         discriminators: Discriminators | None,
         *,
         context: int,
@@ -114,51 +122,59 @@ class MultiScaleNetwork(LossNetwork):
         alpha: int,
         weights: tuple[float, float, float],
     ):
-        """Take the networks.
+        """Set the networks and the weights of the losses.
 
         Args:
-            made_by: as ``generators`` makes it.
-            discriminators: whom it tries to deceive; their weights are not for its own optimiser to change, so
-                freeze them (``trainable``) while it takes a step. None where there is nobody.
-            context: frames that are seen.
+            generators: network as built by the function ``generators``.
+            discriminators: discriminators for the adversarial loss; None for no adversarial loss. The optimiser of
+                this network must not change their weights, so set ``trainable`` to False during a step.
+            context: number of frames before the predicted one.
             p: power of the error.
             alpha: power of the gradient difference.
-            weights: of the adversarial loss, the error and the gradient difference.
+            weights: weights of the adversarial loss, the error and the gradient difference.
         """
         super().__init__(name="multiscale")
-        self.made_by, self.discriminators = made_by, discriminators
-        self.context, self.p, self.alpha, self.lambdas = context, p, alpha, weights
+        self.generators = generators
+        self.discriminators = discriminators
+        self.context = context
+        self.p = p
+        self.alpha = alpha
+        self.lambdas = weights
 
     def build(self, *_: Any) -> None:
-        """Its networks are built already."""
+        """Do nothing: the networks are already built."""
 
     def call(self, batch: Batch, training: bool = False) -> dict[str, list[Any]]:
-        """Windows ``frames`` (b, t, h, w, c) in [0, 1] -> ``seen``, ``target`` and ``made`` in [-1, 1].
+        """Predict frames in windows ``frames`` (b, t, h, w, c) in [0, 1].
 
-        Each is a list of (n, h', w', …); of every scale; n is b times the frames of a window that are predicted.
-        Where sides are no multiple of ``MULTIPLE``, what is mirrored at the far end counts as well.
+        Returns:
+            ``context``, ``target`` and ``prediction`` in [-1, 1]. Each is a list of (n, h', w', …) for every scale,
+            where n is b times the number of predicted frames in a window. If sides are not multiples of ``MULTIPLE``,
+            frames are padded by mirroring, and the padding is part of the loss.
         """
         frames = 2 * batch["frames"] - 1
-        far = [missing(side, MULTIPLE) for side in frames.shape[2:4]]
-        if any(map(any, far)):
-            frames = ops.pad(frames, [(0, 0), (0, 0), *far, (0, 0)], mode="symmetric")
+        padding = [missing(side, MULTIPLE) for side in frames.shape[2:4]]
+        if any(map(any, padding)):
+            frames = ops.pad(frames, [(0, 0), (0, 0), *padding, (0, 0)], mode="symmetric")
         t = frames.shape[1]
         targets = np.linspace(t - 1, self.context, min(PAIRS, t - self.context)).round().astype(int).tolist()
         stacks = [ops.concatenate([frames[:, i - k] for i in targets], axis=0) for k in range(self.context, -1, -1)]
-        seen = ops.concatenate(stacks[:-1], axis=-1)
-        return {"seen": pyramid(seen), "target": pyramid(stacks[-1]), "made": self.made_by(seen, training=training)}
+        context = ops.concatenate(stacks[:-1], axis=-1)
+        prediction = self.generators(context, training=training)
+        return {"context": pyramid(context), "target": pyramid(stacks[-1]), "prediction": prediction}
 
     def loss_of(self, results: Any, training: bool = True) -> Any:
-        """The weighted sum of the losses; in validation of error and gradient difference at full scale alone.
+        """The weighted sum of the losses; in validation only error and gradient difference, at full resolution.
 
-        What the discriminators let pass says nothing of how good a frame is, as they go on learning.
+        The adversarial loss does not measure the quality of frames, since the discriminators keep changing.
         """
         adversarial, error, difference = self.lambdas
-        made, target = (results[key] if training else results[key][-1:] for key in ("made", "target"))
-        loss = error * lp_loss(made, target, self.p)
-        loss += difference * gradient_difference_loss(made, target, self.alpha)
+        prediction, target = (results[key] if training else results[key][-1:] for key in ("prediction", "target"))
+        loss = error * lp_loss(prediction, target, self.p)
+        loss += difference * gradient_difference_loss(prediction, target, self.alpha)
         if training and self.discriminators is not None:
-            loss += adversarial * adversarial_loss(self.discriminators.judge(results["seen"], made), real=True)
+            logits = self.discriminators.judge(results["context"], prediction)
+            loss += adversarial * adversarial_loss(logits, real=True)
         return loss
 
 

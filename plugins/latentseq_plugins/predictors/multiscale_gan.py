@@ -1,4 +1,4 @@
-"""A generative adversarial network at several scales."""
+"""A generative adversarial network (GAN) at several scales."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,15 +17,17 @@ from latentseq_plugins.predictors.multiscale import MULTIPLE, Discriminators, Mu
 from latentseq_plugins.predictors.stacked import StackedPredictor
 
 BATCH = 8
+"""Default batch size."""
 LEARNING_RATE = 1e-3
+"""Default learning rate."""
 
 
 class MultiScaleGAN(StackedPredictor):
-    """The next frame from coarse to fine, which discriminators at four scales cannot tell from the true one.
+    """Predicts the next frame from coarse to fine, trained against discriminators at four scales.
 
-    Trained on small crops where something moves, it predicts whole frames, as it is made of convolutions alone. The
-    published widths are 128, 256 and 512, the discriminators' last layers are dense, and a scale corrects the picture
-    of the scale below rather than its change since the last frame.
+    It consists of convolutions only, so it can be trained on small crops with motion and predict whole frames. The
+    published model differs: its widths are 128, 256 and 512, the last layers of its discriminators are dense, and a
+    scale corrects the frame of the scale below instead of the change since the last frame.
 
     References:
         Mathieu, Couprie & LeCun, Deep multi-scale video prediction beyond mean square error, arXiv 1511.05440.
@@ -53,40 +55,47 @@ class MultiScaleGAN(StackedPredictor):
         """Build the networks.
 
         Args:
-            input_shape: (h, w, c) of the frames that it is trained on; afterwards it takes any height and width.
-            context: frames that it predicts from.
+            input_shape: (h, w, c) of the training frames; the trained model accepts any height and width.
+            context: number of frames that it predicts from.
             widths: channels of the generators' convolutions up to the middle one; see ``generators``.
             discriminator_widths: channels of the discriminators' convolutions.
-            p: power of the error of a pixel: 1 or 2, or more.
-            alpha: power of the gradient difference.
-            adversarial: whether there are discriminators at all.
-            lambda_adv: weight of the adversarial loss; 0 is the same as no discriminators.
+            p: power of the error of a pixel, 1 or more.
+            alpha: power of the gradient difference, 1 or more.
+            adversarial: train with discriminators.
+            lambda_adv: weight of the adversarial loss; with 0 there are no discriminators.
             lambda_lp: weight of the error.
             lambda_gdl: weight of the gradient difference.
-            seed: of the initial weights.
+            seed: random seed of the initial weights.
 
         Raises:
-            UsageError: an option out of its range, or frames that are too small.
+            UsageError: an option is out of range, or the frames are too small.
         """
         _check(context, widths, discriminator_widths, p, alpha, (lambda_adv, lambda_lp, lambda_gdl))
-        self.input_shape, self.context, self.widths, self.seed = tuple(input_shape), context, tuple(widths), seed
-        self.discriminator_widths, self.adversarial = tuple(discriminator_widths), adversarial
-        self.p, self.alpha = p, alpha
-        self.lambda_adv, self.lambda_lp, self.lambda_gdl = lambda_adv, lambda_lp, lambda_gdl
+        self.input_shape = tuple(input_shape)
+        self.context = context
+        self.widths = tuple(widths)
+        self.seed = seed
+        self.discriminator_widths = tuple(discriminator_widths)
+        self.adversarial = adversarial
+        self.p = p
+        self.alpha = alpha
+        self.lambda_adv = lambda_adv
+        self.lambda_lp = lambda_lp
+        self.lambda_gdl = lambda_gdl
         h, w, c = self.input_shape
         if min(h, w) < 2 * MULTIPLE:
             raise UsageError(
                 f"multiscale-gan is trained on frames of {2 * MULTIPLE} x {2 * MULTIPLE} (h x w) or more, whose "
-                f"coarsest scale has 2 x 2 pixels; they are {h} x {w}. Give larger ones, such as with --size."
+                f"coarsest scale has 2 x 2 pixels; they are {h} x {w}. Use larger frames, such as with --size."
             )
-        made_by = generators(c, context, self.widths, seed)
-        seen = keras.Input((None, None, context * c), name="seen")
-        self._following = keras.Model(seen, (made_by(2 * seen - 1)[-1] + 1) / 2, name="following")
+        network = generators(c, context, self.widths, seed)
+        frames = keras.Input((None, None, context * c), name="seen")
+        self._following = keras.Model(frames, (network(2 * frames - 1)[-1] + 1) / 2, name="following")
         self.discriminators = (
             Discriminators(c, context, self.discriminator_widths, seed) if adversarial and lambda_adv else None
         )
         self.network = MultiScaleNetwork(
-            made_by,
+            network,
             self.discriminators,
             context=context,
             p=p,
@@ -111,7 +120,7 @@ class MultiScaleGAN(StackedPredictor):
         return self._contest(self.discriminators, source, trainer)
 
     def _contest(self, discriminators: Discriminators, source: Source, trainer: Trainer) -> History:
-        """Generators and discriminators in turn, a step each."""
+        """Train discriminators and generators in turn, one step each."""
         rate, network = trainer.learning_rate or LEARNING_RATE, self.network
         _compile(discriminators, rate)
         with _frozen(discriminators):
@@ -120,9 +129,9 @@ class MultiScaleGAN(StackedPredictor):
         def train(batch: Batch, share: float) -> Mapping[str, Any]:
             for model in (discriminators, network):
                 model.optimizer.learning_rate = rate * schedule(share)
-            judged = discriminators.train_on_batch(network.predict_on_batch(batch), return_dict=True)
+            logs = discriminators.train_on_batch(network.predict_on_batch(batch), return_dict=True)
             with _frozen(discriminators):
-                return {**network.train_on_batch(batch, return_dict=True), "discriminators": judged["loss"]}
+                return {**network.train_on_batch(batch, return_dict=True), "discriminators": logs["loss"]}
 
         def validate(batch: Batch) -> Mapping[str, Any]:
             return network.test_on_batch(batch, return_dict=True)
@@ -132,7 +141,7 @@ class MultiScaleGAN(StackedPredictor):
 
 
 def _compile(model: keras.Model, rate: float) -> None:
-    """Give a model an optimiser of what is trainable now."""
+    """Compile a model with an optimiser for its trainable weights."""
     optimizer = GuardedAdam(rate, beta_1=0.5)
     optimizer.build(model.trainable_variables)
     model.compile(optimizer=optimizer, jit_compile=keras.backend.backend() == "jax")
@@ -140,7 +149,7 @@ def _compile(model: keras.Model, rate: float) -> None:
 
 @contextmanager
 def _frozen(model: keras.Model) -> Iterator[None]:
-    """Within it the weights are not for training, but variables still: no backend takes them for constants."""
+    """Make the weights of a model untrainable within the block; they remain variables on every backend."""
     model.trainable = False
     try:
         yield
@@ -156,24 +165,25 @@ def _check(
     alpha: int,
     weights: tuple[float, float, float],
 ) -> None:
-    """Refuse options out of their range.
+    """Check the options.
 
     Raises:
-        UsageError: naming it.
+        UsageError: an option is out of range.
     """
     if context < 1 or p < 1 or alpha < 1:
         raise UsageError(
             f"multiscale-gan: context is {context}, p {p} and alpha {alpha}; expected 1 or more of each."
         )
-    for key, given in (("widths", widths), ("discriminator_widths", discriminator_widths)):
-        if not given or min(given) < 1:
+    for key, channels in (("widths", widths), ("discriminator_widths", discriminator_widths)):
+        if not channels or min(channels) < 1:
             raise UsageError(
-                f"multiscale-gan: {key} is {list(given)}; expected at least one number of channels, each 1 or more."
+                f"multiscale-gan: {key} is {list(channels)}; expected one or more numbers of channels, each 1 or "
+                "more."
             )
     if min(weights) < 0 or not any(weights[1:]):
-        named = ", ".join(
+        values = ", ".join(
             f"{k} {v:g}" for k, v in zip(("lambda_adv", "lambda_lp", "lambda_gdl"), weights, strict=True)
         )
         raise UsageError(
-            f"multiscale-gan: the weights are {named}; expected none below 0, and one of the last two above it."
+            f"multiscale-gan: the weights are {values}; expected none below 0, and one of the last two above 0."
         )

@@ -1,4 +1,4 @@
-"""A U-shaped network from the last frames to the next."""
+"""A U-Net from the last frames to the next one."""
 
 from typing import Any, ClassVar
 
@@ -15,7 +15,7 @@ from latentseq_plugins.predictors.stacked import RecursiveNetwork, StackedPredic
 
 
 class UNet(StackedPredictor):
-    """Convolutions down and up again, with a skip connection at every resolution, to the change since the last frame.
+    """Predicts the change since the last frame with a U-Net, which has a skip connection at every resolution.
 
     References:
         Ronneberger et al., U-Net, arXiv 1505.04597.
@@ -40,22 +40,26 @@ class UNet(StackedPredictor):
         """Build the network.
 
         Args:
-            input_shape: (h, w, c) of the frames that it is trained on; afterwards it takes any height and width.
-            context: frames that it predicts from.
-            widths: channels at each resolution, the finest first; every other one is half as fine.
-            free_steps: frames that it is trained to make one after the other, from what it made itself.
-            seed: of the initial weights.
+            input_shape: (h, w, c) of the training frames; the trained model accepts any height and width.
+            context: number of frames that it predicts from.
+            widths: channels at each resolution, from the highest to the lowest; each one is half of the one before.
+            free_steps: number of steps that it predicts from its own predictions in training (closed loop).
+            seed: random seed of the initial weights.
 
         Raises:
-            UsageError: an option out of its range, or frames that are too small.
+            UsageError: an option is out of range.
+            DataError: the frames are too small.
         """
         if context < 1 or free_steps < 1 or not widths or min(widths) < 1:
             raise UsageError(
                 f"unet: context is {context}, free_steps {free_steps}, widths {list(widths)}; expected 1 or more of "
                 "each, and at least one width."
             )
-        self.input_shape, self.context, self.widths = tuple(input_shape), context, tuple(widths)
-        self.free_steps, self.seed = free_steps, seed
+        self.input_shape = tuple(input_shape)
+        self.context = context
+        self.widths = tuple(widths)
+        self.free_steps = free_steps
+        self.seed = seed
         self.multiple = 2 ** (len(widths) - 1)
         self.check_size(self.input_shape[:2])
         self._following = _network(self.input_shape[-1], context, self.widths, seed)
@@ -79,7 +83,7 @@ class UNet(StackedPredictor):
 
 
 def _network(channels: int, context: int, widths: tuple[int, ...], seed: int) -> keras.Model:
-    seen = x = keras.Input((None, None, context * channels), name="seen")
+    frames = x = keras.Input((None, None, context * channels), name="seen")
     skips = []
     for i, width in enumerate(widths):
         if i:
@@ -90,9 +94,9 @@ def _network(channels: int, context: int, widths: tuple[int, ...], seed: int) ->
         x = layers.UpSampling2D(name=f"up_{i}")(x)
         x = layers.Concatenate(name=f"skip_{i}")([x, skips[i]])
         x = _conv(width, f"leave_{i}", seed + 10 * i + 3)(x)
-    # Nothing to begin with, so that the first forecast is the last frame.
+    # The change starts at zero, so an untrained network predicts the last frame.
     change = layers.Conv2D(channels, 3, padding="same", kernel_initializer="zeros", name="change")(x)
-    return keras.Model(seen, layers.Add(name="frame")([seen[..., -channels:], change]), name="unet")
+    return keras.Model(frames, layers.Add(name="frame")([frames[..., -channels:], change]), name="unet")
 
 
 def _conv(width: int, name: str, seed: int, strides: int = 1) -> Any:
