@@ -33,13 +33,13 @@ NO_RECORD = (
 OTHER_TYPE = "{{}} is of type {}; expected uint8, uint16, bool, or floats from 0 to 1. Convert it and save it again."
 OTHER_SHAPE = (
     "{{}} has the shape {}, which is not recognised as pictures; expected (T, H, W), (N, T, H, W), or one of them "
-    "with 1, 3 or 4 channels, last or before H. Say what its axes are with --axes, a letter for each: T for time, N "
-    "for clips, H for height, W for width, C for channels (for example --axes TNHW; in commands other than ingest "
+    "with 1, 3 or 4 channels, last or before H. Name its axes with --axes, one letter for each: T for time, N for "
+    "clips, H for height, W for width, C for channels (for example --axes TNHW; in commands other than ingest: "
     "--data-set axes=TNHW), or reshape it and save it again."
 )
 NO_PICTURES = (
-    "{{}} has the shape {}, in which there is nothing; expected no axis of length 0. Save it again with some "
-    "pictures."
+    "{{}} has the shape {}, so it holds no values; expected no axis of length 0. Save it again with at least one "
+    "picture."
 )
 OTHER_COUNT = (
     "{{}} has the shape {} read as T H W: {:,} frames of 24 x 48, gray; expected at most 50000000 pictures. Save it "
@@ -53,7 +53,7 @@ LINKED = (
     "'frames' in {} is a link; expected a dataset whose values are in this file, in one piece or in chunks. Copy the "
     "values into a dataset of their own."
 )
-NO_SUCH_ARRAY = "{} holds no array 'frames'. It holds other (6, 24, 48). Name it with --array KEY."
+NO_SUCH_ARRAY = "{} holds no array 'frames'. It holds other (6, 24, 48). Name one with --array KEY."
 
 
 class Case(NamedTuple):
@@ -350,8 +350,8 @@ def array_bombs() -> dict[str, Case]:
         "an hdf5 without its values": Case(
             lambda f: hdf5(f / "a.h5", (10**7, 64, 64), (1, 64, 64)),
             {
-                "a.h5": "'frames' in {} is not all there: 0 of its 10000000 chunks were written. Write it to the "
-                "end, or save only the pictures that there are."
+                "a.h5": "'frames' in {} is incomplete: 0 of its 10000000 chunks were written. Write the missing "
+                "pictures, or save only those that exist."
             },
         ),
         "an hdf5 of large pieces": Case(

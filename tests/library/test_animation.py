@@ -192,13 +192,13 @@ def test_a_picture_that_is_no_animation(tmp_path):
     with pytest.raises(DataError) as caught:
         Animation(path)
     assert str(caught.value) == (
-        f"{path} cannot be read as an animation: it lists 1 frames and 0 durations; expected one duration for each "
+        f"{path} cannot be read as an animation: it lists 1 frame and 0 durations; expected one duration for each "
         "frame. Export it again."
     )
     Image.new("RGB", (4, 4)).save(path, "PNG")
     with pytest.raises(DataError) as caught:
         Animation(path)
-    assert str(caught.value) == f"{path} is a file of PNG; expected one of WEBP, as its suffix says. Rename it."
+    assert str(caught.value) == f"{path} is a PNG file; expected WEBP, because of its suffix. Rename it."
 
 
 def test_a_canvas_that_would_fill_the_memory(path):
@@ -296,8 +296,8 @@ def test_pages_of_two_sizes(tmp_path):
     with pytest.raises(DataError) as caught:
         Animation(path)
     assert str(caught.value) == (
-        f"{path} has a page of 8 x 12 (h x w) and, as page 2, one of 4 x 6; expected one size in a clip. "
-        "Save them as files of their own."
+        f"{path} has a page of 8 x 12 (h x w), and its page 2 is 4 x 6; expected one size in a clip. "
+        "Save pages of different sizes in different files."
     )
 
 

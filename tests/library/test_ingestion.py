@@ -14,7 +14,7 @@ from latentseq.commands.export import export
 
 KEYS_NEEDED = (
     "can hold many arrays, and none is named. It holds flights (3, 48, 96) and walks (5, 48, 96). "
-    "Name it with --array KEY."
+    "Name one with --array KEY."
 )
 
 

@@ -33,9 +33,9 @@ def _images(folder, pictures):
 def _dark(name: object, most: int, bits: int) -> str:
     top = 2**bits - 1
     return (
-        f"{name} has 16 bits, of which white is 65535, and the 3 pictures that were looked at have values of at most "
-        f"{most}: it would be dark or black. Say the values of black and white: --range 0..{top} if it has {bits} "
-        "bits, or --range 0..65535 if it is meant to be dark (in commands other than ingest --data-set "
+        f"{name} has 16 bits, in which white is 65535, but the 3 pictures that were checked have values of at most "
+        f"{most}: it would become dark or black. Set the values of black and white: --range 0..{top} if it has "
+        f"{bits} bits, or --range 0..65535 if it is meant to be dark (in commands other than ingest: --data-set "
         f"range=0..{top})."
     )
 
@@ -114,13 +114,13 @@ def test_values_outside_of_the_range(tmp_path):
     with pytest.raises(DataError) as caught:
         next(ArrayFile(path, None, None, parse_range("0..4095")).walk(np.array([1]))).frame(SAME)
     assert str(caught.value) == (
-        f"Picture 1 of {path} has values from 0 to 5000; expected values from 0 to 4095, as --range says. Say the "
-        "values of black and white with --range, such as --range 0..255 (in commands other than ingest --data-set "
+        f"Picture 1 of {path} has values from 0 to 5000; expected values from 0 to 4095, as --range says. Set the "
+        "values of black and white with --range, such as --range 0..255 (in commands other than ingest: --data-set "
         "range=0..255)."
     )
     folder, files = _images(tmp_path / "tiff", _pictures(255, "float32"))
     with pytest.raises(
-        DataError, match=f"^{files[0]} has values from 0 to 255; expected floats from 0 to 1. Say the"
+        DataError, match=f"^{files[0]} has values from 0 to 255; expected floats from 0 to 1. Set the"
     ):
         next(ImageFolder(folder, files).walk(np.array([0]))).frame(SAME)
     white = next(ImageFolder(folder, files, parse_range("0..255")).walk(np.array([0]))).frame(SAME)
