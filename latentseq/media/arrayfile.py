@@ -235,10 +235,7 @@ class _Source(ABC):
 
     @abstractmethod
     def check(self, name: str) -> None:
-        """Check that the array is complete.
-
-        Args:
-            name: name of the array for error messages.
+        """Check that the array is complete; ``name`` is for error messages.
 
         Raises:
             DataError: the array is cut short, or a part of it was never written.

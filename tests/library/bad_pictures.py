@@ -130,8 +130,8 @@ def of_images() -> dict[str, Case]:
     """Folders of images."""
     good = {f"{i}.png": image("PNG", i) for i in range(6)}
     sizes = (
-        "{}/0.png is 24 x 48 (h x w) and {}/3.png is 20 x 30; expected one size in a clip. Put them into folders of "
-        "their own, or make them equal."
+        "{}/0.png is 24 x 48 (h x w) and {}/3.png is 20 x 30; expected one size in a clip. Put images of "
+        "different sizes into different folders, or resize them."
     )
     third = NO_PICTURE.format("3.png", OTHERWISE)
     cases = {
@@ -142,7 +142,7 @@ def of_images() -> dict[str, Case]:
         "text among images": folder_of({**good, "3.png": b"hello"}, third),
         "a text beside images": Case(
             lambda f: (folder_of(good, 6).make(f), (f / "d" / "notes.txt").write_text("hello")),
-            {"d": 6, "d/notes.txt": ".txt is no kind of file that holds video, images or arrays."},
+            {"d": 6, "d/notes.txt": ".txt is not a known type of video, image or array file."},
         ),
         "modes": folder_of(
             {
@@ -297,10 +297,10 @@ def of_records() -> dict[str, Case]:
         "half of the records": Case(cut(0.45), {"a.tfrecord": NO_RECORD.format("it is cut short within record 0")}),
         "most of the records": Case(cut(0.99), {"a.tfrecord": NO_RECORD.format("it is cut short within record 1")}),
         "a wrong length": Case(
-            wrong(2), {"a.tfrecord": NO_RECORD.format("its content is no TFRecord, or is compressed")}
+            wrong(2), {"a.tfrecord": NO_RECORD.format("its content is not a TFRecord, or is compressed")}
         ),
         "a wrong checksum of a length": Case(
-            wrong(9), {"a.tfrecord": NO_RECORD.format("its content is no TFRecord, or is compressed")}
+            wrong(9), {"a.tfrecord": NO_RECORD.format("its content is not a TFRecord, or is compressed")}
         ),
         "a wrong pixel": Case(
             wrong(5000),
@@ -308,7 +308,7 @@ def of_records() -> dict[str, Case]:
         ),
         "no records": case("a.tfrecord", b"", NO_RECORD.format("it is empty")),
         "text for records": case(
-            "a.tfrecord", "hello" * 100, NO_RECORD.format("its content is no TFRecord, or is compressed")
+            "a.tfrecord", "hello" * 100, NO_RECORD.format("its content is not a TFRecord, or is compressed")
         ),
     }
 

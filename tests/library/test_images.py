@@ -263,7 +263,7 @@ def test_sizes_are_compared_as_shown(tmp_path):
         ImageFolder(tmp_path, files)
     assert str(caught.value) == (
         f"{files[0]} is 4 x 6 (h x w) and {files[1]} is 6 x 4; expected one size in a clip. "
-        "Put them into folders of their own, or make them equal."
+        "Put images of different sizes into different folders, or resize them."
     )
 
 

@@ -354,7 +354,7 @@ def test_sound_alone(tmp_path):
         frame.sample_rate = 48000
         file.mux(stream.encode(frame))
         file.mux(stream.encode())
-    assert _message(path) == f"{path} holds no pictures; expected a video stream. Leave it out, or export it again."
+    assert _message(path) == f"{path} has no video stream; expected one. Leave the file out, or export it again."
 
 
 def test_a_pipe_is_not_waited_for(tmp_path):
