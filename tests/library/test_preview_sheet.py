@@ -110,5 +110,5 @@ def test_another_suffix(tmp_path):
     with pytest.raises(UsageError) as caught:
         preview("moving-squares", tmp_path / "a.gif")
     assert str(caught.value) == (
-        f"{tmp_path / 'a.gif'} is no contact sheet's name; expected one that ends in .png, such as a.png."
+        f"{tmp_path / 'a.gif'} is not a name for a contact sheet; expected one that ends in .png, such as a.png."
     )

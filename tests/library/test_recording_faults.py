@@ -69,7 +69,7 @@ def refused(env, out, **options) -> str:
 def test_what_it_raises(where, tmp_path):
     assert refused(FAULTY, tmp_path / "out", fault=where) == (
         f"The environment '{FAULTY}' fails in its {where}: ValueError: Something is wrong. That is a fault of the "
-        "environment: update it, give it other options, or choose another one."
+        "environment: update it, use other options, or choose another one."
     )
 
 
@@ -85,13 +85,13 @@ def test_a_step_that_ends_the_process_or_gives_too_little(fault, reason, tmp_pat
     ("fault", "shown"), [("none", "None"), ("text", "'much'"), ("nan", "nan"), ("many", "array([0., 0., 0.])")]
 )
 def test_a_reward_that_is_no_number(fault, shown, tmp_path):
-    told = f"The environment '{FAULTY}' gives the reward {shown}; {GIVES}"
+    told = f"The environment '{FAULTY}' returned the reward {shown}; {GIVES}"
     assert refused(FAULTY, tmp_path / "out", fault=fault) == told
 
 
 @pytest.mark.parametrize("fps", [0, -5, "x", [1], 1e300])
 def test_a_frame_rate_that_is_none(fps, tmp_path):
-    told = f"The environment '{FAULTY}' says that its render_fps is {fps!r}; {RATE}"
+    told = f"The environment '{FAULTY}' has the render_fps {fps!r}; {RATE}"
     assert refused(FAULTY, tmp_path / "out", fps=fps) == told
 
 

@@ -92,8 +92,9 @@ def test_every_wrong_file_is_named(clips):
     (clips / "shard-00002.h5").unlink()
     (clips / "shard-00007.h5").write_bytes(b"")
     assert refused(clips) == (
-        f"{clips} is not as it was written. {clips / 'shard-00000.h5'} is damaged: its SHA-256 is another. "
-        f"{clips / 'shard-00001.h5'} is damaged: its SHA-256 is another. {clips / 'shard-00002.h5'} is missing." + END
+        f"{clips} is not as it was written. {clips / 'shard-00000.h5'} is damaged: its SHA-256 has changed. "
+        f"{clips / 'shard-00001.h5'} is damaged: its SHA-256 has changed. {clips / 'shard-00002.h5'} is missing."
+        + END
     )
 
 
@@ -107,7 +108,7 @@ def test_wrong_files_of_a_run(run):
     assert refused(run) == (
         f"{run} is not as it was written. {run / 'artifact.json'} is not the file that was saved: plugin, config or "
         "files do not fit its fingerprint. Copy the folder again, or train again. "
-        f"{shard} is damaged: its SHA-256 is another. {state} is damaged: its SHA-256 is another." + END
+        f"{shard} is damaged: its SHA-256 has changed. {state} is damaged: its SHA-256 has changed." + END
     )
 
 
