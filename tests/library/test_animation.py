@@ -1,4 +1,4 @@
-"""Image files of many pictures are footage: their own times, frames as they are shown, decoded once."""
+"""Image files with several pictures as footage: their times, their pictures as shown, and each decoded only once."""
 
 import hashlib
 import zlib
@@ -32,7 +32,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """One entry for every frame that the decoder is asked for."""
+    """A list that gets an entry for each frame that the decoder is asked for."""
     calls: list[int] = []
     advance = WebPImagePlugin.WebPImageFile._get_next
 
@@ -89,7 +89,7 @@ def test_walking_on_decodes_on(path, decoded):
     _shown(animation, [0, 1])
     _shown(animation, [2, 3])
     assert len(decoded) == 4
-    assert _shown(animation, [1]) == [COLOURS[1]]  # Behind it: from the first frame again.
+    assert _shown(animation, [1]) == [COLOURS[1]]  # Going back starts again at the first frame.
     assert len(decoded) == 6
 
 
@@ -221,7 +221,7 @@ def _pictures(mode: str = "RGB") -> list[Image.Image]:
 @pytest.mark.parametrize("hidden", [False, True])
 @pytest.mark.parametrize("name", ["a.png", "a.apng", "A.PNG"])
 def test_every_frame_of_an_animated_png_is_shown_as_long_as_it_says(name, hidden, tmp_path):
-    """A picture for viewers that show one only, where there is one, is no frame."""
+    """A picture for viewers without animation is not a frame."""
     frames = [Image.new("RGB", (12, 8), (9, 9, 9))] * hidden + _pictures()
     path = tmp_path / name
     frames[0].save(path, "PNG", save_all=True, append_images=frames[1:], duration=DURATIONS, default_image=hidden)

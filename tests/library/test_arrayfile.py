@@ -1,4 +1,4 @@
-"""Arrays in files are footage: every shape and type, read row by row; what is damaged or a trap is refused."""
+"""Arrays in files as footage: all shapes and types; damaged and hostile files are refused."""
 
 import hashlib
 import pickle
@@ -43,7 +43,7 @@ def _frames(footage: ArrayFile, preprocessing: Preprocessing = SAME, numbers: li
 
 
 def _message(path: Path, key: str | None = None) -> str:
-    """What is said when the file is opened, or when all of it is read."""
+    """The error message when the file is opened, or when all of it is read."""
     with pytest.raises(DataError) as caught:
         _frames(ArrayFile(path, key))
     return str(caught.value)
@@ -324,7 +324,7 @@ def test_an_archive_that_claims_more_than_it_can_hold(tmp_path):
             np.lib.format.write_array_header_1_0(file, header)
         packed = archive.getinfo("frames.npy").compress_size
     content = path.read_bytes()
-    at = content.rindex(b"PK\x01\x02") + 24  # Where the archive's index says how large the file is.
+    at = content.rindex(b"PK\x01\x02") + 24  # Position of the file's size in the index of the archive.
     path.write_bytes(content[:at] + (40_000_128).to_bytes(4, "little") + content[at + 4 :])
     assert _message(path, "frames") == (
         f"'frames' in {path} is cut short: uint8 of shape (1600000, 5, 5) takes 40000000 bytes, and at most "

@@ -1,4 +1,4 @@
-"""What a folder holds, in words."""
+"""Descriptions of folders by ``show``."""
 
 import json
 

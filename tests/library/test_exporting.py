@@ -1,4 +1,4 @@
-"""Exported clips, read again by the libraries that others read them with."""
+"""Exported clips, read again with other libraries."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ SPLIT = ["train", "test", "train"]
 
 @pytest.fixture
 def opened(monkeypatch):
-    """Makes a dataset DATA."""
+    """A function that lets DATA name a dataset in memory."""
 
     def use(dataset):
         monkeypatch.setattr(exporting, "open_data", lambda data, *, options: dataset)
@@ -36,7 +36,7 @@ def opened(monkeypatch):
 
 
 def decoded(path: Path) -> tuple[np.ndarray, float]:
-    """Frames (t, h, w, 3), and how many there are a second."""
+    """Frames (t, h, w, 3), and the frame rate."""
     if path.suffix == ".mp4":
         with av.open(path) as container:
             frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]

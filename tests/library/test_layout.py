@@ -1,4 +1,4 @@
-"""Which axis of an array is what: what is recognised from the shape, what is asked for, and the pictures of each."""
+"""The axes of an array: recognised from the shape or named by the user, and the pictures that result."""
 
 import h5py
 import numpy as np
@@ -153,7 +153,7 @@ def test_time_last_is_read_where_it_can_be(tmp_path):
 
 
 def test_the_file_of_moving_mnist(tmp_path):
-    """The real one's shape, of which nothing but a few pictures is on the disk."""
+    """A sparse file of the real shape, with only a few pictures on the disk."""
     path = tmp_path / "mnist_test_seq.npy"
     values = np.lib.format.open_memmap(path, "w+", np.uint8, (20, 10_000, 64, 64))
     values[3, 7, 9, 11] = 200

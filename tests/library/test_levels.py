@@ -1,4 +1,4 @@
-"""Black and white of what has more than 8 bits: said, refused where it would be dark, and scaled as it is asked."""
+"""Black and white of pictures with more than 8 bits: values are scaled, and dark pictures are refused."""
 
 from fractions import Fraction
 
@@ -71,7 +71,7 @@ def test_a_range_says_what_is_white(most, text, white, tmp_path):
 
 @pytest.mark.parametrize(("most", "bits"), [(4095, 12), (200, 8)])
 def test_colours_of_sixteen_bits(most, bits, tmp_path):
-    """Pillow gives the upper 8 bits alone: nothing of 8, and 16 levels of 12."""
+    """Pillow only returns the upper 8 of 16 bits, which would leave 0 levels of 8 bits and 16 levels of 12."""
     values = np.zeros((3, 16, 20, 3), np.uint16)
     values[:, :, 10:, 1] = most
     folder = tmp_path / "png"

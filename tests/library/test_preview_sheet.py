@@ -15,7 +15,7 @@ from latentseq.errors import UsageError
 
 @pytest.fixture
 def opened(monkeypatch):
-    """Makes a dataset DATA."""
+    """A function that lets DATA name a dataset in memory."""
 
     def use(dataset):
         monkeypatch.setattr(previewing, "open_data", lambda data, *, options: dataset)

@@ -1,4 +1,4 @@
-"""Recording: which row belongs to which frame, the same seed the same bytes, and what cannot be recorded."""
+"""Recording: rows and their frames, the same bytes for the same seed, and environments that cannot be recorded."""
 
 import json
 import subprocess
@@ -24,7 +24,7 @@ COUNTER = "LatentseqTest/Counter-v0"
 
 
 class Counter(gymnasium.Env):
-    """Draws what happened: red the step, green a number of the seed, in blue the bytes of the last action.
+    """Draws its state: the step in red, a number of the seed in green, and the bytes of the last action in blue.
 
     Step n is rewarded with n. It draws into one array, and warns of everything.
     """
@@ -65,7 +65,7 @@ class Counter(gymnasium.Env):
 
 
 class NeverDrawn(gymnasium.Env):
-    """Refuses a render mode that it does not have, as many do, without a word."""
+    """Refuses a render mode without a message, as many environments do."""
 
     metadata = {"render_modes": ["ansi"]}  # noqa: RUF012
 
@@ -76,7 +76,7 @@ class NeverDrawn(gymnasium.Env):
 
 @pytest.fixture(autouse=True)
 def registered():
-    """The environments of these tests, for the length of each."""
+    """Registers the environments of these tests during each test."""
     gymnasium.register(COUNTER, Counter)
     gymnasium.register("LatentseqTest/NeverDrawn-v0", NeverDrawn)
     Counter.closed = 0

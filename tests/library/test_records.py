@@ -1,4 +1,4 @@
-"""TFRecord files, written for TensorFlow to read and read as TensorFlow wrote them."""
+"""TFRecord files: TensorFlow reads what latentseq writes, and latentseq reads what TensorFlow writes."""
 
 import struct
 import sys

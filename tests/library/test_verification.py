@@ -1,4 +1,4 @@
-"""Every file is compared with what it was when it was written."""
+"""Every file is compared with its stored checksum."""
 
 import errno
 import json
@@ -121,7 +121,7 @@ def test_files_that_the_manifest_does_not_name_are_said(clips):
 
 
 def rewritten(folder, change) -> None:
-    """Write a manifest anew after a change, sealed as a manifest of such words would be."""
+    """Change a manifest and write it again with a correct seal."""
     path = folder / "manifest.json"
     manifest = json.loads(path.read_text())
     change(manifest)
@@ -187,7 +187,7 @@ def test_no_damage_of_what_is_said_gets_past(run, clips):
                 verify(path.parent)
             except DataError:
                 continue
-            passed.append(json.loads(damaged) == json.loads(whole))  # Then only empty space is another.
+            passed.append(json.loads(damaged) == json.loads(whole))  # Only white space differs then.
         path.write_bytes(whole)
     assert all(passed)
     assert len(passed) < 12

@@ -1,4 +1,4 @@
-"""What is written, read again by the libraries that others read it with."""
+"""Written files, read again with other libraries."""
 
 import hashlib
 import os
@@ -26,7 +26,7 @@ ARRAYS = {"truth": np.arange(24, dtype=np.uint8).reshape(2, 3, 4), "file": np.fl
 
 @pytest.fixture(scope="module")
 def rows() -> list[Row]:
-    """A bright square that moves over a coloured gradient, and a greyscale one made up from frame 4 on."""
+    """A bright square that moves over a coloured gradient, and a gray row that is generated from frame 4 on."""
     y, x = np.indices((32, 32))
     frames = np.stack([np.stack([8 * y, 8 * x, 128 + 0 * x], -1)] * 9).astype(np.uint8)
     for t in range(9):
@@ -262,7 +262,7 @@ def timed(path: Path) -> tuple[np.ndarray, float, float]:
 
 @pytest.mark.parametrize("suffix", [".gif", ".mp4", ".webp"])
 def test_a_frame_rate_comes_back(tmp_path: Path, suffix: str) -> None:
-    """Of a GIF, whose delays are hundredths of a second: 3, 4, 3, 3, … of them, 10.01 s in all."""
+    """Times of a GIF, whose delays are 3, 4, 3, 3, … hundredths of a second, 10.01 s in all."""
     times, end, rate = timed(film(tmp_path / f"out{suffix}", np.arange(300) * 1001 / 30000, 30000 / 1001))
     assert rate == pytest.approx(30000 / 1001, abs=1e-6)
     assert (len(times), end) == (300, pytest.approx(10.01))
