@@ -158,3 +158,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A hint to append to a message: ``Did you mean X? `` or the empty string."""
     close = get_close_matches(name, list(known), n=1)
     return f"Did you mean {close[0]!r}? " if close else ""
+
+
+def count_of(number: int, noun: str) -> str:
+    """A number with its noun, such as ``1 frame`` or ``2 frames``; for nouns that take an s in the plural."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

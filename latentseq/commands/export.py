@@ -1,4 +1,4 @@
-"""Clips as files that other programs open, and a picture of what a dataset holds."""
+"""Export the clips of a dataset to files for other programs."""
 
 import contextlib
 import math
@@ -23,10 +23,11 @@ from latentseq.storage.folders import check_free, output_folder
 from latentseq.training.watch import Watcher
 
 MARKER = "export.json"
+"""Name of the file that marks the folder of an export."""
 CHUNK_BYTES = 16 << 20
-"""Of frames read at a time."""
+"""Number of bytes of frames that are read at a time."""
 FILE_BYTES = 100_000_000
-"""Of a TFRecord file, where its clips let it: readers take several files at a time."""
+"""Target size of a TFRecord file in bytes, because readers open several files at the same time."""
 
 
 def export(
@@ -38,20 +39,20 @@ def export(
     overwrite: bool = False,
     quiet: bool = False,
 ) -> Path:
-    """Write every clip of DATA in a format of others: frames alone, at the dataset's own size and rate.
+    """Write every clip of DATA to files for other programs, at the dataset's own frame size and rate.
 
-    Clips keep their number, in names such as ``clip-00003.mp4``. Where the dataset has splits, each is a folder. Side
-    streams go into ``tfrecord`` only.
+    Clips keep their numbers, in names such as ``clip-00003.mp4``. If the dataset has splits, each split is a folder.
+    Only ``tfrecord`` contains side streams.
 
     Args:
-        data: DATA; files are decoded at 64 x 64 where the dataset's options say nothing else.
-        out: a folder.
-        format: a file for each clip, ``mp4`` (nearly the same pixels), ``gif`` (255 colours, at most 50 frames a
-            second) or ``webp`` (the same pixels, at most 90); the last two keep equal frames in a row as one that is
-            shown longer. ``png``, a folder of images for each clip. ``npy``, one array (clips, frames, h, w, c) uint8
-            in ``clips.npy`` where all clips are of one length, else one (frames, h, w, c) for each. ``tfrecord``, all
-            clips in order in files of about 100 MB.
-        data_options: the dataset's keywords.
+        data: DATA; files are decoded at 64 x 64, unless the dataset's options set another size.
+        out: path of the folder to write.
+        format: format of the files. One file for each clip: ``mp4`` (nearly the same pixels), ``gif`` (255 colours,
+            at most 50 frames per second) or ``webp`` (the same pixels, at most 90 frames per second); GIF and WebP
+            store equal successive frames as one that is shown longer. ``png``: a folder of images for each clip.
+            ``npy``: an array (clips, frames, h, w, c) uint8 in ``clips.npy`` if all clips have the same length, else
+            an array (frames, h, w, c) for each. ``tfrecord``: all clips in order, in files of about 100 MB.
+        data_options: options of the dataset by name.
         overwrite: replace an earlier export.
         quiet: show no progress.
 
@@ -59,7 +60,7 @@ def export(
         ``out``.
 
     Raises:
-        UsageError: another format, or an output that exists or holds the data.
+        UsageError: the format is unknown, or the output exists or contains the data.
         DataError: the data cannot be read, or does not fit into the format.
         TryAgainError: the disk is full, or the folder cannot be written.
     """
@@ -80,27 +81,40 @@ def export(
                 place = folder / (split or "")
                 place.mkdir(exist_ok=True)
                 _FORMATS[format](source, place, clips, split)
-        about = {
+        summary = {
             "format": format,
             "clips": len(dataset.lengths),
             "frames": int(dataset.lengths.sum()),
             "fps": dataset.fps,
             "source": {"dataset": dataset.name, "config": dataset.get_config()},
         }
-        write_json(folder / MARKER, about)
+        write_json(folder / MARKER, summary)
     return out
 
 
 class _Source:
-    """A dataset that is read from start to end, with progress."""
+    """A dataset that is read from start to end, and reports its progress.
+
+    Attributes:
+        dataset: the dataset.
+    """
 
     def __init__(self, dataset: Dataset, progress: Progress, passes: int) -> None:
+        """Count the frames.
+
+        Args:
+            dataset: dataset to read.
+            progress: receiver of the progress.
+            passes: number of times that each frame is read.
+        """
         self.dataset = dataset
-        self._progress, self._passes = progress, passes
-        self._done, self._total = 0, int(dataset.lengths.sum())
+        self._progress = progress
+        self._passes = passes
+        self._done = 0
+        self._total = int(dataset.lengths.sum())
 
     def chunks(self, i: int) -> Iterator[Clip]:
-        """Clip ``i``, a stretch at a time."""
+        """Read clip ``i`` in pieces."""
         length, step = int(self.dataset.lengths[i]), max(1, CHUNK_BYTES // math.prod(self.dataset.frame_shape))
         for start in range(0, length, step):
             clip = self.dataset.read(i, start, min(start + step, length))
@@ -110,14 +124,18 @@ class _Source:
             self._progress.update(done / self._total, f"{done} of {self._total} frames")
 
     def frames(self, i: int) -> Iterator[np.ndarray]:
-        """(t, h, w, c) uint8 at a time."""
+        """Read the frames of clip ``i`` in arrays (t, h, w, c) uint8."""
         return (clip.frames for clip in self.chunks(i))
 
 
 def _check(dataset: Dataset, format: str) -> None:
-    """Refuse what does not fit into a format, before anything is written."""
+    """Check that a dataset fits into a format, before anything is written.
+
+    Raises:
+        DataError: the dataset does not fit.
+    """
     if not len(dataset.lengths):
-        raise DataError(f"{dataset.name} holds no clips; expected one or more. Give other data.")
+        raise DataError(f"{dataset.name} holds no clips; expected at least one. Choose other data.")
     if dataset.frame_shape[2] not in (1, 3) and format != "npy":
         raise DataError(
             f"The frames of {dataset.name} have {dataset.frame_shape[2]} channels; expected 1 or 3 for a picture. "
@@ -127,13 +145,13 @@ def _check(dataset: Dataset, format: str) -> None:
     size = record_size(int(dataset.lengths[longest]), dataset.frame_shape, dataset.streams)
     if format == "tfrecord" and size > MAX_RECORD:
         raise DataError(
-            f"Clip {longest} of {dataset.name} has {dataset.lengths[longest]} frames, {size / 1e9:.1f} GB; a clip in "
-            f"a TFRecord has at most {MAX_RECORD / 1e9:.1f} GB. Cut the clips shorter, or export with --format npy."
+            f"Clip {longest} of {dataset.name} has {dataset.lengths[longest]} frames, {size / 1e9:.1f} GB; expected "
+            f"at most {MAX_RECORD / 1e9:.1f} GB for a clip in a TFRecord. Use shorter clips, or --format npy."
         )
 
 
 def _splits(dataset: Dataset) -> Iterator[tuple[str | None, list[int]]]:
-    """Each split with its clips; all clips where there are none."""
+    """Each split with the numbers of its clips; None with all clips for a dataset without splits."""
     if dataset.split is None:
         yield None, list(range(len(dataset.lengths)))
         return
@@ -143,20 +161,24 @@ def _splits(dataset: Dataset) -> Iterator[tuple[str | None, list[int]]]:
 
 
 def _videos(suffix: str, source: _Source, folder: Path, clips: Sequence[int], split: str | None) -> None:
+    """Write a video file for each clip."""
     for i in clips:
         path, dataset = folder / f"clip-{i:05d}{suffix}", source.dataset
         write_frames(path, partial(source.frames, i), times=dataset.times(i), fps=dataset.fps)
 
 
 def _images(source: _Source, folder: Path, clips: Sequence[int], split: str | None) -> None:
+    """Write a folder of images for each clip."""
     for i in clips:
-        below = folder / f"clip-{i:05d}"
-        below.mkdir()
+        subfolder = folder / f"clip-{i:05d}"
+        subfolder.mkdir()
         for number, frame in enumerate(chain.from_iterable(source.frames(i))):
-            Image.fromarray(frame[..., 0] if frame.shape[2] == 1 else frame).save(below / f"frame{number:05d}.png")
+            image = Image.fromarray(frame[..., 0] if frame.shape[2] == 1 else frame)
+            image.save(subfolder / f"frame{number:05d}.png")
 
 
 def _arrays(source: _Source, folder: Path, clips: Sequence[int], split: str | None) -> None:
+    """Write one array if all clips have the same length, else one for each clip."""
     lengths, shape = source.dataset.lengths[clips].tolist(), source.dataset.frame_shape
     if len(set(lengths)) == 1:
         frames = chain.from_iterable(map(source.frames, clips))
@@ -167,7 +189,7 @@ def _arrays(source: _Source, folder: Path, clips: Sequence[int], split: str | No
 
 
 def _write_array(path: Path, shape: tuple[int, ...], parts: Iterable[np.ndarray]) -> None:
-    """Not through a memory map, which ends the process where the disk is full."""
+    """Write an array in parts. A memory map would end the process if the disk is full."""
     header = {"descr": np.dtype(np.uint8).str, "fortran_order": False, "shape": shape}
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
@@ -176,6 +198,7 @@ def _write_array(path: Path, shape: tuple[int, ...], parts: Iterable[np.ndarray]
 
 
 def _records(source: _Source, folder: Path, clips: Sequence[int], split: str | None) -> None:
+    """Write TFRecord files of about ``FILE_BYTES``."""
     dataset = source.dataset
     groups: list[list[int]] = []
     room = 0

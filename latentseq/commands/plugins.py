@@ -1,15 +1,15 @@
-"""List the plugins that are installed."""
+"""List the installed plugins."""
 
 from latentseq.registry import Listing, installed
 
 
 def plugins(group: str | None = None) -> list[Listing]:
-    """Every installed plugin of a group, or of all groups; none of them is imported.
+    """List the installed plugins of one group or of all groups, without importing them.
 
     Args:
-        group: datasets, encoders, decoders, dynamics or predictors; all where None.
+        group: datasets, encoders, decoders, dynamics or predictors; None for all groups.
 
     Raises:
-        UsageError: no such group.
+        UsageError: the group does not exist.
     """
     return installed(group)

@@ -1,11 +1,11 @@
-"""What a folder holds, in words."""
+"""Describe the content of a folder."""
 
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from latentseq.errors import DataError, listed
+from latentseq.errors import DataError, count_of, listed
 from latentseq.storage.artifact import ARTIFACT, ENCODER, read_artifact, read_encoder
 from latentseq.storage.folders import RUN
 from latentseq.storage.inside import inside
@@ -13,20 +13,20 @@ from latentseq.storage.manifest import MANIFEST, read_manifest
 from latentseq.storage.reading import Fields
 
 LINES = 20
-"""Of a list that may be long, told at most."""
+"""Maximum number of list items that are shown."""
 
 
 def show(path: str | Path) -> dict[str, str]:
-    """What a run folder, or a folder of clips or latents, holds.
+    """Describe the content of a run folder, or of a folder of clips or latents.
 
     Args:
-        path: the folder.
+        path: path of the folder.
 
     Returns:
-        Values by name, in reading order.
+        Descriptions by name, in the order in which to show them.
 
     Raises:
-        DataError: it is neither.
+        DataError: the folder is neither, or is damaged.
     """
     folder = Path(path)
     if (folder / ARTIFACT).is_file():
@@ -43,6 +43,7 @@ def show(path: str | Path) -> dict[str, str]:
 
 
 def _artifact(folder: Path) -> dict[str, str]:
+    """Describe a run folder."""
     artifact = read_artifact(folder)
     about = Fields(artifact.about, artifact.path / ARTIFACT)
     about.require("training", "versions")
@@ -65,6 +66,7 @@ def _artifact(folder: Path) -> dict[str, str]:
 
 
 def _rows(folder: Path) -> dict[str, str]:
+    """Describe a folder of clips or latents."""
     manifest = read_manifest(folder)
     runs, shards = manifest["clips"], manifest["shards"]
     count, frames = sum(r["count"] for r in runs), sum(s["rows"] for s in shards)
@@ -94,16 +96,19 @@ def _rows(folder: Path) -> dict[str, str]:
 
 
 def _source(source: dict[str, Any]) -> str:
+    """Describe a source of clips in a line."""
     kind = ", ".join(filter(None, [source["kind"], source["detail"], source.get("reading")]))
-    frames = f"{source['frames']} frames at {source['fps']:.6g} a second"
+    frames = f"{count_of(source['frames'], 'frame')} at {source['fps']:.6g} a second"
     return f"{source['path']}: {kind}, {frames}, {source['sha256'][:12]}…"
 
 
-def _lines(told: Iterable[str]) -> str:
-    lines = list(told)
+def _lines(items: Iterable[str]) -> str:
+    """One line for each item, of which at most ``LINES`` are shown."""
+    lines = list(items)
     rest = [f"and {len(lines) - LINES} more"] if len(lines) > LINES else []
     return "\n".join(lines[:LINES] + rest)
 
 
 def _pairs(values: Mapping[str, Any]) -> str:
+    """Names and values, separated by commas."""
     return ", ".join(f"{k} {v:.6g}" if isinstance(v, float) else f"{k} {v}" for k, v in values.items())

@@ -1,1 +1,1 @@
-"""Pictures and films out."""
+"""Draws and writes pictures, charts and videos."""

@@ -1,7 +1,7 @@
-"""Charts of a training and of what came of it, as PNG bytes.
+"""Charts of a training run and of its results, as PNG bytes.
 
-They are drawn with matplotlib's objects and never with pyplot, which keeps open figures in the process and may
-look for a screen. Importing this module imports matplotlib, so import it where a chart is drawn.
+They use matplotlib's objects and not pyplot, which keeps figures open and may look for a screen. Importing this
+module imports matplotlib, which takes time, so import it only where a chart is drawn.
 """
 
 import io
@@ -20,7 +20,7 @@ from latentseq.drawing.timeline import clock
 from latentseq.errors import UsageError
 
 FLOORS = ("copy_last", "black", "mean_of_inputs", "train_mean")
-"""Curves that only mark what a model has to beat; they are drawn lighter."""
+"""Names of the curves of baselines that a model has to beat; they are drawn in lighter colours."""
 
 _INK, _QUIET, _GRID = "#24292f", "#6e7781", "#e6e8eb"
 _STRONG = ("#d9690f", "#2f6db3", "#3d8b57", "#8250a8", "#b3364f", "#5c6b73")
@@ -35,20 +35,20 @@ def training_chart(
     ylabel: str = "squared error per frame",
     floors: Sequence[str] = FLOORS,
 ) -> bytes:
-    """One picture: the loss of every training stage by epoch, then the error by horizon.
+    """Chart the loss of each training stage by epoch, and then the error by horizon, side by side.
 
     Args:
-        stages: for each stage, in order, its rows with ``epoch``, ``loss`` and ``val_loss``; a row without one of
-            the losses leaves a gap in that curve.
-        errors: for each model or floor its error at 1, 2, ... frames ahead; empty for no such panel.
-        ylabel: what the error is.
-        floors: which of the curves are drawn lighter.
+        stages: rows of each stage, in order, by the name of the stage. A row has ``epoch``, ``loss`` and
+            ``val_loss``; a missing loss leaves a gap in the curve.
+        errors: error of each model or floor at 1, 2, ... frames ahead, by name; empty to leave this panel out.
+        ylabel: label of the error's axis.
+        floors: names of the curves that are drawn in lighter colours.
 
     Returns:
-        A PNG; the same input gives the same bytes.
+        A PNG file; the same input gives the same bytes.
 
     Raises:
-        UsageError: neither stages nor errors.
+        UsageError: both stages and errors are empty.
     """
     panels = len(stages) + bool(errors)
     if not panels:
@@ -62,33 +62,33 @@ def training_chart(
 
 
 def error_by_horizon(curves: Mapping[str, Sequence[float]], *, ylabel: str, floors: Sequence[str] = FLOORS) -> bytes:
-    """The error by how far ahead a frame is: one labelled line for each curve.
+    """Chart the error by the number of frames ahead, with one labelled line for each curve.
 
     Args:
-        curves: for each model or floor its error at 1, 2, ... frames ahead.
-        ylabel: what the error is.
-        floors: which of the curves are drawn lighter.
+        curves: error of each model or floor at 1, 2, ... frames ahead, by name.
+        ylabel: label of the error's axis.
+        floors: names of the curves that are drawn in lighter colours.
 
     Returns:
-        A PNG; the same input gives the same bytes.
+        A PNG file; the same input gives the same bytes.
 
     Raises:
-        UsageError: no curves.
+        UsageError: there are no curves.
     """
     return training_chart({}, curves, ylabel=ylabel, floors=floors)
 
 
 def curve_chart(values: np.ndarray, *, times: np.ndarray, marks: Sequence[int], ylabel: str) -> bytes:
-    """A number along a video, with the marked frames labelled by their time.
+    """Chart a number over the time of a video, with marked frames labelled by their time.
 
     Args:
-        values: (t,) one a frame; NaN where there is none.
-        times: (t,) the second at which each frame is shown.
-        marks: frames, the most important first; the first ten of them are labelled.
-        ylabel: what the number is.
+        values: (t,) float, number of each frame; NaN leaves a gap.
+        times: (t,) float, second at which each frame is shown.
+        marks: numbers of the marked frames, the most important first; the first ten are labelled.
+        ylabel: label of the number's axis.
 
     Returns:
-        A PNG; the same input gives the same bytes.
+        A PNG file; the same input gives the same bytes.
     """
     figure, (ax,) = _figure(1, size=(11.0, 3.9))
     ax.plot(times, values, color=_STRONG[1], lw=1.4)
@@ -96,11 +96,11 @@ def curve_chart(values: np.ndarray, *, times: np.ndarray, marks: Sequence[int], 
     _dress(ax, "", "time", ylabel)
     ax.xaxis.set_major_locator(MaxNLocator(8))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: clock(value)))
-    named = sorted(marks[:10])
-    figure.canvas.draw()  # Settles the layout, which the places of the labels depend on.
+    labelled = sorted(marks[:10])
+    figure.canvas.draw()  # Settles the layout, on which the positions of the labels depend.
     left, right = ax.transAxes.transform([(0, 0), (1, 0)])[:, 0]
-    wanted = [float(ax.transData.transform((times[t], 0))[0]) for t in named]
-    for t, place in zip(named, _spread(wanted, 0.7 * _DPI), strict=True):
+    positions = [float(ax.transData.transform((times[t], 0))[0]) for t in labelled]
+    for t, place in zip(labelled, _spread(positions, 0.7 * _DPI), strict=True):
         ax.annotate(
             clock(times[t]),
             (times[t], values[t]),
@@ -117,20 +117,20 @@ def curve_chart(values: np.ndarray, *, times: np.ndarray, marks: Sequence[int], 
 
 def _loss(ax: Axes, stage: str, rows: Sequence[Mapping[str, Any]]) -> None:
     epochs = [row["epoch"] for row in rows]
-    ends, seen = [], []
+    ends, losses = [], []
     for key, name, colour, width in (
         ("loss", "training", _LIGHT[0], 1.6),
         ("val_loss", "validation", _STRONG[1], 2.4),
     ):
         values = [float(v) if (v := row.get(key)) is not None else math.nan for row in rows]
-        known = [(x, y) for x, y in zip(epochs, values, strict=True) if math.isfinite(y)]
-        if known:
-            # A single epoch is a point, and a line of one point is invisible.
-            ax.plot(epochs, values, color=colour, lw=width, marker="o" if len(known) < 3 else None, markersize=5)
-            ends.append((*known[-1], name, colour, width > 2))
-            seen += [y for _, y in known]
-    if seen and min(seen) > 0 and max(seen) > 8 * min(seen):
-        _logarithmic(ax, max(seen) / min(seen))
+        points = [(x, y) for x, y in zip(epochs, values, strict=True) if math.isfinite(y)]
+        if points:
+            # A line of one point is invisible, so short lines get markers.
+            ax.plot(epochs, values, color=colour, lw=width, marker="o" if len(points) < 3 else None, markersize=5)
+            ends.append((*points[-1], name, colour, width > 2))
+            losses += [y for _, y in points]
+    if losses and min(losses) > 0 and max(losses) > 8 * min(losses):
+        _logarithmic(ax, max(losses) / min(losses))
     _dress(ax, f"Loss by epoch: {_words(stage)}", "epoch", "loss")
     _label_ends(ax, ends)
 
@@ -138,22 +138,22 @@ def _loss(ax: Axes, stage: str, rows: Sequence[Mapping[str, Any]]) -> None:
 def _horizon(ax: Axes, curves: Mapping[str, Sequence[float]], ylabel: str, floors: Sequence[str]) -> None:
     light, strong, ends = 0, 0, []
     for name, values in curves.items():
-        known = [(x, y) for x, y in enumerate(values, 1) if math.isfinite(y)]
-        if not known:
+        points = [(x, y) for x, y in enumerate(values, 1) if math.isfinite(y)]
+        if not points:
             continue
         if name in floors:
             colour, width, light = _LIGHT[light % len(_LIGHT)], 1.6, light + 1
         else:
             colour, width, strong = _STRONG[strong % len(_STRONG)], 2.8, strong + 1
         ax.plot(
-            *zip(*known, strict=True),
+            *zip(*points, strict=True),
             color=colour,
             lw=width,
-            marker="o" if len(known) < 3 else None,
+            marker="o" if len(points) < 3 else None,
             markersize=5,
             zorder=width,
         )
-        ends.append((*known[-1], _words(name), colour, name not in floors))
+        ends.append((*points[-1], _words(name), colour, name not in floors))
     ax.set_ylim(bottom=min(0.0, ax.get_ylim()[0]))
     _dress(ax, "Error by horizon", "frames ahead", ylabel)
     _label_ends(ax, ends)
@@ -188,15 +188,14 @@ def _logarithmic(ax: Axes, ratio: float) -> None:
 
 
 def _label_ends(ax: Axes, ends: Sequence[tuple[float, float, str, str, bool]]) -> None:
-    """Names beside the ends of the lines, moved apart where they would lie on each other."""
+    """Write names beside the ends of the lines, moved apart if they would overlap."""
     if not ends:
         ax.text(0.5, 0.5, "no numbers", transform=ax.transAxes, ha="center", va="center", color=_QUIET)
         ax.tick_params(labelleft=False, labelbottom=False)
     low, high = ax.transData.transform([(0, y) for y in ax.get_ylim()])[:, 1]
     apart, ends = 0.075 * (high - low), sorted(ends, key=lambda end: end[1])
-    wanted = [float(ax.transData.transform((x, y))[1]) for x, y, *_ in ends]
-    placed = _spread(wanted, apart)
-    for (x, y, name, colour, strong), here, there in zip(ends, wanted, placed, strict=True):
+    positions = [float(ax.transData.transform((x, y))[1]) for x, y, *_ in ends]
+    for (x, y, name, colour, strong), here, there in zip(ends, positions, _spread(positions, apart), strict=True):
         ax.annotate(
             name,
             (x, y),
@@ -210,10 +209,10 @@ def _label_ends(ax: Axes, ends: Sequence[tuple[float, float, str, str, bool]]) -
         )
 
 
-def _spread(wanted: Sequence[float], apart: float) -> list[float]:
-    """Ascending places at least ``apart``, each group that had to move about the middle of where it wanted to be."""
+def _spread(positions: Sequence[float], apart: float) -> list[float]:
+    """Move ascending positions at least ``apart``; positions that collide are spread around their common mean."""
     groups: list[list[float]] = []
-    for place in wanted:
+    for place in positions:
         groups.append([place])
         while (
             len(groups) > 1 and _middle(groups[-1]) - _middle(groups[-2]) < apart * len(groups[-2] + groups[-1]) / 2
@@ -232,6 +231,6 @@ def _words(name: str) -> str:
 
 def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
-    # Without its name and version in the file, the bytes depend on the picture alone.
+    # Without matplotlib's name and version in the file, the bytes depend only on the picture.
     figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
     return buffer.getvalue()

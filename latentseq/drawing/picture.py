@@ -1,7 +1,7 @@
-"""Labelled rows of video, drawn as one picture (``sheet``) or as a moving one (``animation``).
+"""Labelled rows of video, drawn as one picture (``sheet``) or as an animation (``animation``, ``moments``).
 
-Frames are enlarged or reduced by a whole factor only, so that what is seen is what the model made: no pixel is
-smoothed into being. Frame numbers count from 0, as in an array; the caption counts frames shown, from 1.
+Frames are enlarged or reduced by whole factors only, so that smoothing adds nothing to the frames of a model. Frame
+numbers count from 0, as in an array; the caption counts the frames shown from 1.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,14 +23,14 @@ PRIMED = (104, 162, 222)
 GENERATED = (255, 148, 38)
 
 COLOURS = (BACKGROUND, TEXT, QUIET, BLANK, PRIMED, GENERATED)
-"""All that is drawn beside the frames, for a writer with few colours."""
+"""All colours that are drawn beside the frames, for formats with few colours."""
 
 SHEET_WIDTH, ANIMATION_HEIGHT, ANIMATION_WIDTH = 2400, 900, 1400
-"""About as large as a picture gets, in pixels."""
+"""Approximate maximum sizes of pictures in pixels."""
 
 _Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
-# Even, and with even gutters: colour in a video has half the resolution, and edges on whole samples stay sharp.
+# Video stores colour at half the resolution. Even margins and gutters keep the edges of frames sharp.
 _MARGIN, _HEADER, _EDGE = 20, 68, 4
 _GAP, _LINE_GAP, _COLUMN_GAP = 4, 14, 30
 
@@ -39,10 +39,10 @@ class Row(NamedTuple):
     """A labelled stretch of video.
 
     Attributes:
-        label: what it shows.
+        label: text beside the row.
         frames: (t, h, w, c) uint8, or floating point in [0, 1]; c is 1 or 3.
-        start: the frame number of its first frame; before it, and after its last, the row is blank.
-        generated: whether the model made it up from the border on.
+        start: number of its first frame; before it, and after the last one, the row is blank.
+        generated: whether the frames from the border on come from the model.
     """
 
     label: str
@@ -54,24 +54,24 @@ class Row(NamedTuple):
 def sheet(
     rows: Sequence[Row], *, border_at: int | None = None, every: int | None = None, title: str | None = None
 ) -> np.ndarray:
-    """A contact sheet: a line for each row, time to the right, frame numbers above.
+    """Draw a contact sheet: one line for each row, with time to the right and frame numbers above.
 
     Args:
-        rows: what to show, of one frame size.
-        border_at: the first generated frame; a marked border stands before it, and the frames on both sides of
-            it are always shown.
-        every: show every n-th frame, counted from the border; None for the fewest left out at which the sheet
-            is at most 2400 pixels wide.
-        title: stands in place of the frame numbers, where rows do not share them.
+        rows: rows to draw, whose frames have one size.
+        border_at: number of the first generated frame. A marked border is drawn before it, and the frames on both
+            sides of it are always shown.
+        every: show every n-th frame, counted from the border; None to leave out as few frames as needed for a sheet
+            that is at most ``SHEET_WIDTH`` pixels wide.
+        title: text to draw in place of the frame numbers, for rows that do not share them.
 
     Returns:
         (H, W, 3) uint8.
 
     Raises:
-        UsageError: no rows, no frames, a border outside of them, or ``every`` below 1.
-        DataError: frames that are no frames, or of different sizes.
+        UsageError: there are no rows or no frames, the border is outside of them, or ``every`` is below 1.
+        DataError: an array does not hold frames, or the frames have different sizes.
     """
-    length, size = _checked(rows, border_at)
+    length, size = _extent(rows, border_at)
     if every is not None and every < 1:
         raise UsageError(f"every is {every}; expected 1 (every frame) or more.")
     label_font, number_font = ImageFont.load_default(16), ImageFont.load_default(13)
@@ -81,9 +81,9 @@ def sheet(
     space = 28 if border else 0
     room = SHEET_WIDTH - 2 * _MARGIN - gutter - space
 
-    # Panels get smaller before any frame is left out.
-    zooms, wanted = zoom_factors(max(size), 64, 128), len(_columns(length, border, every or 1))
-    zoom = next((z for z in zooms if wanted * (_scaled(size, z)[1] + _GAP) <= room), zooms[-1])
+    # Panels are made smaller before any frame is left out.
+    zooms, panels = zoom_factors(max(size), 64, 128), len(_columns(length, border, every or 1))
+    zoom = next((z for z in zooms if panels * (_scaled(size, z)[1] + _GAP) <= room), zooms[-1])
     high, wide = _scaled(size, zoom)
     if every is None:
         most = max(2, room // (wide + _GAP))
@@ -113,9 +113,9 @@ def sheet(
 
     picture = np.array(canvas)
     for row, y in zip(rows, ys, strict=True):
-        shown = [i for i, t in enumerate(columns) if t >= (border_at or 0) and _frame(row, t) is not None]
-        if row.generated and border_at is not None and shown:
-            first, last = xs[shown[0]], xs[shown[-1]] + wide
+        generated = [i for i, t in enumerate(columns) if t >= (border_at or 0) and _frame(row, t) is not None]
+        if row.generated and border_at is not None and generated:
+            first, last = xs[generated[0]], xs[generated[-1]] + wide
             picture[y - _EDGE : y + high + _EDGE, first - _EDGE : last + _EDGE] = GENERATED
             picture[y - 1 : y + high + 1, first - 1 : last + 1] = BACKGROUND
         for x, t in zip(xs, columns, strict=True):
@@ -124,37 +124,37 @@ def sheet(
 
 
 def animation(rows: Sequence[Row], *, border_at: int | None = None) -> np.ndarray:
-    """The pictures of ``moments``, all in memory: (t, H, W, 3) uint8.
+    """Draw the pictures of ``moments`` into one array: (t, H, W, 3) uint8.
 
     Raises:
-        UsageError: no rows, no frames, or a border outside of them.
-        DataError: frames that are no frames, or of different sizes.
+        UsageError: there are no rows or no frames, or the border is outside of them.
+        DataError: an array does not hold frames, or the frames have different sizes.
     """
     return np.stack(list(moments(rows, border_at=border_at)))
 
 
 def moments(rows: Sequence[Row], *, border_at: int | None = None) -> Iterator[np.ndarray]:
-    """A picture for every time: the rows below each other under a caption that says what is seen.
+    """Draw a picture for each time step: the rows below each other, under a caption.
 
-    Panels are as large as fits about 900 pixels of height, and go into further columns when they would get too
-    small. From the border on, the panels of generated rows have an orange edge.
+    Panels are as large as fits ``ANIMATION_HEIGHT``. If they would become too small, they are arranged in several
+    columns. From the border on, the panels of generated rows have an orange edge.
 
     Args:
-        rows: what to show, of one frame size.
-        border_at: the first generated frame.
+        rows: rows to draw, whose frames have one size.
+        border_at: number of the first generated frame; None if there is none.
 
     Returns:
-        (H, W, 3) uint8 each, H and W even; drawn one at a time, so that they need not all be in memory.
+        Pictures (H, W, 3) uint8, H and W even. They are drawn one at a time, so they need not all be in memory.
 
     Raises:
-        UsageError: no rows, no frames, or a border outside of them.
-        DataError: frames that are no frames, or of different sizes.
+        UsageError: there are no rows or no frames, or the border is outside of them.
+        DataError: an array does not hold frames, or the frames have different sizes.
     """
-    length, size = _checked(rows, border_at)
-    return _drawn(rows, border_at, length, size)
+    length, size = _extent(rows, border_at)
+    return _pictures(rows, border_at, length, size)
 
 
-def _drawn(rows: Sequence[Row], border_at: int | None, length: int, size: tuple[int, int]) -> Iterator[np.ndarray]:
+def _pictures(rows: Sequence[Row], border_at: int | None, length: int, size: tuple[int, int]) -> Iterator[np.ndarray]:
     label_font, caption_font = ImageFont.load_default(16), ImageFont.load_default(18)
     labels, widths = _labels(rows, label_font)
     zoom, down = _arrangement(widths, size)
@@ -183,9 +183,9 @@ def _drawn(rows: Sequence[Row], border_at: int | None, length: int, size: tuple[
 
 
 def _arrangement(widths: Sequence[int], size: tuple[int, int]) -> tuple[Fraction, int]:
-    """The zoom, and how many rows stand below each other before the next column.
+    """Choose the zoom, and the number of rows in a column.
 
-    It takes the fewest columns in which panels are 128 pixels or more; failing that, those with the largest.
+    The result has the fewest columns whose panels are at least 128 pixels large, or else the largest panels.
     """
     n, side = len(widths), max(size)
     best = zoom_factors(side, 32, 64)[-1], 17
@@ -204,17 +204,17 @@ def _arrangement(widths: Sequence[int], size: tuple[int, int]) -> tuple[Fraction
 
 
 def _caption(draw: ImageDraw.ImageDraw, t: int, length: int, border: int | None, right: int, font: _Font) -> None:
-    """The line that says what is seen, and a bar of how far it is."""
+    """Draw the caption, and a progress bar below it."""
     if border is None:
-        said, done, total, colour = "frame", t, length, TEXT
+        text, number, total, colour = "frame", t, length, TEXT
     elif t < border:
-        said, done, total, colour = "primed", t, border, PRIMED
+        text, number, total, colour = "primed", t, border, PRIMED
     else:
-        said, done, total, colour = "generated", t - border, length - border, GENERATED
-    # Digits of the font differ in width: each number ends at its own place, so that nothing jumps.
-    edge = _MARGIN + draw.textlength(said, font) + 10 + draw.textlength("0" * len(str(length)), font)
-    draw.text((_MARGIN, _MARGIN + 14), said, colour, font, "ls")
-    draw.text((edge, _MARGIN + 14), str(done + 1), colour, font, "rs")
+        text, number, total, colour = "generated", t - border, length - border, GENERATED
+    # Digits of the font differ in width, so each number is aligned at its right edge.
+    edge = _MARGIN + draw.textlength(text, font) + 10 + draw.textlength("0" * len(str(length)), font)
+    draw.text((_MARGIN, _MARGIN + 14), text, colour, font, "ls")
+    draw.text((edge, _MARGIN + 14), str(number + 1), colour, font, "rs")
     draw.text((edge + 6, _MARGIN + 14), f"/ {total}", QUIET, font, "ls")
 
     first, last, y = _MARGIN, right, _MARGIN + 24
@@ -231,8 +231,8 @@ def _caption(draw: ImageDraw.ImageDraw, t: int, length: int, border: int | None,
         draw.rectangle((at(split) - 1, y - 4, at(split), y + 7), TEXT)
 
 
-def _checked(rows: Sequence[Row], border_at: int | None) -> tuple[int, tuple[int, int]]:
-    """How many frames the picture covers, and the (h, w) of every one."""
+def _extent(rows: Sequence[Row], border_at: int | None) -> tuple[int, tuple[int, int]]:
+    """Check the rows; return the number of time steps that they cover, and the (h, w) of their frames."""
     for label, frames, start, _ in rows:
         if frames.ndim != 4 or frames.shape[3] not in (1, 3) or 0 in frames.shape[1:]:
             raise DataError(f"Row {label!r} has shape {frames.shape}; expected (t, h, w, 1) or (t, h, w, 3).")
@@ -257,7 +257,7 @@ def _checked(rows: Sequence[Row], border_at: int | None) -> tuple[int, tuple[int
 
 
 def _labels(rows: Sequence[Row], font: _Font, most: int = 190) -> tuple[list[str], list[int]]:
-    """The labels, shortened where they are very long, and the width that each takes."""
+    """The labels, shortened to ``most`` pixels, and the width that each takes."""
     labels = []
     for row in rows:
         short = " ".join(row.label.split())
@@ -268,30 +268,30 @@ def _labels(rows: Sequence[Row], font: _Font, most: int = 190) -> tuple[list[str
 
 
 def _columns(length: int, border: int, every: int) -> list[int]:
-    """Every n-th frame, counted from the border in both directions, so that both sides of it are among them."""
+    """Numbers of every n-th frame, counted from the border in both directions, so both sides of it are included."""
     return [*reversed(range(border - 1, -1, -every)), *range(border, length, every)]
 
 
 def zoom_factors(side: int, least: int, most: int) -> list[Fraction]:
-    """The whole factors, largest first, that bring a side of the frame to between ``least`` and ``most``."""
+    """Whole factors, largest first, that scale a side of a frame to between ``least`` and ``most`` pixels."""
     up = [Fraction(k) for k in range(most // side, 0, -1)]
     down = [Fraction(1, k) for k in range(2, side // least + 1)]
     return [z for z in up + down if least <= side * z <= most]
 
 
 def _scaled(size: tuple[int, int], zoom: Fraction) -> tuple[int, int]:
-    """(h, w) of a panel."""
+    """Size (h, w) of a panel in pixels."""
     return -(-size[0] * zoom.numerator // zoom.denominator), -(-size[1] * zoom.numerator // zoom.denominator)
 
 
 def _frame(row: Row, t: int) -> np.ndarray | None:
-    """Frame ``t`` of the picture in this row, None where it has none."""
+    """Frame of a row at time step ``t``; None if the row is blank then."""
     i = t - row.start
     return row.frames[i] if 0 <= i < len(row.frames) else None
 
 
 def _panel(row: Row, t: int, zoom: Fraction) -> np.ndarray:
-    """(H, W, 3) uint8; blank where there is no frame."""
+    """Panel (H, W, 3) uint8 of a row at time step ``t``, which may be blank."""
     frame = _frame(row, t)
     if frame is None:
         return np.broadcast_to(np.array(BLANK, np.uint8), (*_scaled(row.frames.shape[1:3], zoom), 3))
@@ -299,7 +299,7 @@ def _panel(row: Row, t: int, zoom: Fraction) -> np.ndarray:
 
 
 def resized(frame: np.ndarray, zoom: Fraction) -> np.ndarray:
-    """(h, w, c) with c of 1 or 3 -> (H, W, 3) uint8: enlarged with nearest neighbour, or reduced with a box."""
+    """Enlarge a frame by nearest neighbour, or reduce it by a box filter: (h, w, 1 or 3) to (H, W, 3) uint8."""
     frame = np.ascontiguousarray(np.broadcast_to(to_uint8(frame), (*frame.shape[:2], 3)))
     if zoom < 1:
         return np.asarray(Image.fromarray(frame).reduce(zoom.denominator))

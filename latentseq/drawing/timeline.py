@@ -1,4 +1,4 @@
-"""A film over a number that goes along with it: the whole curve, a cursor where the film is, marked moments."""
+"""A film above the curve of a number, with a cursor at the current frame and marked moments."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -11,7 +11,7 @@ _MARGIN, _CAPTION, _CURVE, _LEAST_WIDTH, _DOT = 20, 48, 110, 512, 5
 
 
 def clock(seconds: float) -> str:
-    """A time as minutes and seconds, to a tenth: 76.04 is ``01:16.0``."""
+    """Format a time as minutes and seconds, to a tenth: 76.04 becomes ``01:16.0``."""
     minutes, tenths = divmod(round(seconds * 10), 600)
     return f"{minutes:02}:{tenths // 10:02}.{tenths % 10}"
 
@@ -25,20 +25,20 @@ def over_curve(
     marks: Sequence[int],
     unit: str,
 ) -> Iterator[np.ndarray]:
-    """A picture for every frame: the frame, enlarged, over the curve with a cursor.
+    """Draw a picture for each frame: the enlarged frame above the curve with a cursor.
 
-    Where there are more frames than columns, a column is as high as the highest of its frames: no peak is lost.
+    If there are more frames than pixel columns, a column shows the highest value of its frames, so no peak is lost.
 
     Args:
-        frames: (h, w, c) each, uint8 or floating point in [0, 1], c 1 or 3.
-        size: (h, w) of them.
-        values: (t,) one a frame; NaN where there is none.
-        times: (t,) the second at which each frame is shown, rising from 0.
-        marks: frames that are marked on the curve.
-        unit: of the values.
+        frames: frames (h, w, c), uint8 or floating point in [0, 1]; c is 1 or 3.
+        size: (h, w) of the frames.
+        values: (t,) float, number of each frame; NaN leaves a gap.
+        times: (t,) float, second at which each frame is shown, ascending from 0.
+        marks: numbers of the frames that are marked on the curve.
+        unit: unit of the values.
 
     Returns:
-        (H, W, 3) uint8 each, H and W even; drawn one at a time, so that they need not all be in memory.
+        Pictures (H, W, 3) uint8, H and W even. They are drawn one at a time, so they need not all be in memory.
     """
     font = ImageFont.load_default(18)
     zoom = zoom_factors(max(size), 32, min(960, max(512, *size)))[0]
@@ -51,7 +51,7 @@ def over_curve(
         image = canvas.copy()
         draw = ImageDraw.Draw(image)
         draw.rectangle((xs[t], line - 6, xs[t] + 1, line + _CURVE + 6), TEXT)
-        # Digits of the font differ in width: what stands behind the time has its own place, so that it does not jump.
+        # Digits of the font differ in width, so the text after the time has a fixed position.
         draw.text((_MARGIN, line - 20), clock(float(times[t])), TEXT, font, "ls")
         draw.text((_MARGIN + 90, line - 20), f"frame {t}", QUIET, font, "ls")
         if np.isfinite(values[t]):
@@ -65,9 +65,9 @@ def over_curve(
 def _curve(
     draw: ImageDraw.ImageDraw, values: np.ndarray, times: np.ndarray, width: int, top: int, marks: Sequence[int]
 ) -> tuple[list[int], list[int]]:
-    """Draw the whole curve; gives the place (x, y) of every frame in the picture."""
-    known = np.flatnonzero(np.isfinite(values))
-    low, high = values[known].min(), values[known].max()
+    """Draw the whole curve; return the x and the y of each frame in the picture."""
+    finite = np.flatnonzero(np.isfinite(values))
+    low, high = values[finite].min(), values[finite].max()
     share = (values - low) / ((high - low) or 1.0)
     ys = top + np.rint((1 - np.nan_to_num(share)) * _CURVE).astype(int)
     column = np.rint(times * ((width - 1) / (times[-1] or 1.0))).astype(int)
@@ -75,8 +75,8 @@ def _curve(
     for frame in marks:
         draw.rectangle((xs[frame], top - 6, xs[frame] + 1, top + _CURVE), BLANK)
         draw.polygon([(xs[frame] - 5, top - 14), (xs[frame] + 6, top - 14), (xs[frame] + 0.5, top - 6)], GENERATED)
-    first = known[np.unique(column[known], return_index=True)[1]]
-    highest = np.minimum.reduceat(ys, first)  # Pictures count rows from above.
+    first = finite[np.unique(column[finite], return_index=True)[1]]
+    highest = np.minimum.reduceat(ys, first)  # The highest point has the smallest y.
     draw.line([(xs[t], int(y)) for t, y in zip(first.tolist(), highest, strict=True)], PRIMED, 2)
     return xs, ys.tolist()
 

@@ -1,8 +1,8 @@
-"""Labelled rows of video, or plain frames, written to a file: what is written follows from the suffix.
+"""Writes labelled rows of video, or plain frames, to a file whose suffix decides the format.
 
-``.mp4``, ``.gif`` and ``.webp`` are the animation, ``.png`` the contact sheet, ``.npz`` the arrays. A closed set,
-in one file. Rows are encoded in memory first, so a file is there whole or not at all; plain frames go into a folder
-that their writer puts in its place when it is whole. The same input gives the same bytes.
+``.mp4``, ``.gif`` and ``.webp`` hold an animation, ``.png`` holds a contact sheet, and ``.npz`` holds arrays. Rows
+are encoded in memory first, so an incomplete file never appears. Plain frames are written directly, and the caller
+writes them to a temporary folder. The same input gives the same bytes.
 """
 
 import io
@@ -30,7 +30,7 @@ from latentseq.storage.workspace import write_output
 
 
 class _Content(NamedTuple):
-    """What is to be written; every format takes its part of it."""
+    """Content of a file; each format uses a part of it. See ``write``."""
 
     rows: Sequence[Row]
     border_at: int | None
@@ -39,45 +39,47 @@ class _Content(NamedTuple):
 
 
 def suffixes() -> tuple[str, ...]:
-    """What a file may end in, sorted."""
+    """Suffixes that can be written, sorted."""
     return tuple(sorted(_ENCODERS))
 
 
 def check_suffix(path: Path) -> str:
-    """The suffix of a path, in lower case.
+    """Suffix of a path in lower case.
 
     Raises:
-        UsageError: none of ``suffixes()``.
+        UsageError: the suffix is not one of ``suffixes()``.
     """
     suffix = path.suffix.lower()
     if suffix in _ENCODERS:
         return suffix
-    ends = f"ends in {path.suffix!r}" if suffix else "has no suffix"
+    problem = f"ends in {path.suffix!r}" if suffix else "has no suffix"
     hint = did_you_mean(_MEANT.get(suffix, suffix), _ENCODERS) if suffix else ""
     raise UsageError(
-        f"{path.name} {ends}; expected one of {listed(_ENCODERS)}. {hint}The suffix says what is written: a video, "
-        "a contact sheet (.png) or arrays (.npz)."
+        f"{path.name} {problem}; expected one of {listed(_ENCODERS)}. {hint}The suffix decides what is written: a "
+        "video, a contact sheet (.png) or arrays (.npz)."
     )
 
 
 def write(
     path: Path, rows: Sequence[Row], *, border_at: int | None, fps: float, arrays: Mapping[str, np.ndarray]
 ) -> str:
-    """Write rows of video, or arrays, in the format that the suffix names.
+    """Write rows of video, or arrays, in the format of the suffix.
 
     Args:
-        path: a file that ends in one of ``suffixes()``; an earlier one is replaced.
-        rows: the picture, for everything but ``.npz``.
-        border_at: the first generated frame, None where there is none.
-        fps: frames a second, for what moves. Formats that cannot show so many leave frames out: the speed is right.
-        arrays: what ``.npz`` holds, by name, of any shape and dtype but object.
+        path: path of the file, which ends in one of ``suffixes()``; an existing file is replaced.
+        rows: rows to draw in all formats except ``.npz``.
+        border_at: number of the first generated frame; None if there is none.
+        fps: frames per second of an animation. Formats that cannot show as many leave frames out, so that the speed
+            is right.
+        arrays: arrays for ``.npz`` by name, of any shape, and of any dtype except object.
 
     Returns:
         The SHA-256 of the file, in hexadecimal.
 
     Raises:
-        UsageError: another suffix, a frame rate that is none or too low for the format, or rows with nothing to draw.
-        DataError: frames that are no frames or of different sizes, or an array of objects.
+        UsageError: the suffix is not supported, the frame rate is not valid or is too low for the format, or there is
+            nothing to draw.
+        DataError: an array does not hold frames, the frames have different sizes, or an array holds objects.
         TryAgainError: the disk is full, or the folder cannot be written.
     """
     suffix = check_suffix(path)
@@ -86,19 +88,21 @@ def write(
 
 
 def write_frames(path: Path, chunks: Callable[[], Iterable[np.ndarray]], *, times: np.ndarray, fps: float) -> None:
-    """Write plain frames as a video: no label, no border, not enlarged.
+    """Write plain frames as a video, without labels or border, and not enlarged.
 
-    An MP4 takes as much memory as a chunk; a GIF and a WebP hold all of the clip, in one and in three bytes a pixel.
+    An MP4 takes as much memory as a chunk. A GIF and a WebP hold the whole clip, with one and three bytes per pixel.
 
     Args:
-        path: a file to make, ending in .mp4, .gif or .webp; a failure leaves a part of it for the caller to remove.
-        chunks: gives the frames from the first on, (t, h, w, c) uint8 at a time, c 1 or 3; a GIF asks twice.
-        times: (n,) float64, the second at which each frame comes on, rising from 0. Formats that cannot show so many
-            frames a second leave some out: the speed is right.
-        fps: frames a second, on average; the last one is shown for 1 / fps.
+        path: path of the file to write, ending in .mp4, .gif or .webp. After an error, an incomplete file is left for
+            the caller to remove.
+        chunks: function that returns all frames from the first on, in arrays (t, h, w, c) uint8, where c is 1 or 3.
+            It is called twice for a GIF.
+        times: (n,) float64, second at which each frame appears, ascending from 0. Formats that cannot show as many
+            frames per second leave some out, so that the speed is right.
+        fps: average number of frames per second; the last frame is shown for 1 / fps.
 
     Raises:
-        UsageError: a frame rate that is none, or a frame that is shown for longer than the format can say.
+        UsageError: the frame rate is not valid, or a frame is shown for longer than the format can store.
     """
     _check_rate(fps)
     clock = _Clock.of(times, fps)
@@ -108,7 +112,7 @@ def write_frames(path: Path, chunks: Callable[[], Iterable[np.ndarray]], *, time
 
 
 def encode_png(picture: np.ndarray) -> bytes:
-    """One picture (H, W, 3) uint8 as a PNG file."""
+    """Encode a picture (H, W, 3) uint8 as a PNG file."""
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
@@ -123,11 +127,11 @@ def _animation(suffix: str, content: _Content) -> bytes:
 
 
 class _Clock(NamedTuple):
-    """When frames are shown.
+    """Times at which frames are shown.
 
     Attributes:
-        times: (n + 1,) float64, the second at which each comes on, and the last one goes.
-        fps: frames a second, where that says it all.
+        times: (n + 1,) float64, second at which each frame appears, and at which the last one disappears.
+        fps: frames per second, if the frames are evenly spaced; else None.
     """
 
     times: np.ndarray
@@ -135,9 +139,10 @@ class _Clock(NamedTuple):
 
     @classmethod
     def of(cls, times: np.ndarray, fps: float) -> Self:
-        """The clock of frames that come on at ``times``, and of which the last is shown for 1 / ``fps``.
+        """The clock of frames that appear at ``times``; the last one is shown for 1 / ``fps``.
 
-        Even times are as exact as their rate is: a container may have rounded them to milliseconds.
+        Nearly even times are replaced by exactly even ones, because a container may have rounded them to
+        milliseconds.
         """
         even = np.arange(len(times) + 1) / fps
         if np.allclose(times, even[:-1], rtol=0, atol=min(CLOCK, 0.25 / fps)):
@@ -148,7 +153,7 @@ class _Clock(NamedTuple):
 def _mp4(file: IO[bytes], pictures: Iterator[np.ndarray], clock: _Clock, palette: Callable[[], np.ndarray]) -> None:
     gaps = np.diff(clock.times)
     _check_longest("MP4", "A frame", float(gaps.max()), 43_200)
-    rate = _fraction(clock.fps or 1 / float(gaps[-1]))  # The last frame is shown for one of these.
+    rate = _fraction(clock.fps or 1 / float(gaps[-1]))  # The last frame is shown for 1 / rate.
     tick = 1 / rate if clock.fps else Fraction(1, 30_000)
     with av.open(file, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
         stream = container.add_stream(_video_encoder(), rate=rate)
@@ -162,61 +167,64 @@ def _mp4(file: IO[bytes], pictures: Iterator[np.ndarray], clock: _Clock, palette
 
 
 def _fraction(fps: float) -> Fraction:
-    """A frame rate as files have it, such as 30000/1001 or 1/3600."""
+    """A frame rate as the fraction that files store, such as 30000/1001 or 1/3600."""
     return Fraction(fps).limit_denominator(1001) if fps >= 1 else 1 / Fraction(1 / fps).limit_denominator(1001)
 
 
 def _check_rate(fps: float) -> None:
     if not (math.isfinite(fps) and fps > 0):
-        raise UsageError(f"fps is {fps}; expected a number of frames a second above 0.")
+        raise UsageError(f"fps is {fps}; expected a number of frames per second above 0.")
 
 
 def _check_longest(format: str, what: str, seconds: float, longest: float) -> None:
-    """Refuse a time that a format has no number for."""
+    """Refuse a duration that a format cannot store."""
     if seconds > longest:
         raise UsageError(
-            f"{what} would be shown for {seconds:,.10g} s, and {format} can say at most {longest:,.10g} s. Choose "
+            f"{what} would be shown for {seconds:,.10g} s, and {format} can store at most {longest:,.10g} s. Choose "
             "another format, or a higher frame rate."
         )
 
 
 def _video_encoder() -> Literal["libx264", "mpeg4"]:
-    """H.264 where this build of FFmpeg can write it, MPEG-4 elsewhere."""
+    """H.264 if this build of FFmpeg can write it, else MPEG-4."""
     return "libx264" if "libx264" in av.codecs_available else "mpeg4"
 
 
 def _set_up(stream: av.VideoStream, high: int, wide: int, *, tick: Fraction, even: bool) -> None:
     context = stream.codec_context
     context.time_base = tick
-    # Every player knows the first; at an odd size libx264 takes the second only.
+    # Every player supports yuv420p, but libx264 only accepts yuv444p for odd sizes.
     odd = stream.name == "libx264" and (high % 2 or wide % 2)
-    stream.height, stream.width, stream.pix_fmt = high, wide, "yuv444p" if odd else "yuv420p"
-    # Said in the file, because players guess the colours of what is not.
-    context.colorspace, context.color_range = Colorspace.ITU601, ColorRange.MPEG
+    stream.height = high
+    stream.width = wide
+    stream.pix_fmt = "yuv444p" if odd else "yuv420p"
+    # Players guess the colours of files that do not state them.
+    context.colorspace = Colorspace.ITU601
+    context.color_range = ColorRange.MPEG
     context.flags |= Flags.bitexact
-    # One thread, so that the bytes do not depend on the number of cores.
+    # With one thread, the bytes do not depend on the number of cores.
     context.thread_count = 1
     if stream.name == "libx264":
-        # Its macroblock tree reads memory that nothing was written to: now and then other bytes from the same input.
+        # The macroblock tree reads uninitialised memory, so the same input would sometimes give other bytes.
         stream.options = {"crf": "14", "preset": "medium", "mbtree": "0"}
     else:
         context.flags |= Flags.qscale
         context.global_quality = 2 * _QUANTISER
     if not even:
-        context.max_b_frames = 0  # Frames that change places would get the durations of others.
+        context.max_b_frames = 0  # Reordered frames would get the durations of other frames.
 
 
 def _gif(file: IO[bytes], pictures: Iterator[np.ndarray], clock: _Clock, palette: Callable[[], np.ndarray]) -> None:
     colours = palette()
-    # Time is told in hundredths of a second, and browsers take less than two of them for ten. The last index stands
-    # for what has not changed since the frame before.
+    # GIF counts time in hundredths of a second, and browsers replace durations below two of them by ten. The last
+    # index stands for pixels that have not changed since the frame before.
     table = colours.tobytes().ljust(3 * 256, b"\0")
     options = {"palette": table, "transparency": 255, "optimize": True, "disposal": 1}
     _animate(file, _indexed(pictures, colours), clock, "GIF", unit=10, least=2, longest=65_535, **options)
 
 
 def _webp(file: IO[bytes], pictures: Iterator[np.ndarray], clock: _Clock, palette: Callable[[], np.ndarray]) -> None:
-    # Enlarged frames are flat squares, which the lossless mode stores in less than the lossy one.
+    # Enlarged frames consist of flat squares, which the lossless mode stores in fewer bytes than the lossy one.
     images = (Image.fromarray(picture) for picture in pictures)
     options = {"lossless": True, "quality": 30, "method": 1}
     _animate(file, images, clock, "WEBP", unit=1, least=11, longest=(1 << 24) - 1, **options)
@@ -233,47 +241,47 @@ def _animate(
     longest: int,
     **options: Any,
 ) -> None:
-    """Images that Pillow can animate, at the right speed.
+    """Write an animation with Pillow, at the right speed.
 
     Args:
-        file: where to.
-        images: one for each frame.
-        clock: when they are shown.
+        file: file to write to.
+        images: an image for each frame.
+        clock: times at which the frames are shown.
         format: Pillow's name of the format.
-        unit: milliseconds in which the format tells time.
-        least: the shortest duration that is played as written, in units.
-        longest: the longest that can be written, in units.
-        options: for the format.
+        unit: unit of time of the format, in milliseconds.
+        least: shortest duration that players respect, in units.
+        longest: longest duration that the format can store, in units.
+        options: options of the format.
 
     Raises:
-        UsageError: a frame is shown for longer.
+        UsageError: a frame is shown for longer than ``longest``.
     """
     seconds = unit / 1000
-    kept, next_one = np.zeros(len(clock.times) - 1, bool), -math.inf
+    mask, next_time = np.zeros(len(clock.times) - 1, bool), -math.inf
     for i, time in enumerate(clock.times[:-1].tolist()):
-        if time >= next_one:
-            kept[i], next_one = True, time + least * seconds - 1e-9
-    times = clock.times[:-1][kept]
-    first, *rest = compress(images, kept.tolist())
-    # The ends are rounded, not the durations: what one frame loses the next one gets, and the whole keeps time.
+        if time >= next_time:
+            mask[i], next_time = True, time + least * seconds - 1e-9
+    times = clock.times[:-1][mask]
+    first, *rest = compress(images, mask.tolist())
+    # End times are rounded instead of durations, so that rounding errors do not add up.
     ends = np.rint(np.append(times, max(clock.times[-1], times[-1] + least * seconds)) / seconds).astype(int)
     durations = np.diff(ends).tolist()
-    # Equal frames in a row are written as one.
-    same = groupby(zip([first, *rest], durations, strict=True), key=lambda pair: pair[0].tobytes())
-    stays = max(sum(duration for _, duration in run) for _, run in same)
-    _check_longest(format, "A frame", stays * seconds, longest * seconds)
-    _check_longest(format, "The whole", int(ends[-1]) * seconds, _MOST_UNITS * seconds)
+    # Pillow writes equal successive frames as one.
+    runs = groupby(zip([first, *rest], durations, strict=True), key=lambda pair: pair[0].tobytes())
+    maximum = max(sum(duration for _, duration in run) for _, run in runs)
+    _check_longest(format, "A frame", maximum * seconds, longest * seconds)
+    _check_longest(format, "The animation", int(ends[-1]) * seconds, _MOST_UNITS * seconds)
     durations = [unit * duration for duration in durations]
     first.save(file, format, save_all=True, append_images=rest, duration=durations, loop=0, **options)
 
 
 def _palette(pieces: Iterable[np.ndarray], count: int, reserved: Sequence[tuple[int, int, int]] = ()) -> np.ndarray:
-    """(n, 3) uint8, n < 256: one for the whole animation, so that colours do not flicker.
+    """Choose a palette (n, 3) uint8, n < 256, for the whole animation, so that colours do not flicker.
 
     Args:
-        pieces: (t, h, w, c) frames at a time.
-        count: how many frames there are in all.
-        reserved: colours that have to be in it, first of all.
+        pieces: arrays of frames (t, h, w, c).
+        count: number of frames in all arrays.
+        reserved: colours that come first in the palette.
     """
     free, sample = 255 - len(reserved), []
     for frames in pieces:
@@ -281,24 +289,24 @@ def _palette(pieces: Iterable[np.ndarray], count: int, reserved: Sequence[tuple[
         sample.append(_rgb(frames).reshape(-1, 3)[::every])
     colours, counts = np.unique(np.concatenate(sample), axis=0, return_counts=True)
     if len(colours) > free:
-        # The square root lets a small red lamp keep its red against a large grey sky.
-        weighed = np.repeat(colours, np.ceil(np.sqrt(counts)).astype(int), axis=0)
-        cut = Image.fromarray(weighed[None]).quantize(free, Image.Quantize.MEDIANCUT, kmeans=1)
-        colours = np.array(cut.getpalette(), np.uint8).reshape(-1, 3)[:free]
+        # Weighting by the square root of counts keeps the colours of small objects on a large background.
+        pixels = np.repeat(colours, np.ceil(np.sqrt(counts)).astype(int), axis=0)
+        image = Image.fromarray(pixels[None]).quantize(free, Image.Quantize.MEDIANCUT, kmeans=1)
+        colours = np.array(image.getpalette(), np.uint8).reshape(-1, 3)[:free]
     return np.concatenate([np.array(reserved, np.uint8).reshape(-1, 3), colours])
 
 
 def _indexed(pictures: Iterator[np.ndarray], palette: np.ndarray) -> Iterator[Image.Image]:
-    """Every pixel as the nearest colour of the palette; dithering would make noise that moves, and larger files.
+    """Convert each pixel to the nearest colour of the palette. Dithering would add moving noise and enlarge files.
 
-    Each of the 2^24 colours is looked for once, when it first occurs: exact, where Pillow's own is to 4 levels.
+    Each of the 2^24 colours is looked up once, when it first occurs. The result is exact, unlike that of Pillow.
     """
-    unknown, axis = 255, palette.astype(np.float32)
-    nearest = np.full(1 << 24, unknown, np.uint8)
+    missing, axis = 255, palette.astype(np.float32)
+    nearest = np.full(1 << 24, missing, np.uint8)
     for picture in pictures:
         red, green, blue = np.moveaxis(picture.astype(np.uint32), -1, 0)
         codes = red << 16 | green << 8 | blue
-        new = np.unique(codes[nearest[codes] == unknown])
+        new = np.unique(codes[nearest[codes] == missing])
         for part in np.array_split(new, len(new) // 4096 + 1):
             colours = np.stack([part >> 16, part >> 8 & 255, part & 255], axis=1).astype(np.float32)
             nearest[part] = ((axis**2).sum(1) - 2 * colours @ axis.T).argmin(1)
@@ -317,7 +325,7 @@ def _png(content: _Content) -> bytes:
 
 def _npz(content: _Content) -> bytes:
     buffer = io.BytesIO()
-    # As numpy.savez_compressed, but an array may have any name, and none is ever pickled.
+    # Unlike numpy.savez_compressed, this allows any name of an array, and never pickles.
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, array in content.arrays.items():
             array = np.asarray(array)
@@ -330,7 +338,7 @@ def _npz(content: _Content) -> bytes:
 
 _Moving: TypeAlias = Callable[[IO[bytes], Iterator[np.ndarray], _Clock, Callable[[], np.ndarray]], None]
 _MOVING: Mapping[str, _Moving] = MappingProxyType({".mp4": _mp4, ".gif": _gif, ".webp": _webp})
-"""Writes pictures (H, W, 3) uint8, shown by a clock; the palette is made where it is wanted."""
+"""Functions that write pictures (H, W, 3) uint8 by a clock; the palette is only computed if it is needed."""
 _ENCODERS: Mapping[str, Callable[[_Content], bytes]] = MappingProxyType(
     {suffix: partial(_animation, suffix) for suffix in _MOVING} | {".png": _png, ".npz": _npz}
 )
@@ -339,10 +347,10 @@ _MEANT: Mapping[str, str] = MappingProxyType(
     | dict.fromkeys((".bmp", ".jpeg", ".jpg", ".tif", ".tiff"), ".png")
     | dict.fromkeys((".h5", ".npy"), ".npz")
 )
-"""What people also write, and which of ours comes nearest; spelling alone would take .mpg for .png."""
+"""Suffixes of other formats, and the suffix to suggest for each; by spelling alone, .mpg would suggest .png."""
 _MOST_UNITS = (1 << 31) - 1
-"""Of time in an animation that Pillow writes."""
+"""Largest duration of an animation that Pillow writes, in units of the format."""
 _QUANTISER = 118
-"""FFmpeg's FF_QP2LAMBDA: by how much it scales a quantiser."""
+"""FFmpeg's FF_QP2LAMBDA, the factor by which it scales a quantiser."""
 _PALETTE_PIXELS = 1_000_000
-"""Enough to find the colours of a video by."""
+"""Number of pixels that a palette is chosen from."""

@@ -1,1 +1,1 @@
-"""Reading and writing video and images."""
+"""Reads footage: videos, images, arrays, TFRecord files and sound."""

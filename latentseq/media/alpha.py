@@ -1,4 +1,4 @@
-"""Transparency: what is transparent lies on black, whatever kind of file it comes from."""
+"""Transparency: transparent pictures are put on black, whatever kind of file they come from."""
 
 from typing import cast
 
@@ -8,14 +8,15 @@ import numpy as np
 from latentseq.media.preprocessing import MAX_PIXELS
 
 _ALPHA_ID = (1).to_bytes(8, "big")
-"""What Matroska calls the second picture of a packet when that picture is the opacity of the first."""
+"""Matroska's identifier of a second picture in a packet that holds the opacity of the first."""
 
 
 def on_black(pixels: np.ndarray) -> np.ndarray:
-    """Lay a picture on black.
+    """Put a picture on black.
 
     Args:
-        pixels: (h, w, 4) uint8 or uint16: colours, and how opaque they are. Colours are not yet multiplied by it.
+        pixels: (h, w, 4) uint8 or uint16, red, green, blue and opacity. The colours are not multiplied by the
+            opacity yet.
 
     Returns:
         (h, w, 3) of the same dtype.
@@ -26,68 +27,78 @@ def on_black(pixels: np.ndarray) -> np.ndarray:
 
 
 class AlphaPlane:
-    """The opacity of a VP8 or VP9 film, which decoders leave out.
+    """Decoder for the opacity of a VP8 or VP9 film, which the usual decoders leave out.
 
-    WebM and Matroska keep it as a second film of the same codec beside the packets of the first; its brightness is
-    the opacity.
+    WebM and Matroska store the opacity as a second film of the same codec, beside the packets of the first. The
+    brightness of the second film is the opacity of the first.
 
     References:
         The WebM Project, "Alpha Channel" (VP8 and VP9 alpha in WebM by BlockAdditions).
     """
 
     def __init__(self, stream: av.VideoStream) -> None:
-        """Make the second decoder.
+        """Create the second decoder.
 
         Args:
-            stream: of the film, for which ``has_alpha_plane`` says yes, and whose decoder gives each frame at once.
+            stream: video stream for which ``has_alpha_plane`` is true. Its decoder must return each frame
+                immediately.
         """
         self._decoder = cast(av.VideoCodecContext, av.CodecContext.create(stream.codec_context.name, "r"))
         self._decoder.thread_type = "SLICE"
         self._decoder.options = {"max_pixels": str(MAX_PIXELS), "err_detect": "explode"}
 
     def decode(self, packet: av.Packet) -> list[av.VideoFrame]:
-        """Decode a packet of the film together with the opacity that lies beside it.
+        """Decode a packet of the film together with its opacity.
 
         Raises:
-            av.FFmpegError: one of the two cannot be decoded, or they are not of one size.
+            av.FFmpegError: the packet or its opacity cannot be decoded, or their sizes differ.
         """
         frames = packet.decode()
         if not packet.has_sidedata("matroska_block_additional"):
-            return frames  # A frame without one is opaque.
-        beside = bytes(packet.get_sidedata("matroska_block_additional"))
-        if beside[:8] != _ALPHA_ID:
+            return frames  # A frame without opacity of its own is opaque.
+        side_data = bytes(packet.get_sidedata("matroska_block_additional"))
+        if side_data[:8] != _ALPHA_ID:
             return frames
-        planes = self._decoder.decode(av.Packet(beside[8:]))
+        planes = self._decoder.decode(av.Packet(side_data[8:]))
         if len(planes) < len(frames):
             raise av.InvalidDataError(0, "opacity is missing")
-        return [_joined(frame, plane) for frame, plane in zip(frames, planes, strict=False)]
+        return [_with_opacity(frame, plane) for frame, plane in zip(frames, planes, strict=False)]
 
 
 def has_alpha_plane(stream: av.VideoStream) -> bool:
-    """Whether the opacity of a film lies beside its packets."""
+    """Whether a film stores its opacity beside its packets."""
     return stream.codec_context.name in ("vp8", "vp9") and stream.metadata.get("alpha_mode") == "1"
 
 
 def rows(plane: av.video.plane.VideoPlane) -> np.ndarray:
-    """The bytes of a plane, row by row, with what is behind the end of each row: (h, bytes) uint8, no copy."""
+    """The bytes of a plane row by row, with the padding at the end of each row: (h, bytes) uint8, not a copy."""
     return np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
 
 
 def like(frame: av.VideoFrame, height: int, pixels: str) -> av.VideoFrame:
-    """An empty frame that is shown when another one is, in the same colours."""
+    """An empty frame with the time and the colour space of another one.
+
+    Args:
+        frame: the frame to take width, time and colour space from.
+        height: height of the empty frame in pixels.
+        pixels: FFmpeg's name of the pixel format.
+    """
     empty = av.VideoFrame(frame.width, height, pixels)
-    empty.pts, empty.time_base = frame.pts, frame.time_base
-    empty.colorspace, empty.color_range = frame.colorspace, frame.color_range
-    empty.color_trc, empty.color_primaries = frame.color_trc, frame.color_primaries
+    empty.pts = frame.pts
+    empty.time_base = frame.time_base
+    empty.colorspace = frame.colorspace
+    empty.color_range = frame.color_range
+    empty.color_trc = frame.color_trc
+    empty.color_primaries = frame.color_primaries
     return empty
 
 
-def _joined(frame: av.VideoFrame, plane: av.VideoFrame) -> av.VideoFrame:
-    """A frame with the brightness of another one as its opacity."""
+def _with_opacity(frame: av.VideoFrame, plane: av.VideoFrame) -> av.VideoFrame:
+    """A copy of a frame whose opacity is the brightness of another frame."""
     if (frame.width, frame.height, frame.format.name) != (plane.width, plane.height, plane.format.name):
         raise av.InvalidDataError(0, "opacity of another size")
-    whole = like(frame, frame.height, frame.format.name.replace("yuv", "yuva", 1))
-    for to, source in zip(whole.planes, [*frame.planes, plane.planes[0]], strict=True):
-        width = min(to.line_size, source.line_size)
-        rows(to)[:, :width] = rows(source)[:, :width]
-    return whole
+    result = like(frame, frame.height, frame.format.name.replace("yuv", "yuva", 1))
+    for target, source in zip(result.planes, [*frame.planes, plane.planes[0]], strict=True):
+        width = min(target.line_size, source.line_size)
+        rows(target)[:, :width] = rows(source)[:, :width]
+    return result

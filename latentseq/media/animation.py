@@ -1,4 +1,4 @@
-"""Image files that hold many pictures as footage: animated WebP and PNG, TIFF of many pages."""
+"""Image files that hold many pictures, as footage: animated WebP, animated PNG, and TIFF with several pages."""
 
 import itertools
 import struct
@@ -10,23 +10,23 @@ from typing import BinaryIO, NamedTuple, Self
 import numpy as np
 from PIL import Image
 
-from latentseq.errors import DataError, unread
+from latentseq.errors import DataError, count_of, unread
 from latentseq.media.footage import DEFAULT_FPS, Footage, Picture
 from latentseq.media.images import IMAGE_TROUBLE, Still, image_size, open_image, plain, unreadable
 from latentseq.media.preprocessing import check_pixels
 
-_UNSAID = 0.1
-"""Seconds that a frame of no duration is shown, as browsers do."""
+_DEFAULT_DURATION = 0.1
+"""Seconds for which a frame of duration 0 is shown; browsers use the same value."""
 _SUBFILE_TYPE, _REDUCED_OR_MASK = 254, 0b101
 
 
 class Frames(NamedTuple):
-    """What a file says of its pictures, before one is decoded.
+    """What a file says about its pictures, before any is decoded.
 
     Attributes:
-        total: how many there are, those included that are not shown.
-        shown: the numbers of those that are shown, rising.
-        durations: seconds of each of them; None where the file does not say.
+        total: number of pictures in the file, including those that are not shown.
+        shown: numbers of the pictures that are shown, in ascending order.
+        durations: duration of each picture in seconds; None if the file does not say.
     """
 
     total: int
@@ -35,7 +35,7 @@ class Frames(NamedTuple):
 
 
 def is_animation(path: Path) -> bool:
-    """Whether a file is an image of several pictures to be shown, as its header says; a damaged file is none."""
+    """Whether the header of an image file says that it shows several pictures; False for a damaged file."""
     kind = _KINDS.get(path.suffix.lower())
     if kind is None:
         return False
@@ -46,22 +46,23 @@ def is_animation(path: Path) -> bool:
 
 
 class Animation(Footage):
-    """The pictures of one image file as they are shown: laid over one another, what is transparent on black.
+    """The pictures of one image file as they are shown: drawn over one another, with transparent parts on black.
 
-    Decoders of animations go forward only. One is kept between walks: a walk that starts behind the last goes on
-    decoding, any other starts at the first frame. The pages of a TIFF are found at once.
+    Decoders of animations only go forward. The decoder stays open between walks. A walk that starts after the end of
+    the last one continues decoding; any other walk starts again at the first frame. Pages of a TIFF are read
+    directly.
     """
 
     kind = "animation"
 
     def __init__(self, path: Path) -> None:
-        """Count the pictures and read their durations, which decodes none.
+        """Count the pictures and read their durations, without decoding any.
 
         Args:
-            path: the file.
+            path: path of the image file.
 
         Raises:
-            DataError: it cannot be read as an animation, is damaged, or is too large.
+            DataError: the file cannot be read as an animation, is damaged, or is too large.
         """
         self.path = path
         self._image: Image.Image | None = None
@@ -70,17 +71,18 @@ class Animation(Footage):
         with open_image(path) as image:
             if image.format != kind.format:
                 raise DataError(
-                    f"{path} is a file of {image.format}; expected one of {kind.format}, as its suffix says. "
-                    "Rename it."
+                    f"{path} is a {image.format} file; expected {kind.format}, because of its suffix. Rename it."
                 )
             frames = kind.frames(path, image)
         if frames.durations is not None and len(frames.durations) != frames.total:
             raise DataError(
-                f"{path} cannot be read as an animation: it lists {frames.total} frames and {len(frames.durations)} "
-                "durations; expected one duration for each frame. Export it again."
+                f"{path} cannot be read as an animation: it lists {count_of(frames.total, 'frame')} and "
+                f"{count_of(len(frames.durations), 'duration')}; expected one duration for each frame. "
+                "Export it again."
             )
-        self._shown, self.detail = frames.shown, kind.name
-        self.seekable = not kind.overlaid  # Otherwise a frame is made from the one before.
+        self._shown = frames.shown
+        self.detail = kind.name
+        self.seekable = not kind.overlaid  # In an overlaid format, decoding a frame needs the frames before it.
         self.timed = frames.durations is not None
         if frames.durations is None:
             self.remark = (
@@ -90,14 +92,15 @@ class Animation(Footage):
             self.detail += f", {self.remark}"
             ends = np.arange(1, len(frames.shown) + 1) / DEFAULT_FPS
         else:
-            ends = np.cumsum([frames.durations[number] or _UNSAID for number in frames.shown])
-        self.times, self.end = np.concatenate([[0.0], ends[:-1]]), float(ends[-1])
+            ends = np.cumsum([frames.durations[number] or _DEFAULT_DURATION for number in frames.shown])
+        self.times = np.concatenate([[0.0], ends[:-1]])
+        self.end = float(ends[-1])
 
     def walk(self, numbers: np.ndarray) -> Iterator[Picture]:
         """See ``Footage.walk``.
 
         Raises:
-            DataError: a frame is damaged, or the file cannot be read any more.
+            DataError: a frame is damaged, or the file can no longer be read.
         """
         for number, same in itertools.groupby(numbers.tolist()):
             picture = self._picture(number)
@@ -111,23 +114,23 @@ class Animation(Footage):
         return other
 
     def close(self) -> None:
-        """Give the decoder back; the next ``walk`` opens the file again."""
+        """Close the decoder; the next ``walk`` opens the file again."""
         if self._image is not None:
             self._image.close()
         self._image = None
 
     def _picture(self, number: int) -> Picture:
-        """The frame of a number; it must be decoded now, for the decoder goes on to the next."""
+        """Decode one frame. It is decoded immediately, because the decoder moves on to the next one."""
         if self._image is None:
             self._image = open_image(self.path)
         try:
             self._image.seek(self._shown[number])
             image = plain(self._image)
         except IMAGE_TROUBLE as cause:
-            self.close()  # It does not know any more where it is.
+            self.close()  # After an error, the position of the decoder is unknown.
             raise unread(self.path, cause) or DataError(
-                f"{self.path} is damaged at frame {number}: it lists {len(self.times)} frames, and this one cannot "
-                "be decoded. Copy or export the file again."
+                f"{self.path} is damaged at frame {number}: it lists {count_of(len(self.times), 'frame')}, and this "
+                "one cannot be decoded. Copy or export the file again."
             ) from cause
         return Still(lambda: image)
 
@@ -138,17 +141,17 @@ def _webp(path: Path, image: Image.Image) -> Frames:
 
 
 def _is_animated_webp(path: Path) -> bool:
-    with open_image(path) as image:  # By content: Pillow takes any image, whatever its suffix says.
+    with open_image(path) as image:  # The suffix may be wrong, and Pillow opens any image, so check its format.
         return image.format == "WEBP" and int(getattr(image, "n_frames", 1)) > 1
 
 
 def _webp_durations(path: Path) -> list[float]:
-    """Seconds of each frame, from the file's chunks: Pillow would have to decode every frame to say them.
+    """Duration of each frame in seconds, read from the file's chunks. Pillow would decode every frame for that.
 
     References:
         RFC 9649, sections 2.3 to 2.7: an ANMF chunk is a frame, and its bytes 12 to 14 are its duration.
     """
-    found = []
+    durations = []
     try:
         with path.open("rb") as file:
             _, length, _ = struct.unpack("<4sI4s", file.read(12))
@@ -156,25 +159,29 @@ def _webp_durations(path: Path) -> list[float]:
                 name, size = struct.unpack("<4sI", file.read(8))
                 after = file.tell() + size + size % 2
                 if name == b"ANMF":
-                    found.append(int.from_bytes(file.read(15)[12:], "little") / 1000)
+                    durations.append(int.from_bytes(file.read(15)[12:], "little") / 1000)
                 file.seek(after)
     except (OSError, struct.error) as cause:
         raise unreadable(path, cause) from cause
-    return found
+    return durations
 
 
 def _png(path: Path, image: Image.Image) -> Frames:
-    """References: PNG (third edition), section 11.3.4: an fcTL chunk is a frame, with its delay as a fraction."""
+    """Read which pictures of an animated PNG are shown, and for how long.
+
+    References:
+        PNG (third edition), section 11.3.4: an fcTL chunk is a frame, and gives its delay as a fraction.
+    """
     durations: list[float] = []
-    hidden = False  # Where no fcTL comes before it, the image that others show instead is no frame.
+    hidden = False  # The first image is for viewers without animation if no fcTL chunk comes before it.
     try:
         with path.open("rb") as file:
             for name, content in _png_chunks(file):
                 if name == b"IDAT":
                     hidden |= not durations
                 elif name == b"fcTL":
-                    over, under = struct.unpack(">HH", content[20:24])
-                    durations.append(over / (under or 100))
+                    numerator, denominator = struct.unpack(">HH", content[20:24])
+                    durations.append(numerator / (denominator or 100))
     except (OSError, struct.error) as cause:
         raise unreadable(path, cause) from cause
     count = int(getattr(image, "n_frames", 1))
@@ -190,7 +197,7 @@ def _is_animated_png(path: Path) -> bool:
 
 
 def _png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
-    """The chunks of a PNG up to its end: their names, and the first bytes of each."""
+    """The name and the first bytes of each chunk of a PNG file, up to its end."""
     if file.read(8) != b"\x89PNG\r\n\x1a\n":
         return
     while head := file.read(8):
@@ -201,10 +208,10 @@ def _png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _tiff(path: Path, image: Image.Image) -> Frames:
-    """All pages but previews and masks.
+    """List all pages except previews and masks.
 
     Raises:
-        DataError: a page cannot be read, or two differ in size.
+        DataError: a page cannot be read, or the sizes of two pages differ.
     """
     shown: list[int] = []
     first = (0, 0)
@@ -218,8 +225,9 @@ def _tiff(path: Path, image: Image.Image) -> Frames:
             first = first if shown else image.size
             if image.size != first:
                 raise DataError(
-                    f"{path} has a page of {first[1]} x {first[0]} (h x w) and, as page {number + 1}, one of "
-                    f"{image.height} x {image.width}; expected one size in a clip. Save them as files of their own."
+                    f"{path} has a page of {first[1]} x {first[0]} (h x w), and its page {number + 1} is "
+                    f"{image.height} x {image.width}; expected one size in a clip. Save pages of different sizes in "
+                    "different files."
                 )
             shown.append(number)
     except IMAGE_TROUBLE as cause:
@@ -228,7 +236,7 @@ def _tiff(path: Path, image: Image.Image) -> Frames:
 
 
 def _has_many_pages(path: Path) -> bool:
-    """Looks no further than the second page that is shown."""
+    """Whether a TIFF has more than one page to show; reading stops at the second."""
     shown = 0
     with open_image(path) as image:
         if image.format != "TIFF":
@@ -245,12 +253,20 @@ def _has_many_pages(path: Path) -> bool:
 
 
 def _is_page(image: Image.Image) -> bool:
-    """Whether the page of a TIFF that was sought is a picture of its own, no preview and no mask of another one."""
+    """Whether the current page of a TIFF is a picture, and not a preview or a mask of another page."""
     return not image.tag_v2.get(_SUBFILE_TYPE, 0) & _REDUCED_OR_MASK  # type: ignore[attr-defined]
 
 
 class _Kind(NamedTuple):
-    """A format of image files that may hold many pictures; ``overlaid``: one is made from the one before."""
+    """A format of image files that may hold many pictures.
+
+    Attributes:
+        format: Pillow's name of the format.
+        name: name of the format for people.
+        overlaid: whether a picture is drawn over the one before it.
+        has_many: function that says whether a file shows several pictures.
+        frames: function that reads what a file says about its pictures.
+    """
 
     format: str
     name: str

@@ -1,4 +1,4 @@
-"""Arrays in NumPy and HDF5 files as footage, read row by row and never whole."""
+"""Arrays in NumPy and HDF5 files as footage. They are read picture by picture and never as a whole."""
 
 import hashlib
 import math
@@ -25,27 +25,33 @@ from latentseq.media.preprocessing import check_pixels
 
 ARRAY_SUFFIXES = frozenset({".npy", ".npz", ".h5", ".hdf5"})
 MAX_PICTURES = 50_000_000
-"""Of one array: 23 days of video. A small file can claim any number, and their times take memory."""
+"""Largest number of pictures in one array: 23 days of video.
+
+A small file can claim any number of pictures, and their times take memory.
+"""
 _INFLATED = 1032
-"""Times a byte can grow where zlib unpacks it."""
-_BLOCK = 64 * 2**20  # Bytes of an HDF5 dataset that are kept, because its chunks can only be read whole.
+"""Largest factor by which zlib can expand a byte."""
+_BLOCK = 64 * 2**20
+"""Bytes of an HDF5 dataset that are kept in memory, because its chunks can only be read as a whole."""
 _MAX_CHUNK = 2**30
+"""Largest size of an HDF5 chunk in bytes."""
 
 
 def is_array(path: Path) -> bool:
-    """Whether a file's suffix is that of an array."""
+    """Whether a file has the suffix of an array."""
     return path.suffix.lower() in ARRAY_SUFFIXES
 
 
 class ArrayFile(Footage):
     """The pictures in an array.
 
-    Which axis is what is recognised from the shape, or said by the user (``media.layout``); a fourth channel is
-    alpha, which is shown on black. Its type is uint8, uint16, bool, or floats; all become 8 bits (``media.levels``).
+    The axes are recognised from the shape, or named by the user (``media.layout``). A fourth channel is opacity, and
+    the picture is put on black. The array holds uint8, uint16, bool or floats; all are converted to 8 bits
+    (``media.levels``).
 
     Attributes:
-        key: the dataset's path inside the file; None for .npy, which holds one.
-        layout: its axes.
+        key: path of the dataset inside the file; None for .npy, which holds only one array.
+        layout: axes of the array.
     """
 
     kind = "array"
@@ -53,18 +59,18 @@ class ArrayFile(Footage):
     def __init__(
         self, path: Path, key: str | None = None, axes: str | None = None, levels: Levels | None = None
     ) -> None:
-        """Read the header, and of 16 bits a few pictures.
+        """Read the header; for 16 bits, also check the values of a few pictures.
 
         Args:
-            path: the file.
-            key: which dataset of an .npz or HDF5 file; of no meaning for .npy.
-            axes: a letter for each axis; recognised from the shape where None.
-            levels: the values of black and white of what is not of 8 bits; 0..65535 for uint16, and 0..1 for floats,
-                where None.
+            path: path of the file.
+            key: name of the dataset in an .npz or HDF5 file; ignored for .npy.
+            axes: one letter for each axis; None to recognise the axes from the shape.
+            levels: values of black and white for types other than uint8 and bool; by default 0..65535 for uint16 and
+                0..1 for floats.
 
         Raises:
-            DataError: it cannot be read as an array, has no such dataset, has not this shape and type, or its axes
-                or its values can be meant in more than one way.
+            DataError: the file cannot be read as an array or has no such dataset, its shape or type is not that of
+                pictures, or the meaning of its axes or values is ambiguous.
         """
         self.path = path
         self.key = None if key is None or path.suffix.lower() == ".npy" else key.strip("/")
@@ -72,7 +78,8 @@ class ArrayFile(Footage):
         self._source: _Source | None = None
         source = self._open()
         try:
-            self._shape, self._dtype = source.shape, source.dtype
+            self._shape = source.shape
+            self._dtype = source.dtype
             self.layout = self._layout(axes)
             self._check_pieces(source)
             with _reading(path):
@@ -81,8 +88,10 @@ class ArrayFile(Footage):
             source.close()
         wide = self._dtype.kind == "u" and self._dtype.itemsize == 2
         self._levels = levels if wide or self._dtype.kind == "f" else None
-        self.size, self.gray = self.layout.picture[:2], self.layout.picture[2] == 1
-        self.detail, self.reading = str(self._dtype), self.layout.told()
+        self.size = self.layout.picture[:2]
+        self.gray = self.layout.picture[2] == 1
+        self.detail = str(self._dtype)
+        self.reading = self.layout.describe()
         count, frames = self.layout.pictures, self.layout.frames
         self.times = np.arange(count) / DEFAULT_FPS
         self.end = count / DEFAULT_FPS
@@ -93,10 +102,10 @@ class ArrayFile(Footage):
             self.reading += f", values {self._levels or WORD} from black to white"
 
     def walk(self, numbers: np.ndarray) -> Iterator[Picture]:
-        """See ``Footage.walk``; floats out of range are found when their picture is asked for its frame.
+        """See ``Footage.walk``; floats out of range raise an error in ``Picture.frame``.
 
         Raises:
-            DataError: the file is damaged there, has changed, or cannot be read any more.
+            DataError: the file is damaged, has changed, or can no longer be read.
         """
         for number, same in groupby(numbers.tolist()):
             picture = Still(partial(self._eight_bit, number, self._row(number)))
@@ -104,7 +113,7 @@ class ArrayFile(Footage):
                 yield picture
 
     def digest(self) -> str:
-        """See ``Footage.digest``; two datasets of one file differ, and one that is read in two ways."""
+        """See ``Footage.digest``; it also depends on the dataset in the file, its axes and its range."""
         parts = [self.key] if self.key is not None else []
         parts += [self.layout.axes] if self.layout.axes != usual(self._shape) else []
         parts += [f"range {self._levels}"] if self._levels else []
@@ -118,7 +127,7 @@ class ArrayFile(Footage):
         return other
 
     def close(self) -> None:
-        """Give the file back; the next ``walk`` opens it again."""
+        """Close the file; the next ``walk`` opens it again."""
         if self._source is not None:
             self._source.close()
         self._source = None
@@ -136,10 +145,10 @@ class ArrayFile(Footage):
                     return _Hdf5(self.path, self.key)
 
     def _layout(self, axes: str | None) -> Layout:
-        """How it is read.
+        """Determine the layout.
 
         Raises:
-            DataError: a type or a shape that is no video.
+            DataError: the type or the shape is not that of pictures.
         """
         shape, dtype = self._shape, self._dtype
         if not (dtype.kind == "b" or (dtype.kind == "u" and dtype.itemsize <= 2) or dtype.kind == "f"):
@@ -149,36 +158,36 @@ class ArrayFile(Footage):
             )
         if min(shape, default=1) < 1:
             raise DataError(
-                f"{self._name} has the shape {shape}, in which there is nothing; expected no axis of length 0. "
-                "Save it again with some pictures."
+                f"{self._name} has the shape {shape}, so it holds no values; expected no axis of length 0. "
+                "Save it again with at least one picture."
             )
         layout = layout_of(shape, axes, self._name)
         if layout.pictures > MAX_PICTURES:
             raise DataError(
-                f"{self._name} has the shape {layout.told()}; expected at most {MAX_PICTURES} pictures. Save it "
+                f"{self._name} has the shape {layout.describe()}; expected at most {MAX_PICTURES} pictures. Save it "
                 "again as several files."
             )
         check_pixels(self.path, *layout.picture[:2])
         return layout
 
     def _check_pieces(self, source: "_Source") -> None:
-        """Refuse what would be unpacked again and again for every picture.
+        """Refuse arrays that would have to be unpacked again for every picture.
 
         Raises:
-            DataError: the pictures of a clip are scattered over what can only be read from start to end.
+            DataError: the pictures of a clip are scattered over a file that can only be read from start to end.
         """
         if (self.layout.in_pieces and not isinstance(source, _Npy)) or (source.packed and not self.layout.in_order):
             raise DataError(
                 f"{self._name} has the axes {' '.join(self.layout.axes)}, in which the pictures of a clip are "
-                "scattered over a file that is read from start to end; expected T H W or N T H W, with channels last "
-                "or before H. Save the array as .npy, which can be read anywhere."
+                "scattered over a file that can only be read from start to end; expected T H W or N T H W, with "
+                "channels last or before H. Save the array as .npy, which can be read in any order."
             )
 
     def _check_depth(self, count: int) -> None:
-        """Refuse 16 bits that would come out black.
+        """Refuse pictures of 16 bits that would become black.
 
         Raises:
-            DataError: none of a few pictures has values of more than 14 bits, and no range was given.
+            DataError: no range is set, and no picture that was checked has values of more than 14 bits.
         """
         if self._levels is None:
             numbers = looked_at(count)
@@ -187,14 +196,14 @@ class ArrayFile(Footage):
             check_depth(most, len(numbers), self._name)
 
     def _row(self, number: int) -> np.ndarray:
-        """(h, w, c) of the array's own type."""
+        """Read a picture as (h, w, c) in the type of the array."""
         if self._source is None:
             source = self._open()
             if (source.shape, source.dtype) != (self._shape, self._dtype):
                 source.close()
                 raise DataError(
-                    f"{self._name} was {self._dtype} of shape {self._shape} when it was opened, and is now "
-                    f"{source.dtype} of {source.shape}; expected it to stay as it was. Open it again."
+                    f"{self._name} has changed: it was {self._dtype} of shape {self._shape} when it was opened, and "
+                    f"is now {source.dtype} of shape {source.shape}. Open it again."
                 )
             self._source = source
         try:
@@ -202,21 +211,21 @@ class ArrayFile(Footage):
                 picture = self._source.read(self.layout.at(number), ahead=self.layout.in_order)
                 return picture.transpose(self.layout.order).reshape(self.layout.picture)
         except DataError:
-            self.close()  # A stream that failed does not know any more where it is.
+            self.close()  # After an error, the position in the stream is unknown.
             raise
 
     def _eight_bit(self, number: int, row: np.ndarray) -> np.ndarray:
-        """(h, w, c) uint8 of a row."""
+        """Convert a picture (h, w, c) to uint8."""
         return to_bytes(row, self._levels, f"Picture {number} of {self._name}")
 
 
 class _Source(ABC):
-    """An array in a file, of which the header is read.
+    """An array in a file whose header has been read.
 
     Attributes:
-        shape: as the header says.
-        dtype: as the header says.
-        packed: whether it can only be read from its start on.
+        shape: shape in the header.
+        dtype: type in the header.
+        packed: whether the array can only be read from its start.
     """
 
     shape: tuple[int, ...]
@@ -226,14 +235,19 @@ class _Source(ABC):
 
     @abstractmethod
     def check(self, name: str) -> None:
-        """Raise DataError where the array is cut short, or a part of it was never written."""
+        """Check that the array is complete; ``name`` is for error messages.
+
+        Raises:
+            DataError: the array is cut short, or a part of it was never written.
+        """
 
     def read(self, index: tuple[int | slice, ...], *, ahead: bool) -> np.ndarray:
-        """A picture; what is raised for damage may be of any kind.
+        """Read a picture; damage may raise any kind of exception.
 
         Args:
-            index: numbers, and ``WHOLE`` for the picture's own axes; planes that lie apart are read one by one.
-            ahead: whether the next picture will be the one behind it.
+            index: a number or ``WHOLE`` for each axis. Planes of a picture that are not stored together are read one
+                by one.
+            ahead: whether the pictures are likely to be read in the order in which they are stored.
         """
         first = index.index(WHOLE)
         if all(each == WHOLE for each in index[first:]):
@@ -243,24 +257,25 @@ class _Source(ABC):
 
     @abstractmethod
     def row(self, index: Sequence[int], *, ahead: bool) -> np.ndarray:
-        """What lies behind the first axes, in one piece; see ``read``."""
+        """Read the part of the array at an index of its first axes; see ``read``."""
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file."""
         self._files.close()
 
-    def _check_bytes(self, name: str, there: int) -> None:
+    def _check_bytes(self, name: str, available: int) -> None:
         needed = math.prod(self.shape) * self.dtype.itemsize
-        if there < needed:
+        if available < needed:
             raise DataError(
                 f"{name} is cut short: {self.dtype} of shape {self.shape} takes {needed} bytes, and at most "
-                f"{max(0, there)} are there. Copy or save the file again."
+                f"{max(0, available)} are there. Copy or save the file again."
             )
 
 
 class _Npy(_Source):
     def __init__(self, path: Path) -> None:
-        self._path, self._files = path, ExitStack()
+        self._path = path
+        self._files = ExitStack()
         self._array: np.ndarray | None = None
         with path.open("rb") as file:
             self.shape, self._by_column, self.dtype, self._offset = header(file)
@@ -274,38 +289,38 @@ class _Npy(_Source):
     def row(self, index: Sequence[int | slice], *, ahead: bool) -> np.ndarray:
         if self._array is None:
             mapped = np.memmap(self._path, self.dtype, "r", self._offset, self.shape, "F" if self._by_column else "C")
-            self._array = np.asarray(mapped)  # Slices of NumPy's subclass take longer than their copies.
+            self._array = np.asarray(mapped)  # Slicing np.memmap takes longer than copying its slices.
         return self._array[tuple(index)].copy()
 
 
 class _Npz(_Source):
     def __init__(self, path: Path, key: str | None) -> None:
-        with ExitStack() as opened:
-            archive = opened.enter_context(zipfile.ZipFile(path))
+        with ExitStack() as stack:
+            archive = stack.enter_context(zipfile.ZipFile(path))
             members = {m.filename[:-4]: m for m in archive.infolist() if m.filename.endswith(".npy")}
             if key not in members:
                 raise no_such(path, key, npz_shapes(archive, members))
             member = members[key]
             if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise DataError(
-                    f"{key!r} in {path} is compressed in a way that NumPy does not use; expected it stored or "
-                    "deflated. Save it again with numpy.savez or numpy.savez_compressed."
+                    f"{key!r} in {path} is compressed with a method that NumPy does not use; expected stored or "
+                    "deflated data. Save it again with numpy.savez or numpy.savez_compressed."
                 )
-            self._stream = opened.enter_context(archive.open(member))
+            self._stream = stack.enter_context(archive.open(member))
             self.shape, by_column, self.dtype, self._offset = header(self._stream)
             if by_column:
                 raise DataError(
                     f"{key!r} in {path} is in Fortran order, in which a picture is scattered over the whole array; "
-                    "expected C order. Save numpy.ascontiguousarray of it."
+                    "expected C order. Convert it with numpy.ascontiguousarray and save it again."
                 )
-            packed = min(member.compress_size, path.stat().st_size)
-            grown = packed * (_INFLATED if member.compress_type == zipfile.ZIP_DEFLATED else 1)
             self.packed = member.compress_type == zipfile.ZIP_DEFLATED
-            self._there = min(member.file_size, grown) - self._offset
-            self._files = opened.pop_all()
+            # The header can claim any size, so the size of the file sets a limit.
+            limit = min(member.compress_size, path.stat().st_size) * (_INFLATED if self.packed else 1)
+            self._available = min(member.file_size, limit) - self._offset
+            self._files = stack.pop_all()
 
     def check(self, name: str) -> None:
-        self._check_bytes(name, self._there)
+        self._check_bytes(name, self._available)
 
     def row(self, index: Sequence[int], *, ahead: bool) -> np.ndarray:
         shape = self.shape[len(index) :]
@@ -320,13 +335,15 @@ class _Npz(_Source):
 
 class _Hdf5(_Source):
     def __init__(self, path: Path, key: str | None) -> None:
-        with ExitStack() as opened:
-            file = opened.enter_context(h5py.File(path, "r", rdcc_nbytes=_BLOCK))
+        with ExitStack() as stack:
+            file = stack.enter_context(h5py.File(path, "r", rdcc_nbytes=_BLOCK))
             self._dataset = hdf5_dataset(path, file, key)
-            self.shape, self.dtype = self._dataset.shape or (), self._dataset.dtype
-            self._path, self._block = path, np.empty(0)
+            self.shape = self._dataset.shape or ()
+            self.dtype = self._dataset.dtype
+            self._path = path
+            self._block = np.empty(0)
             self._start: tuple[int, ...] = ()
-            self._files = opened.pop_all()
+            self._files = stack.pop_all()
 
     def check(self, name: str) -> None:
         stored, chunks = self._dataset.id.get_storage_size(), self._dataset.chunks
@@ -336,19 +353,19 @@ class _Hdf5(_Source):
         size = math.prod(chunks) * self.dtype.itemsize
         if size > _MAX_CHUNK:
             raise DataError(
-                f"{name} has chunks of {chunks}, {size} bytes each; expected at most {_MAX_CHUNK}, for each is read "
-                "whole. Save it again in chunks of one picture."
+                f"{name} has chunks of shape {chunks}, {size} bytes each; expected at most {_MAX_CHUNK} bytes, "
+                "because a chunk can only be read as a whole. Save it again in chunks of one picture."
             )
         needed = math.prod(-(-side // chunk) for side, chunk in zip(self.shape, chunks, strict=True))
         written = self._dataset.id.get_num_chunks()
         if written < needed:
             raise DataError(
-                f"{name} is not all there: {written} of its {needed} chunks were written. Write it to the end, or "
-                "save only the pictures that there are."
+                f"{name} is incomplete: {written} of its {needed} chunks were written. Write the missing pictures, "
+                "or save only those that exist."
             )
 
     def row(self, index: Sequence[int], *, ahead: bool) -> np.ndarray:
-        if not index:  # One picture is all there is.
+        if not index:  # The array is a single picture.
             check_inflation(self._path, self._dataset, (), 0, self.shape[0])
             return self._dataset[...]
         *clip, frame = index
@@ -358,24 +375,24 @@ class _Hdf5(_Source):
             check_inflation(self._path, self._dataset, clip, start[-1], start[-1] + rows)
             self._block = self._dataset[(*clip, slice(start[-1], start[-1] + rows))]
             self._start = start
-        return self._block[frame - start[-1]].copy()  # One picture that is kept shall not keep them all.
+        return self._block[frame - start[-1]].copy()  # A view would keep the whole block in memory.
 
     def _rows_at_once(self, axis: int) -> int:
-        """Rows that are read together: a chunk can only be unpacked whole, and a read costs more than its bytes."""
+        """Number of rows to read together, because chunks are unpacked as a whole, and few large reads are faster."""
         chunks, size = self._dataset.chunks, math.prod(self.shape[axis + 1 :]) * self.dtype.itemsize
         return max(1, min(chunks[axis] if chunks else 2**20 // size, _BLOCK // size))
 
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Raise DataError for what NumPy, zipfile and HDF5 raise on damaged files: it is of any kind, listed nowhere."""
+    """Raise DataError for damaged files, for which NumPy, zipfile and HDF5 raise exceptions of any kind."""
     try:
         yield
     except LatentseqError:
         raise
     except Exception as cause:
-        said = str(cause).strip() or ("its end is missing" if isinstance(cause, EOFError) else type(cause).__name__)
-        reason = shorten(said.splitlines()[0].rstrip("."), 200, placeholder=" ...")  # Some quote the file itself.
+        text = str(cause).strip() or ("its end is missing" if isinstance(cause, EOFError) else type(cause).__name__)
+        reason = shorten(text.splitlines()[0].rstrip("."), 200, placeholder=" ...")  # Some messages quote the file.
         raise unread(path, cause) or DataError(
             f"{path} cannot be read as an array: {reason}. Expected a NumPy file (.npy, .npz) or an HDF5 file (.h5, "
             ".hdf5) that is whole; copy or save it again."

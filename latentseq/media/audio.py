@@ -1,8 +1,7 @@
-"""The sound of a video file as features, one row for each video frame.
+"""Sound of a video file as features, one row for each video frame.
 
-Every call opens the file afresh and reads a little more than the stretch asked for, so that what comes out depends
-on nothing but the arguments. Samples lie on one grid for the whole file: sample number g is at second g / ``RATE`` of
-the clock that the video frames have.
+Every call opens the file again and reads a little more than the requested stretch, so the result depends only on the
+arguments. All samples of a file lie on one grid: sample g is at second g / ``RATE`` of the clock of the video frames.
 """
 
 import contextlib
@@ -23,33 +22,42 @@ from latentseq.errors import UsageError
 from latentseq.media.container import damage_ignored, open_container
 
 RATE = 16_000
-"""Samples a second."""
+"""Sample rate of the result, in samples per second."""
 BANDS = 64
-"""Mel bands of a row."""
+"""Number of mel bands in a row of features."""
 KINDS = ("mel", "wave")
+"""Kinds of features."""
 
-_WINDOW, _HOP, _FFT = 400, 160, 512  # Samples: windows of 25 ms every 10 ms, filled up with zeros to a power of two.
-_LOWEST, _HIGHEST, _OFFSET = 125.0, 7500.0, 0.01  # Hz, of the mel bands; and what is added before the logarithm.
+_WINDOW, _HOP, _FFT = 400, 160, 512
+"""Samples in a window (25 ms), between windows (10 ms), and in a window padded to a power of two."""
+_LOWEST, _HIGHEST, _OFFSET = 125.0, 7500.0, 0.01
+"""Lowest and highest frequency of the mel bands in Hz, and the number added before the logarithm."""
 
-_LEAD = 5.0  # Seconds of packets read before a stretch: streams are interleaved in blocks, one ahead of the other.
-_WARM_UP = 1.0  # Seconds decoded before a stretch: a decoder needs some packets before what it gives is exact.
-_COOL_DOWN = 0.25  # Seconds decoded after it: the filter that changes the rate looks ahead.
-_JITTER = 0.02  # Seconds by which a timestamp may be off before it counts as a gap, or as a step back.
-_HALF_TAPS, _KAISER = 32, 8.0  # Of that filter: flat up to 7.3 kHz, 80 dB down from 8.7 kHz on.
-_LARGEST_RATIO = 100_000  # Of two rates, in whole numbers: those in use are far below.
+_LEAD = 5.0
+"""Seconds of packets read before a stretch, because streams are interleaved in blocks, one ahead of the other."""
+_WARM_UP = 1.0
+"""Seconds decoded before a stretch, because a decoder needs some packets before its output is exact."""
+_COOL_DOWN = 0.25
+"""Seconds decoded after a stretch, because the resampling filter looks ahead."""
+_JITTER = 0.02
+"""Seconds by which a timestamp may be off before it counts as a gap or as a step back."""
+_HALF_TAPS, _KAISER = 32, 8.0
+"""Half length and window parameter of the resampling filter: flat up to 7.3 kHz, 80 dB down from 8.7 kHz on."""
+_LARGEST_RATIO = 100_000
+"""Largest ratio of two sample rates, in whole numbers; real files are far below."""
 
 
 def has_sound(container: InputContainer) -> bool:
-    """Whether an open file has sound that a player would play: an audio stream that can be decoded."""
+    """Whether an open file has an audio stream that can be decoded."""
     return _sound_stream(container) is not None
 
 
 def width(kind: str, fps: float) -> int:
-    """Features of a row.
+    """Number of features in a row.
 
     Args:
         kind: one of ``KINDS``.
-        fps: rows a second.
+        fps: number of rows per second.
 
     Raises:
         UsageError: the kind is unknown.
@@ -60,18 +68,18 @@ def width(kind: str, fps: float) -> int:
 
 
 def read_samples(path: Path, start: float, stop: float) -> tuple[np.ndarray, np.ndarray]:
-    """A stretch of sound: one channel, ``RATE`` samples a second, by the clock of the video frames.
+    """Read a stretch of sound as one channel, with ``RATE`` samples per second, on the clock of the video frames.
 
-    What cannot be decoded, and what lies before, between or after the sound of the file, is absent and not an error.
+    Damaged parts, and gaps before, between or after the sound, count as missing sound and do not raise an error.
 
     Args:
-        path: a video file; it need not have sound.
+        path: path of a video file, with or without sound.
         start: second at which the stretch starts, rounded to a whole sample of the grid.
-        stop: second at which it ends.
+        stop: second at which the stretch ends.
 
     Returns:
-        The samples, (round((stop - start) * RATE),) float32 in [-1, 1]; and where there is sound, bool of that shape.
-        Samples are 0 elsewhere.
+        The samples, (round((stop - start) * RATE),) float32 in [-1, 1], and a mask, bool of that shape, that is true
+        where there is sound. Other samples are 0.
 
     Raises:
         DataError: the file cannot be opened.
@@ -86,23 +94,22 @@ def read_samples(path: Path, start: float, stop: float) -> tuple[np.ndarray, np.
 
 
 def rows(path: Path, times: np.ndarray, kind: str, fps: float) -> tuple[np.ndarray, np.ndarray]:
-    """Features of what is heard while each video frame is on screen.
+    """Compute features of the sound during each video frame.
 
-    ``mel`` is the logarithm of the mean, over the windows with their centre in the row, of the magnitudes in
-    ``BANDS`` mel bands; the nearest window counts where a row is too short to have one. Windows are centred at whole
-    multiples of 10 ms of the file's clock, whatever rows are asked for. ``wave`` is the samples themselves, from the
-    start of the row on, as many as ``width`` says.
+    ``mel`` takes the windows whose centre lies in the row, averages their magnitudes in ``BANDS`` mel bands, and
+    takes the logarithm. A row that is too short for a window takes the nearest one. Windows are centred at multiples
+    of 10 ms of the file's clock, whatever rows are requested. ``wave`` takes ``width`` samples from the start of the
+    row.
 
     Args:
-        path: a video file; it need not have sound.
-        times: (n + 1,) float64 seconds, none before the one in front of it: row i is on screen from ``times[i]`` to
-            ``times[i + 1]``.
+        path: path of a video file, with or without sound.
+        times: (n + 1,) float64, seconds in ascending order; row i is on screen from ``times[i]`` to ``times[i + 1]``.
         kind: one of ``KINDS``.
-        fps: rows a second, on average.
+        fps: average number of rows per second.
 
     Returns:
-        The features, (n, width) float32; and the mask, (n, 1) float32, 1 where there is sound during the row and 0
-        where there is none. Features are 0 there.
+        The features, (n, width) float32, and the mask, (n, 1) float32: 1 if there is sound during the row, else 0.
+        Without sound, the features are 0.
 
     Raises:
         DataError: the file cannot be opened.
@@ -118,12 +125,12 @@ def rows(path: Path, times: np.ndarray, kind: str, fps: float) -> tuple[np.ndarr
     edges = np.round(times * RATE).astype(np.int64)
     starts, stops = edges[:-1], np.maximum(edges[1:], edges[:-1] + 1)
     windows = _windows(times)
-    # Enough for the mask and for the features of either kind.
+    # The stretch covers the mask and the features of both kinds.
     first = int(min(starts[0], windows[0, 0] * _HOP - _WINDOW // 2))
     last = int(max(stops[-1], starts[-1] + size, (windows[-1, 1] - 1) * _HOP + _WINDOW // 2))
     samples, present = read_samples(path, first / RATE, last / RATE)
-    heard = np.concatenate([[0], np.cumsum(present)])
-    mask = (heard[stops - first] > heard[starts - first])[:, None]
+    total = np.concatenate([[0], np.cumsum(present)])
+    mask = (total[stops - first] > total[starts - first])[:, None]
     if kind == "wave":
         features = samples[(starts - first)[:, None] + np.arange(size)]
     else:
@@ -132,11 +139,11 @@ def rows(path: Path, times: np.ndarray, kind: str, fps: float) -> tuple[np.ndarr
 
 
 class _Lattice(NamedTuple):
-    """Where the frames of a file start: at ``anchor``, and multiples of a block before or after.
+    """Possible start times of the frames of a file: ``anchor``, and whole numbers of blocks before or after it.
 
     Attributes:
-        anchor: the second at which the first frame ends; its start may have been cut off as the encoder's own.
-        block: samples; 0 where the codec does not say, and the lengths of the frames have to.
+        anchor: second at which the first frame ends; its start may be cut off, because it is the encoder's delay.
+        block: number of samples in a block; 0 if the codec does not say, and it follows from the lengths of frames.
     """
 
     anchor: float
@@ -144,13 +151,13 @@ class _Lattice(NamedTuple):
 
 
 class _Piece(NamedTuple):
-    """A decoded frame in one channel.
+    """A decoded frame of sound, mixed to one channel.
 
     Attributes:
-        time: the second at which it starts, by its timestamp; NaN where it has none.
-        rate: samples a second.
-        tick: seconds from one timestamp that the container can write to the next.
-        samples: (n,) float32.
+        time: second at which it starts, by its timestamp; NaN without a timestamp.
+        rate: number of samples per second.
+        tick: resolution of timestamps in this container, in seconds.
+        samples: (n,) float32, the samples.
     """
 
     time: float
@@ -161,53 +168,58 @@ class _Piece(NamedTuple):
 
 @dataclass
 class _Run:
-    """Pieces that follow one another without a gap, the first of them with a time, and how many samples they have."""
+    """Pieces that follow one another without a gap.
+
+    Attributes:
+        pieces: the pieces; the first one has a time.
+        length: number of samples in all pieces.
+    """
 
     pieces: list[_Piece]
     length: int
 
     @property
     def rate(self) -> int:
-        """Samples a second."""
+        """Number of samples per second."""
         return self.pieces[0].rate
 
     @property
     def exact(self) -> bool:
-        """Whether a timestamp can say every sample."""
+        """Whether timestamps are exact to the sample."""
         return (self.pieces[0].tick * self.rate).numerator == 1
 
     def goes_on(self, piece: _Piece, following: _Piece | None) -> bool:
-        """Whether a piece comes right after this run, by its timestamp, or else by that of the one after it."""
+        """Whether a piece directly follows this run, by its own timestamp or by that of the next piece."""
         end, seconds = self.pieces[0].time + self.length / self.rate, len(piece.samples) / piece.rate
-        near = max(2 * float(piece.tick), min(seconds / 2, _JITTER))
-        fits = not abs(piece.time - end) > near  # As does a piece without a time.
+        tolerance = max(2 * float(piece.tick), min(seconds / 2, _JITTER))
+        fits = not abs(piece.time - end) > tolerance  # True also for a piece without a time, which is NaN.
         return piece.rate == self.rate and (
-            fits or (following is not None and abs(following.time - end - seconds) <= near)
+            fits or (following is not None and abs(following.time - end - seconds) <= tolerance)
         )
 
     def origin(self, lattice: _Lattice | None) -> float:
-        """The second of the first sample.
+        """Second of the first sample.
 
-        Containers such as Matroska round timestamps to milliseconds, which is many samples. But all frames of a file
-        lie on a lattice, as a rule so wide that one point of it only agrees with the timestamps of these. Where none
-        does, the middle of what they say is taken.
+        Containers such as Matroska round timestamps to milliseconds, and a millisecond is many samples. But all
+        frames of a file lie on a lattice, which is usually so wide that only one of its points agrees with the
+        timestamps. If none agrees, the result is the middle of the start times that the timestamps imply.
         """
         lengths = [len(piece.samples) for piece in self.pieces]
-        said = np.array([piece.time for piece in self.pieces]) - np.cumsum([0, *lengths[:-1]]) / self.rate
-        near = max(float(self.pieces[0].tick), 1 / self.rate)
-        said = said[np.abs(said - np.nanmedian(said)) <= near]
-        middle, spread = float(said.max() + said.min()) / 2, float(np.ptp(said)) / 2
-        # The first may be short after a seek, and the last at the end of the file.
+        starts = np.array([piece.time for piece in self.pieces]) - np.cumsum([0, *lengths[:-1]]) / self.rate
+        tolerance = max(float(self.pieces[0].tick), 1 / self.rate)
+        starts = starts[np.abs(starts - np.nanmedian(starts)) <= tolerance]
+        middle, spread = float(starts.max() + starts.min()) / 2, float(np.ptp(starts)) / 2
+        # The first frame may be short after a seek, and the last one at the end of the file.
         block = math.gcd(*lengths[1:-1]) if lattice is None or not lattice.block else lattice.block
         if self.exact or lattice is None or not block:
             return middle
         step, first = block / self.rate, lengths[0] / self.rate
         nearest = lattice.anchor + round((middle + first - lattice.anchor) / step) * step - first
-        return nearest if abs(nearest - middle) <= 1.01 * near - spread else middle
+        return nearest if abs(nearest - middle) <= 1.01 * tolerance - spread else middle
 
 
 def _sound_stream(container: InputContainer) -> av.AudioStream | None:
-    """The audio stream that a player would play: the best, or else the first that can be decoded."""
+    """The audio stream that a player would choose: the best one, or the first one that can be decoded."""
     for stream in (container.streams.best("audio"), *container.streams.audio):
         if isinstance(stream, av.AudioStream) and stream.codec_context is not None:
             return stream
@@ -215,7 +227,7 @@ def _sound_stream(container: InputContainer) -> av.AudioStream | None:
 
 
 def _runs(pieces: list[_Piece]) -> list[_Run]:
-    """Pieces in runs without a gap; those before the first with a time are left out."""
+    """Group pieces into runs without gaps; pieces before the first one with a time are left out."""
     runs: list[_Run] = []
     for piece, following in itertools.zip_longest(pieces, pieces[1:]):
         if runs and runs[-1].goes_on(piece, following):
@@ -227,7 +239,7 @@ def _runs(pieces: list[_Piece]) -> list[_Run]:
 
 
 def _pieces(path: Path, start: float, stop: float) -> list[_Piece]:
-    """The frames of a stretch, each mixed down to one channel."""
+    """Decode the frames of a stretch, each mixed to one channel."""
     pieces: list[_Piece] = []
     mixers: dict[tuple[str, str, int], tuple[av.AudioResampler, float]] = {}
     for frame in _frames(path, start, stop):
@@ -245,15 +257,15 @@ def _pieces(path: Path, start: float, stop: float) -> list[_Piece]:
 
 
 def _gain(frame: av.AudioFrame) -> float:
-    """What 1 in every channel is mixed down to: 1.4 from stereo, as floats are not kept in range."""
+    """Value that the mixer makes of 1 in every channel; 1.4 for stereo, because the mixer does not clip floats."""
     ones = np.ones((len(frame.layout.channels), 1), np.float32)
-    loud = av.AudioFrame.from_ndarray(ones, "fltp", frame.layout.name)
-    loud.sample_rate = frame.sample_rate
-    return max(1.0, float(av.AudioResampler("flt", "mono").resample(loud)[0].to_ndarray()[0, 0]))
+    full_scale = av.AudioFrame.from_ndarray(ones, "fltp", frame.layout.name)
+    full_scale.sample_rate = frame.sample_rate
+    return max(1.0, float(av.AudioResampler("flt", "mono").resample(full_scale)[0].to_ndarray()[0, 0]))
 
 
 def _frames(path: Path, start: float, stop: float) -> Iterator[av.AudioFrame]:
-    """Every frame that can be decoded, from about a second before a stretch to its end."""
+    """Decode all intact frames from about a second before a stretch to its end."""
     for seeks in (True, False) if start > _LEAD else (False,):
         with open_container(path) as container:
             stream = _sound_stream(container)
@@ -266,12 +278,12 @@ def _frames(path: Path, start: float, stop: float) -> Iterator[av.AudioFrame]:
 
 
 def _sought(container: InputContainer, start: float) -> Iterator[av.Packet] | None:
-    """Packets of all streams from about ``start`` on; None where seeking does not lead there."""
+    """Packets of all streams from about ``start`` on; None if seeking fails."""
     with damage_ignored(Path(container.name)):
         container.seek(round(start * av.time_base))
         packets = container.demux()
         first = next(packets, None)
-        # Half of the lead may go: some formats land at a packet of one stream and then give one of another.
+        # Allow for half of the lead, because some formats seek to a packet of one stream and then return another's.
         if first is not None and _span(first)[0] < start + _LEAD / 2:
             return itertools.chain([first], packets)
     return None
@@ -280,13 +292,13 @@ def _sought(container: InputContainer, start: float) -> Iterator[av.Packet] | No
 def _decoded(
     packets: Iterator[av.Packet], stream: av.AudioStream, start: float, stop: float
 ) -> Iterator[av.AudioFrame]:
-    """The frames of one stream; a packet that cannot be decoded does not take those around it along."""
+    """Decode the frames of one stream; damaged packets are skipped."""
     with damage_ignored(Path(stream.container.name)):
         for packet in packets:
             begin, end = _span(packet)
             if packet.stream.index != stream.index:
                 if begin > stop + _LEAD:
-                    return  # The sound has ended before, or has a gap here.
+                    return  # The sound ended earlier, or has a gap here.
             elif begin > stop + _COOL_DOWN:
                 return
             elif not end < start - _WARM_UP:
@@ -295,44 +307,52 @@ def _decoded(
 
 
 def _has_common_rate(frame: av.AudioFrame) -> bool:
-    """Whether its samples a second are not those of a damaged file, for which a filter would fill the memory."""
+    """Whether the sample rate is plausible; a damaged file can state one whose filter would fill the memory."""
     rate = frame.sample_rate
     return rate > 0 and max(rate, RATE) // math.gcd(rate, RATE) <= _LARGEST_RATIO
 
 
 def _span(packet: av.Packet) -> tuple[float, float]:
-    """The seconds from which and to which a packet lasts, by the clock of their order; NaN where it is unsaid."""
+    """Start and end of a packet in seconds, by its decoding time; NaN without a timestamp."""
     ticks = packet.pts if packet.dts is None else packet.dts
     tick = math.nan if ticks is None or packet.time_base is None else float(packet.time_base)
     return (ticks or 0) * tick, ((ticks or 0) + (packet.duration or 0)) * tick
 
 
 def _lattice(path: Path) -> _Lattice | None:
-    """Where the frames of a file start; None where none can be decoded or they have no timestamps."""
+    """Find the lattice of frame starts; None if no frame can be decoded or none has a timestamp."""
     with open_container(path) as container:
         stream = _sound_stream(container)
         if stream is not None:
             for frame in _decoded(container.demux(), stream, -math.inf, math.inf):
                 if frame.time is not None:
-                    block = 64 if stream.codec_context.name == "vorbis" else 0  # It mixes two lengths of blocks.
+                    block = 64 if stream.codec_context.name == "vorbis" else 0  # Vorbis mixes two block lengths.
                     return _Lattice(frame.time + frame.samples / frame.sample_rate, block)
     return None
 
 
 def _place(run: _Run, lattice: _Lattice | None, first: int, samples: np.ndarray, present: np.ndarray) -> None:
-    """Bring a run to ``RATE`` and write what falls into a stretch; sample 0 of it is ``first`` of the file's grid."""
+    """Resample a run to ``RATE`` and write the part that lies in a stretch.
+
+    Args:
+        run: pieces to resample.
+        lattice: lattice of the file's frames; None if timestamps are exact.
+        first: number of the stretch's first sample on the grid of the file.
+        samples: (n,) float32, samples of the stretch, written in place.
+        present: (n,) bool, whether there is sound, written in place.
+    """
     common = math.gcd(run.rate, RATE)
     up, down = RATE // common, run.rate // common
-    # Both rates are whole steps of a finer clock: a sample of the run is ``up`` ticks, one of the grid ``down``.
+    # Both rates divide a finer clock: a sample of the run lasts ``up`` ticks, and one of the grid ``down`` ticks.
     start = round(run.origin(lattice) * run.rate * up)
-    # That many zeros in front, and the first sample falls onto the grid.
+    # With this many zeros in front, the first sample lies on the grid.
     zeros = start * pow(up, -1, down) % down
     source = np.concatenate([np.zeros(zeros, np.float32), *(piece.samples for piece in run.pieces)])
-    np.clip(np.nan_to_num(source, copy=False), -1, 1, out=source)  # A filter would spread what is far too large.
-    largest = max(up, down, 2)  # Of equal rates nothing is filtered.
+    np.clip(np.nan_to_num(source, copy=False), -1, 1, out=source)  # The filter would spread larger values.
+    largest = max(up, down, 2)  # Nothing is filtered if the rates are equal.
     taps = signal.firwin(2 * _HALF_TAPS * largest + 1, 1 / largest, window=("kaiser", _KAISER))
     resampled = signal.resample_poly(source, up, down, window=taps.astype(np.float32))
-    at = (start - zeros * up) // down  # On the grid of the file, as are these.
+    at = (start - zeros * up) // down  # Like begin and end, a position on the grid of the file.
     begin, end = max(first, -(-start // down)), min(first + len(samples), -(-(start + run.length * up) // down))
     if begin < end:
         samples[begin - first : end - first] = resampled[begin - at : end - at]
@@ -340,34 +360,34 @@ def _place(run: _Run, lattice: _Lattice | None, first: int, samples: np.ndarray,
 
 
 def _windows(times: np.ndarray) -> np.ndarray:
-    """(n, 2) int64, for each row the first window of it and the one after the last, by their number in the file."""
+    """Number of the first window of each row, and of the one after its last: (n, 2) int64, counted in the file."""
     hop = _HOP / RATE
-    edges = np.ceil(times / hop - 1e-6).astype(np.int64)  # A time such as 0.28 is a little more than it should be.
+    edges = np.ceil(times / hop - 1e-6).astype(np.int64)  # In floating point, a time such as 0.28 is a little more.
     middles = np.round((times[:-1] + times[1:]) / 2 / hop).astype(np.int64)
     empty = edges[:-1] == edges[1:]
     return np.stack([np.where(empty, middles, edges[:-1]), np.where(empty, middles + 1, edges[1:])], axis=1)
 
 
 def _log_mel(samples: np.ndarray, windows: np.ndarray) -> np.ndarray:
-    """The features of rows, (n, BANDS) float32.
+    """Compute mel features: (n, BANDS) float32.
 
     Args:
-        samples: (m,) float32, from the start of window 0.
-        windows: (n, 2) int64, for each row the first window of it and the one after the last.
+        samples: (m,) float32, samples from the start of window 0.
+        windows: (n, 2) int64, the first window of each row and the one after its last.
     """
     count = int(windows.max())
     framed = np.lib.stride_tricks.sliding_window_view(samples, _WINDOW)[::_HOP][:count]
     hann = signal.get_window("hann", _WINDOW).astype(np.float32)
-    # In parts, because the spectra are many times larger than the sound.
+    # Work in parts, because the spectra are many times larger than the sound.
     parts = [np.abs(fft.rfft(part * hann, _FFT)) for part in np.array_split(framed, count // 1000 + 1)]
     magnitudes = np.concatenate([*parts, np.zeros((1, _FFT // 2 + 1), np.float32)])
     means = np.add.reduceat(magnitudes, windows.reshape(-1))[::2] / np.diff(windows).astype(np.float32)
-    # Not as a matrix product, whose rounding may depend on how many threads it is given.
+    # The rounding of a matrix product could depend on the number of threads, so use einsum.
     return np.log(np.einsum("nf,fb->nb", means, _mel_filters()) + np.float32(_OFFSET))
 
 
 def _mel_filters() -> np.ndarray:
-    """(_FFT // 2 + 1, BANDS) float32: triangles, evenly spaced and linear in mel, each up to its neighbours' peaks.
+    """Mel filters, (_FFT // 2 + 1, BANDS) float32: triangles that end at the peaks of their neighbours.
 
     References:
         Young et al., The HTK Book, section 5.4: mel = 1127 ln(1 + f / 700).

@@ -1,14 +1,14 @@
-"""Where one scene of a film ends and another begins, by PySceneDetect's adaptive detector.
+"""Finds scene cuts, by PySceneDetect's adaptive detector.
 
-A picture is the first of a scene where its brightness differs from that of the one before by 15 of 255 or more, on
-average over the picture, and by three times as much as around it. Brightness alone: hue and saturation are noise
-where a film is dark or pale, so that a fade-in looks like many cuts, and a gray film has neither.
+A scene starts at a picture whose brightness differs from that of the one before by at least 15 of 255, on average
+over the picture, and by three times as much as the pictures around it do. Only brightness counts. Hue and saturation
+are noise in dark and pale films, where a fade-in would look like many cuts, and a gray film has neither.
 
-A cross-fade is no cut. A flash on a quiet picture is two, and the scene between them is as long as the flash. Cuts at
-the first two and the last two pictures of a film are not found, nor those between scenes of the same brightness
-everywhere.
+A cross-fade is not a cut. A flash on a calm picture is two cuts, and the scene between them is as long as the flash.
+Cuts at the first two and the last two pictures of a film are not found, nor cuts between scenes of the same
+brightness.
 
-PySceneDetect is an extra, and OpenCV comes with it: neither is imported before it is used.
+PySceneDetect is an optional dependency and brings OpenCV with it. Neither is imported before it is used.
 """
 
 import importlib
@@ -20,24 +20,30 @@ from latentseq.errors import UsageError
 from latentseq.media.preprocessing import MAX_SIDE, Preprocessing
 
 BEFORE, AFTER = 3, 2
-"""Pictures to see before and after a stretch, to decide as on the whole film: two differences on each side of the one
-in question, and a difference needs the picture before it."""
+"""Number of pictures needed before and after a stretch, so that its cuts are the same as in the whole film.
+
+The detector compares a difference with the two on each side of it, and a difference needs the picture before it.
+"""
 WIDTH = 256
-"""Pixels, of the pictures that are looked at; wider ones say no more of a whole scene."""
+"""Width in pixels of the pictures that the detector sees; wider ones do not show more of a scene."""
 
 
 def looked_at(size: tuple[int, int]) -> Preprocessing:
-    """How pictures of (h, w) are made small to be looked at: 256 pixels wide, or as wide as they are, not cropped."""
+    """Preprocessing for the detector: at most ``WIDTH`` pixels wide, and not cropped.
+
+    Args:
+        size: (h, w) of the film.
+    """
     h, w = size
     width = min(w, WIDTH)
     return Preprocessing((min(max(1, round(h * width / w)), MAX_SIDE), width), fit="stretch")
 
 
 def check_installed() -> None:
-    """Refuse to go on without PySceneDetect.
+    """Check that PySceneDetect can be imported.
 
     Raises:
-        UsageError: it cannot be imported.
+        UsageError: PySceneDetect cannot be imported.
     """
     try:
         importlib.import_module("scenedetect")
@@ -49,18 +55,18 @@ def check_installed() -> None:
 
 
 def find_cuts(pictures: Iterable[np.ndarray], start: int, first: int, last: int) -> list[int]:
-    """The cuts in a stretch of a film.
+    """Find the cuts in a stretch of a film.
 
     Args:
-        pictures: (h, w, 3) uint8 RGB each, consecutive, as ``looked_at`` prepares them. From ``BEFORE`` pictures
-            before the stretch to ``AFTER`` after it, where the film has them, the stretch is judged as it would be
-            within the whole film.
-        start: number of the first of them.
-        first: where the stretch starts.
-        last: where it ends; this picture is not in it any more.
+        pictures: consecutive pictures, each (h, w, 3) uint8 RGB, prepared as ``looked_at`` says. With ``BEFORE``
+            pictures before the stretch and ``AFTER`` after it, where the film has them, the cuts are the same as in
+            the whole film.
+        start: number of the first of these pictures in the film.
+        first: number of the first picture of the stretch.
+        last: number of the picture after the stretch.
 
     Returns:
-        Numbers c of pictures that are the first of a new scene, rising, ``first <= c < last``.
+        Numbers c of the pictures that start a new scene, in ascending order, ``first <= c < last``.
 
     Raises:
         UsageError: PySceneDetect cannot be imported.
@@ -68,11 +74,11 @@ def find_cuts(pictures: Iterable[np.ndarray], start: int, first: int, last: int)
     check_installed()
     from scenedetect import AdaptiveDetector, FrameTimecode
 
-    # Scenes that are too short are for the caller to drop, who sees more than one stretch.
+    # The caller drops scenes that are too short, because it sees more than one stretch.
     detector = AdaptiveDetector(min_scene_len=0, luma_only=True)
-    found: list[int] = []
+    cut_numbers: list[int] = []
     for i, picture in enumerate(pictures):
-        # The detector takes BGR; its brightness is the largest of the three, in whatever order. Its clock counts
-        # frames only, so any rate will do.
-        found += [start + cut.frame_num for cut in detector.process_frame(FrameTimecode(i, fps=25.0), picture)]
-    return [cut for cut in found if first <= cut < last]
+        # The detector expects BGR, but brightness is the largest of the three channels, so their order does not
+        # matter. Its clock only counts frames, so any rate will do.
+        cut_numbers += [start + cut.frame_num for cut in detector.process_frame(FrameTimecode(i, fps=25.0), picture)]
+    return [cut for cut in cut_numbers if first <= cut < last]

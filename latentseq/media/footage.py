@@ -1,4 +1,4 @@
-"""Pictures in an order, each with a time: what a movie, a folder of images and an array of frames have in common."""
+"""Footage: pictures in an order, each with a time. Videos, folders of images and arrays are footage."""
 
 import copy
 import hashlib
@@ -14,39 +14,40 @@ from latentseq.errors import TryAgainError, unread
 from latentseq.media.preprocessing import Preprocessing
 
 DEFAULT_FPS = 25.0
-"""Of pictures that do not say when they are shown."""
+"""Frame rate of pictures without times of their own."""
 CLOCK = 1e-3
-"""Seconds by which a time may be off: Matroska counts milliseconds."""
+"""Seconds by which a time may be off, because Matroska rounds times to milliseconds."""
 
 
 class Picture(Protocol):
-    """One picture of some footage, as it is stored."""
+    """One picture of footage, as it is stored."""
 
     def frame(self, preprocessing: Preprocessing) -> np.ndarray:
-        """(h, w, c) uint8, prepared."""
+        """Prepare the picture as a frame (h, w, c) uint8."""
 
 
 class Footage(ABC):
-    """Pictures in an order, before anything is done to them.
+    """Pictures in an order, before preprocessing.
 
-    Building it reads what is needed to count and place the pictures, and decodes none where that can be avoided.
+    The constructor reads what is needed to count the pictures and find their times, and decodes as little as
+    possible.
 
     Attributes:
-        path: the file, or the folder of images.
-        kind: what it is, in a word: video, images, animation, array, records.
-        detail: how it is stored, for people: the codec, the dtype.
-        remark: what is done to its pictures that people may not expect, in words; also part of ``detail``.
-        times: (n,) float64, the second at which each picture comes on, rising within a clip.
-        end: the second at which the last one goes.
-        rate: pictures a second where the file says so and their times agree; on average where None.
-        timed: whether the times are the file's own; numbered images and arrays have none, and are taken to be shown
-            25 times a second.
-        breaks: (m,) int64, the pictures at which a new clip starts, the first one not counted.
+        path: path of the file, or of the folder of images.
+        kind: video, images, animation, array or records.
+        detail: how it is stored, for people, such as the codec or the dtype.
+        remark: unexpected conversions of its pictures, in words; also part of ``detail``.
+        times: (n,) float64, second at which each picture appears, ascending within a clip.
+        end: second at which the last picture disappears.
+        rate: pictures per second, if the file states them and its times agree; None to use the average.
+        timed: whether the file has times of its own. Numbered images and arrays have none, and are assumed to be
+            shown at ``DEFAULT_FPS``.
+        breaks: (m,) int64, numbers of the pictures at which a new clip starts, without the first picture.
         size: (h, w) of the first picture as it is shown: upright, with square pixels.
-        gray: whether there is no colour.
-        sound: whether there is sound beside it.
-        seekable: whether a walk may start anywhere at little cost.
-        reading: what was decided about how it is read, for people; empty where there was nothing to decide.
+        gray: whether the pictures have no colour.
+        sound: whether the file also has sound.
+        seekable: whether a walk can start anywhere at little cost.
+        reading: how an ambiguous file is read, for people; empty if nothing is ambiguous.
     """
 
     path: Path
@@ -66,35 +67,35 @@ class Footage(ABC):
 
     @abstractmethod
     def walk(self, numbers: np.ndarray) -> Iterator[Picture]:
-        """The pictures of the numbers asked for, one after another.
+        """Read pictures one after another.
 
         Args:
-            numbers: (m,) int, each as large as the one before or larger.
+            numbers: (m,) int, numbers of the pictures, not descending.
 
         Raises:
-            DataError: the file is damaged there, or cannot be read any more.
+            DataError: the file is damaged, or can no longer be read.
         """
 
     def digest(self) -> str:
-        """SHA-256 of the content, in hexadecimal: a copy elsewhere has the same."""
+        """SHA-256 of the content, in hexadecimal; it does not depend on the path."""
         return file_digest([self.path])
 
     def another(self) -> Self:
-        """The same footage for another thread: what is known of it is shared, what is open is not."""
+        """The same footage for another thread: its attributes are shared, its open files are not."""
         return copy.copy(self)
 
-    def close(self) -> None:  # noqa: B027  # Most footage holds nothing open.
-        """Give back what is held open; the next ``walk`` opens it again."""
+    def close(self) -> None:  # noqa: B027  # Most footage has no open files.
+        """Close open files; the next ``walk`` opens them again."""
 
 
 class Rows(NamedTuple):
-    """Which pictures of some footage are kept, row by row.
+    """Selection of pictures, one for each row.
 
     Attributes:
-        numbers: (n,) int64, the picture of each row.
-        times: (n + 1,) float64, the second at which each row comes on, and the last one goes.
-        breaks: (m,) int64, rows at which a new clip starts, the first one not counted.
-        fps: rows a second.
+        numbers: (n,) int64, number of the picture of each row.
+        times: (n + 1,) float64, second at which each row appears, and at which the last one disappears.
+        breaks: (m,) int64, rows at which a new clip starts, without the first row.
+        fps: number of rows per second.
     """
 
     numbers: np.ndarray
@@ -104,11 +105,11 @@ class Rows(NamedTuple):
 
 
 def rows_of(footage: Footage, preprocessing: Preprocessing) -> Rows:
-    """Apply ``fps`` and ``skip``: by presentation time, never by counting, where the footage has times of its own.
+    """Select the rows that ``fps`` and ``skip`` ask for.
 
-    A row at second s shows the picture that a player would show then, and the first row of each clip its first
-    picture. Footage without times is taken to be at the frame rate asked for; every ``skip``-th row is kept, counted
-    from the start of each clip.
+    Footage with times of its own is selected by time: a row at second s shows the picture that a player would show
+    then, and the first row of each clip shows the clip's first picture. Footage without times is assumed to have the
+    frame rate ``fps``. After that, every ``skip``-th row is kept, counted from the start of each clip.
     """
     numbers, times, breaks = np.arange(len(footage.times)), footage.times, footage.breaks
     end, fps = footage.end, _rate(footage)
@@ -121,42 +122,42 @@ def rows_of(footage: Footage, preprocessing: Preprocessing) -> Rows:
     if preprocessing.skip > 1:
         starts = np.concatenate([[0], breaks])
         within = np.arange(len(numbers)) - np.repeat(starts, np.diff([*starts, len(numbers)]))
-        kept = within % preprocessing.skip == 0
-        breaks = np.cumsum(kept)[breaks] - 1
-        numbers, times, fps = numbers[kept], times[kept], fps / preprocessing.skip
+        mask = within % preprocessing.skip == 0
+        breaks = np.cumsum(mask)[breaks] - 1
+        numbers, times, fps = numbers[mask], times[mask], fps / preprocessing.skip
     return Rows(numbers.astype(np.int64), np.append(times, end), breaks.astype(np.int64), fps)
 
 
 def keeps_rate(times: np.ndarray, rate: float) -> bool:
-    """Whether pictures come at a rate, from the first to the last: headers are often wrong about it.
+    """Whether the times of pictures agree with a frame rate; the rates in headers are often wrong.
 
     Args:
-        times: (n,) seconds at which they come on.
-        rate: pictures a second.
+        times: (n,) float64, second at which each picture appears.
+        rate: pictures per second.
     """
     return abs(float(times[-1] - times[0]) - (len(times) - 1) / rate) <= 2 * CLOCK
 
 
 def file_digest(paths: list[Path]) -> str:
-    """SHA-256 of the content of files, one after another, in hexadecimal."""
-    whole = hashlib.sha256()
+    """SHA-256 in hexadecimal: of the content of one file, or of the digests of several files."""
+    total = hashlib.sha256()
     for path in paths:
         with path.open("rb") as file:
             part = hashlib.file_digest(file, "sha256")
         if len(paths) == 1:
             return part.hexdigest()
-        whole.update(part.digest())
-    return whole.hexdigest()
+        total.update(part.digest())
+    return total.hexdigest()
 
 
 def unread_now(path: Path, cause: BaseException | None = None) -> TryAgainError | None:
-    """The error to raise where a file could not be read now; None where it is damaged.
+    """The error for a file that could not be read now; None if the file is damaged.
 
-    Libraries in C may lose the reason on the way, or give the wrong one: all of the file is read once more.
+    C libraries can lose the reason or report a wrong one, so the whole file is read once more.
 
     Args:
-        path: the file, or a folder of images, which Python itself reads.
-        cause: what was raised, if anything was.
+        path: path of the file, or of a folder of images, which is not read again because Python itself reads it.
+        cause: exception that was raised, if there is one.
     """
     later = unread(path, cause)
     try:
@@ -168,21 +169,21 @@ def unread_now(path: Path, cause: BaseException | None = None) -> TryAgainError 
 
 
 def _played(footage: Footage, fps: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Numbers, times and breaks of the rows that a player shows at another frame rate, clip by clip."""
-    late = min(CLOCK, 0.25 / fps)
+    """Numbers, times and breaks of the rows that a player would show at another frame rate, clip by clip."""
+    tolerance = min(CLOCK, 0.25 / fps)
     edges = [0, *footage.breaks.tolist(), len(footage.times)]
     seconds = np.append(footage.times, footage.end)
     numbers, times = [], []
     for start, stop in itertools.pairwise(edges):
-        count = max(1, int(np.ceil((seconds[stop] - seconds[start] - late) * fps)))
+        count = max(1, int(np.ceil((seconds[stop] - seconds[start] - tolerance) * fps)))
         times.append(seconds[start] + np.arange(count) / fps)
-        numbers.append(start + np.searchsorted(seconds[start:stop], times[-1] + late, side="right") - 1)
+        numbers.append(start + np.searchsorted(seconds[start:stop], times[-1] + tolerance, side="right") - 1)
     breaks = np.cumsum([len(each) for each in numbers[:-1]], dtype=np.int64)
     return np.concatenate(numbers), np.concatenate(times), breaks
 
 
 def _rate(footage: Footage) -> float:
-    """Pictures a second."""
+    """Pictures per second, as stated by the file or on average."""
     span = footage.end - float(footage.times[0])
     average = len(footage.times) / span if footage.timed and span > 0 else DEFAULT_FPS
     return footage.rate or average

@@ -1,4 +1,4 @@
-"""Image files of any kind as frames, and a folder of them as footage."""
+"""Image files as frames, and folders of images as footage."""
 
 import hashlib
 import re
@@ -19,10 +19,10 @@ from latentseq.media.levels import WORD, Levels, check_depth, looked_at, to_byte
 from latentseq.media.preprocessing import Preprocessing, check_pixels
 
 IMAGE_SUFFIXES = frozenset({".apng", ".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-# By name, because Pillow goes by content: a .png that is PostScript would be handed to Ghostscript, which runs it.
 _FORMATS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""Accepted formats. Pillow goes by content, and would let Ghostscript run a .png file that is PostScript."""
 _ORIENTATION = 0x0112
-# What Pillow raises for damaged files: its decoders are many, and each has a way of its own.
+"""EXIF tag of the orientation."""
 IMAGE_TROUBLE = (
     OSError,
     SyntaxError,
@@ -34,15 +34,16 @@ IMAGE_TROUBLE = (
     TypeError,
     MemoryError,
 )
+"""Exceptions that Pillow's decoders raise for damaged files."""
 
 
 def is_image(path: Path) -> bool:
-    """Whether a file's suffix is that of an image."""
+    """Whether a file has the suffix of an image."""
     return path.suffix.lower() in IMAGE_SUFFIXES
 
 
 def natural_key(path: Path) -> list[tuple[tuple[int, int, str], ...]]:
-    """A key that sorts as people number: ``frame2`` before ``frame10``, folder by folder."""
+    """Sorting key for natural order, folder by folder: ``frame2`` comes before ``frame10``."""
     return [
         tuple((0, int(run), run) if run.isdecimal() else (1, 0, run) for run in re.split(r"([0-9]+)", part) if run)
         for part in path.parts
@@ -50,10 +51,10 @@ def natural_key(path: Path) -> list[tuple[tuple[int, int, str], ...]]:
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """(h, w) as the picture is shown, from the file's header alone.
+    """Size (h, w) of a picture as it is shown, read from the file's header.
 
     Raises:
-        DataError: it cannot be read as an image, or is too large.
+        DataError: the file cannot be read as an image, or the picture is too large.
     """
     return _header(path).size
 
@@ -61,31 +62,32 @@ def image_size(path: Path) -> tuple[int, int]:
 def read_image(path: Path, preprocessing: Preprocessing) -> np.ndarray:
     """Read one image as a frame.
 
-    The EXIF orientation is applied; transparent parts become black; 16 bits are scaled to 8, not cut off, and floats
-    are from 0 to 1.
+    The EXIF orientation is applied, and transparent parts become black. Values of 16 bits, and floats from 0 to 1,
+    are scaled to 8 bits.
 
     Args:
-        path: the file.
-        preprocessing: size, fit and colour.
+        path: path of the file.
+        preprocessing: size, fit and colour of the frame.
 
     Returns:
         (h, w, c) uint8.
 
     Raises:
-        DataError: it cannot be read as an image, or is too large.
+        DataError: the file cannot be read as an image, or the picture is too large.
     """
     return prepare(_decoded(path), preprocessing)
 
 
 def prepare(picture: Image.Image | np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
-    """Make a frame of a picture that is in memory already, whatever it came from.
+    """Prepare a picture in memory as a frame.
 
     Args:
-        picture: an image as ``plain`` gives it, or (h, w, c) uint8 of any size, where c is 1, 3, or 4 with alpha.
-        preprocessing: size, fit and colour.
+        picture: image that ``plain`` returned, or (h, w, c) uint8 of any size with 1, 3 or 4 channels; the fourth is
+            opacity.
+        preprocessing: size, fit and colour of the frame.
 
     Returns:
-        (h, w, c) uint8; the picture itself, not a copy, where there is nothing to do.
+        (h, w, c) uint8; the picture itself, not a copy, if nothing has to be done.
     """
     if isinstance(picture, np.ndarray):
         h, w, c = preprocessing.frame_shape
@@ -97,18 +99,21 @@ def prepare(picture: Image.Image | np.ndarray, preprocessing: Preprocessing) -> 
     image = picture.convert("L" if preprocessing.gray else "RGB")
     h, w = preprocessing.scaled(image.height, image.width)
     if image.size != (w, h):
-        # Pillow widens the filter where it makes smaller, so there is no aliasing.
+        # Pillow widens the filter when it reduces a picture, so there is no aliasing.
         image = image.resize((w, h), Image.Resampling.BILINEAR)
     return preprocessing.place(np.asarray(image).reshape(h, w, -1))
 
 
 def plain(image: Image.Image, levels: Levels | None = None, name: str = "The picture") -> Image.Image:
-    """Decode an image as it is shown: upright, 8 bits, what is transparent on black; ``L`` or ``RGB``.
+    """Decode an image as it is shown: upright, of 8 bits, in mode ``L`` or ``RGB``, with transparent parts on black.
 
     Args:
-        image: any.
-        levels: the values of black and white of what has more than 8 bits.
-        name: of it, for the error where a value is outside of them.
+        image: image of any mode.
+        levels: values of black and white for images with more than 8 bits.
+        name: name of the image for error messages.
+
+    Raises:
+        DataError: a value lies outside of ``levels``.
     """
     mode = "L" if _is_gray(image.mode) else "RGB"
     image = ImageOps.exif_transpose(image)
@@ -120,13 +125,13 @@ def plain(image: Image.Image, levels: Levels | None = None, name: str = "The pic
 
 
 class Still:
-    """A picture that is decoded when it is first asked for, and then kept."""
+    """A picture that is decoded when it is first needed, and then kept in memory."""
 
     def __init__(self, decode: Callable[[], Image.Image | np.ndarray]) -> None:
-        """Remember how.
+        """Store the function that decodes the picture.
 
         Args:
-            decode: gives the picture as ``prepare`` takes it.
+            decode: function that returns the picture as ``prepare`` accepts it.
         """
         self._decode = decode
 
@@ -135,10 +140,10 @@ class Still:
         return self._decode()
 
     def frame(self, preprocessing: Preprocessing) -> np.ndarray:
-        """(h, w, c) uint8, prepared.
+        """Prepare the picture as a frame (h, w, c) uint8.
 
         Raises:
-            DataError: it is damaged.
+            DataError: the picture is damaged.
         """
         return prepare(self._picture, preprocessing)
 
@@ -149,22 +154,24 @@ class ImageFolder(Footage):
     kind = "images"
 
     def __init__(self, path: Path, files: list[Path], levels: Levels | None = None) -> None:
-        """Compare the images by their headers, and look into a few where they are of 16 bits.
+        """Compare the headers of the images; for 16 bits, also check the values of a few of them.
 
         Args:
-            path: the folder.
-            files: the images, in the order in which they are shown.
-            levels: the values of black and white of what has more than 8 bits; 0..65535 for integers, and 0..1 for
-                floats, where None.
+            path: path of the folder.
+            files: paths of the images, in the order in which they are shown.
+            levels: values of black and white for images with more than 8 bits; by default 0..65535 for integers and
+                0..1 for floats.
 
         Raises:
-            DataError: there are none, one cannot be read, two differ in size, or 16 bits would come out black.
+            DataError: there are no images, one cannot be read, their sizes differ, or images of 16 bits would become
+                black.
         """
         if not files:
             raise DataError(
                 f"{path} holds no images; expected files that end in {listed(IMAGE_SUFFIXES)}. Choose another folder."
             )
-        self.path, self.files = path, files
+        self.path = path
+        self.files = files
         headers = [_header(file) for file in files]
         self.size = headers[0].size
         for file, header in zip(files, headers, strict=True):
@@ -172,36 +179,43 @@ class ImageFolder(Footage):
                 (top, left), (h, w) = self.size, header.size
                 raise DataError(
                     f"{files[0]} is {top} x {left} (h x w) and {file} is {h} x {w}; expected one size in a clip. "
-                    "Put them into folders of their own, or make them equal."
+                    "Put images of different sizes into different folders, or resize them."
                 )
         self.gray = all(_is_gray(header.mode) for header in headers)
         self.detail = listed({header.format for header in headers})
         self.times = np.arange(len(files)) / DEFAULT_FPS
         self.end = len(files) / DEFAULT_FPS
         pairs = list(zip(files, headers, strict=True))
-        whole = [file for file, header in pairs if header.mode.startswith("I") or header.deep]
-        self._levels = levels if whole or any(_is_wide(header.mode) for header in headers) else None
-        if whole and levels is None:
-            seen = [whole[number] for number in looked_at(len(whole)).tolist()]
-            check_depth(max(_most(file) for file in seen), len(seen), str(path))
-        if whole or self._levels:
+        integers = [file for file, header in pairs if header.mode.startswith("I") or header.deep]
+        self._levels = levels if integers or any(_is_wide(header.mode) for header in headers) else None
+        if integers and levels is None:
+            sample = [integers[number] for number in looked_at(len(integers)).tolist()]
+            check_depth(max(_most(file) for file in sample), len(sample), str(path))
+        if integers or self._levels:
             self.reading = f"{self.detail} of more than 8 bits, values {self._levels or WORD} from black to white"
 
     def walk(self, numbers: np.ndarray) -> Iterator[Picture]:
-        """See ``Footage.walk``; a damaged image is found when its picture is asked for its frame."""
+        """See ``Footage.walk``; a damaged image raises an error in ``Picture.frame``."""
         for number, same in groupby(numbers.tolist()):
             picture = Still(partial(_decoded, self.files[number], self._levels))
             for _ in same:
                 yield picture
 
     def digest(self) -> str:
-        """See ``Footage.digest``; names do not count, the order does."""
-        whole = file_digest(self.files)
-        return hashlib.sha256(f"{whole} range {self._levels}".encode()).hexdigest() if self._levels else whole
+        """See ``Footage.digest``; it depends on the order of the images and not on their names."""
+        digest = file_digest(self.files)
+        return hashlib.sha256(f"{digest} range {self._levels}".encode()).hexdigest() if self._levels else digest
 
 
 class _Header(NamedTuple):
-    """What a file says of its picture: ``size`` is (h, w) as it is shown, ``deep`` whether a colour has 16 bits."""
+    """Header of an image file.
+
+    Attributes:
+        size: (h, w) of the picture as it is shown.
+        mode: Pillow's name of the pixel type.
+        format: Pillow's name of the file format.
+        deep: whether each colour has 16 bits.
+    """
 
     size: tuple[int, int]
     mode: str
@@ -213,9 +227,9 @@ def _header(path: Path) -> _Header:
     image = open_image(path)
     try:
         with image:
-            # Asking a PNG for EXIF that its header does not announce would decode the whole picture.
-            turned = "exif" in image.info and image.getexif().get(_ORIENTATION, 1) >= 5
-            size = (image.width, image.height) if turned else (image.height, image.width)
+            # Reading EXIF that the header of a PNG does not announce would decode the whole picture.
+            is_turned = "exif" in image.info and image.getexif().get(_ORIENTATION, 1) >= 5
+            size = (image.width, image.height) if is_turned else (image.height, image.width)
             return _Header(size, image.mode, str(image.format), _is_deep(image))
     except IMAGE_TROUBLE as cause:
         raise unreadable(path, cause) from cause
@@ -233,10 +247,10 @@ def _decoded(path: Path, levels: Levels | None = None) -> Image.Image:
 
 
 def open_image(path: Path) -> Image.Image:
-    """The image with its header read and its pixels not; to be closed by the caller.
+    """Open an image and read its header, but not its pixels. The caller closes it.
 
     Raises:
-        DataError: it cannot be read as an image, or is too large.
+        DataError: the file cannot be read as an image, or the picture is too large.
     """
     if not path.is_file():
         raise DataError(f"{path} cannot be read as an image: expected a regular file. Check the path.")
@@ -255,11 +269,11 @@ def open_image(path: Path) -> Image.Image:
 
 
 def unreadable(path: Path, cause: BaseException) -> LatentseqError:
-    """The error that says why a file is no image: a DataError, or a TryAgainError where it cannot be read now.
+    """The error for a file that is not an image: a DataError, or a TryAgainError if it cannot be read now.
 
     Args:
-        path: the file.
-        cause: what Pillow raised.
+        path: path of the file.
+        cause: exception that Pillow raised.
     """
     reason = (
         "its content is of no known image format" if isinstance(cause, Image.UnidentifiedImageError) else str(cause)
@@ -271,36 +285,36 @@ def unreadable(path: Path, cause: BaseException) -> LatentseqError:
 
 
 def _is_gray(mode: str) -> bool:
-    """Whether pictures of one of Pillow's modes have no colour; a palette counts as colour."""
+    """Whether a Pillow mode has no colour; a palette counts as colour."""
     return mode in ("1", "L", "LA", "F") or mode.startswith("I")
 
 
 def _is_wide(mode: str) -> bool:
-    """Whether pictures of one of Pillow's modes have more than 8 bits: integers, mostly of 16, and floats."""
+    """Whether a Pillow mode has more than 8 bits: integers, mostly of 16 bits, and floats."""
     return mode.startswith("I") or mode == "F"
 
 
 def _is_deep(image: Image.Image) -> bool:
-    """Whether an image that was just opened has 16 bits for each colour, of which Pillow gives the upper 8."""
+    """Whether an opened image has 16 bits for each colour, of which Pillow only returns the upper 8."""
     if not isinstance(image, ImageFile.ImageFile):
         return False
     return image.mode.startswith("RGB") and any("16" in str(tile[3]) for tile in image.tile)
 
 
 def _colours(path: Path, image: Image.Image) -> np.ndarray:
-    """(h, w, 3) uint16 of an image of 16 bits for each colour, by a decoder that keeps them all."""
+    """Decode an image with 16 bits for each colour to (h, w, 3) uint16, by FFmpeg, which keeps all bits."""
     import av
 
     kind = {"PNG": "png_pipe", "TIFF": "tiff_pipe"}.get(str(image.format))
     if kind is None:
         raise ValueError(f"its colours have 16 bits, which are not read from {image.format} files")
-    with path.open("rb") as file, av.open(file, "r", format=kind) as opened:
-        frames = list(opened.decode(video=0))
+    with path.open("rb") as file, av.open(file, "r", format=kind) as container:
+        frames = list(container.decode(video=0))
     return frames[0].to_ndarray(format="rgb48le")
 
 
 def _most(path: Path) -> int:
-    """The highest value in an image of 16 bits."""
+    """Highest value in an image of 16 bits."""
     image = open_image(path)
     try:
         with image:

@@ -1,4 +1,7 @@
-"""Which axis of an array is what: time, clips, height, width, channels. Recognised from the shape, or asked for."""
+"""The meaning of an array's axes: time, clips, height, width and channels.
+
+It is recognised from the shape, or the user names the axes.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -6,18 +9,18 @@ from typing import NamedTuple
 from latentseq.errors import DataError, UsageError
 
 CHANNELS = (1, 3, 4)
-"""Gray, colour, and colour with alpha."""
+"""Possible numbers of channels: gray, colour, and colour with alpha."""
 WHOLE = slice(None)
 _LETTERS = "TNHWC"
 _MOVING_MNIST = (20, 10_000, 64, 64)
-"""The shape of ``mnist_test_seq.npy``, the field's test file: time comes first."""
+"""Shape of ``mnist_test_seq.npy``, a common test file, in which time comes first."""
 _FEW = 5
-"""Frames: a first axis shorter than that counts clips or channels, not time."""
+"""Smallest number of frames: a shorter first axis counts clips or channels, not time."""
 _SIDE, _STRIP = 4, 16
-"""Pixels: no picture has a smaller side; one whose side is below the second is not four times as long."""
+"""Smallest side of a picture in pixels, and the side below which its other side is at most four times as long."""
 _HOW = (
-    "--axes, a letter for each: T for time, N for clips, H for height, W for width, C for channels (for example "
-    "--axes TNHW; in commands other than ingest --data-set axes=TNHW)"
+    "--axes, one letter for each: T for time, N for clips, H for height, W for width, C for channels (for example "
+    "--axes TNHW; in commands other than ingest: --data-set axes=TNHW)"
 )
 
 
@@ -25,40 +28,40 @@ class Layout(NamedTuple):
     """The axes of an array.
 
     Attributes:
-        axes: a letter for each axis, of T (time), N (clips), H, W and C (channels).
-        shape: of the array.
+        axes: one letter for each axis: T (time), N (clips), H (height), W (width) or C (channels).
+        shape: shape of the array.
     """
 
     axes: str
     shape: tuple[int, ...]
 
     def side(self, letter: str) -> int:
-        """The length of an axis; 1 where there is none."""
+        """Length of an axis; 1 if the array does not have it."""
         return self.shape[self.axes.index(letter)] if letter in self.axes else 1
 
     @property
     def clips(self) -> int:
-        """How many."""
+        """Number of clips."""
         return self.side("N")
 
     @property
     def frames(self) -> int:
-        """Of each clip."""
+        """Number of frames in each clip."""
         return self.side("T")
 
     @property
     def pictures(self) -> int:
-        """Of all pictures."""
+        """Number of pictures in all clips."""
         return self.clips * self.frames
 
     @property
     def picture(self) -> tuple[int, int, int]:
-        """(h, w, c) of a frame."""
+        """Shape (h, w, c) of a frame."""
         return self.side("H"), self.side("W"), self.side("C")
 
     @property
     def in_order(self) -> bool:
-        """Whether the pictures lie one after another as they are shown."""
+        """Whether the pictures are stored in the order in which they are shown."""
         return self.axes.rstrip("HWC") in ("", "N", "T", "NT")
 
     @property
@@ -67,10 +70,10 @@ class Layout(NamedTuple):
         return not {"H", "W"} <= set(self.axes[len(self.axes.rstrip("HWC")) :])
 
     def at(self, number: int) -> tuple[int | slice, ...]:
-        """Where a picture is: a number for time and clips, a whole slice for its own axes.
+        """Index of a picture in the array: a number for time and clips, and a full slice for other axes.
 
         Args:
-            number: counted through the clips, one after another.
+            number: number of the picture, counted through all clips.
         """
         clip, frame = divmod(number, self.frames)
         numbers: dict[str, int | slice] = {"N": clip, "T": frame}
@@ -78,16 +81,16 @@ class Layout(NamedTuple):
 
     @property
     def order(self) -> tuple[int, ...]:
-        """What brings the axes of a picture, as ``at`` leaves them, into the order h, w, c where there is a c."""
+        """Permutation that brings the axes of a picture into the order h, w, c, as far as the array has them."""
         own = [letter for letter in self.axes if letter in "HWC"]
         return tuple(own.index(letter) for letter in "HWC" if letter in own)
 
-    def told(self) -> str:
-        """How it is read, in words."""
+    def describe(self) -> str:
+        """Describe the shape, the axes and the content in words."""
         return f"{self.shape} read as {' '.join(self.axes)}: {self.content()}"
 
     def content(self) -> str:
-        """What it holds, in words."""
+        """Describe the content in words, such as ``2 clips of 30 frames of 48 x 64, gray``."""
         h, w, c = self.picture
         colour = {1: "gray", 3: "colour", 4: "colour with alpha"}.get(c, f"{c} channels")
         clips = f"{self.clips:,} {'clip' if self.clips == 1 else 'clips'} of " if "N" in self.axes else ""
@@ -95,68 +98,69 @@ class Layout(NamedTuple):
 
 
 def parse_axes(text: str) -> str:
-    """The letters of ``--axes``, as capitals.
+    """Parse the value of ``--axes`` into capital letters.
 
     Raises:
-        UsageError: another letter, one twice, or no H and W.
+        UsageError: a letter is unknown or occurs twice, or H or W is missing.
     """
     axes = str(text).strip().upper()
     if not set("HW") <= set(axes) <= set(_LETTERS) or len(set(axes)) < len(axes):
         raise UsageError(
-            f"--axes is {text!r}; expected a letter for each axis of the array, none twice: H for height and W for "
-            "width, and T for time, N for clips and C for channels where there are such. Write it as in --axes TNHW."
+            f"--axes is {text!r}; expected one letter for each axis of the array: H for height and W for width, and, "
+            "if the array has them, T for time, N for clips and C for channels. Write, for example, --axes TNHW."
         )
     return axes
 
 
 def layout_of(shape: tuple[int, ...], axes: str | None, name: str) -> Layout:
-    """How an array is read.
+    """Determine the layout of an array.
 
     Args:
-        shape: of the array.
-        axes: its axes, as ``parse_axes`` gives them; recognised from the shape where None.
-        name: of the array, for errors.
+        shape: shape of the array.
+        axes: letters of its axes, as ``parse_axes`` returns them; None to recognise them from the shape.
+        name: name of the array for error messages.
 
     Raises:
-        DataError: the axes do not fit the shape, or it can be read in no way, or in more than one.
+        DataError: the axes do not fit the shape, or the shape is not recognised, or it can be read in more than one
+            way.
     """
     if axes is not None:
         if len(axes) != len(shape):
             raise DataError(
-                f"{name} has the shape {shape}, and --axes {axes} names {len(axes)} axes; expected {len(shape)}, a "
-                "letter for each. Give arrays of other shapes by themselves."
+                f"{name} has the shape {shape}, and --axes {axes} names {len(axes)} axes; expected {len(shape)}, one "
+                "letter for each. Pass arrays of other shapes in a call of their own."
             )
         layout = Layout(axes, shape)
         if layout.side("C") not in CHANNELS:
             raise DataError(
-                f"{name} has the shape {shape}, and --axes {axes} says that {layout.side('C')} is the number of its "
-                "channels; expected 1, 3 or 4. Save it again with the channels of a picture alone."
+                f"{name} has the shape {shape}, and --axes {axes} says that it has {layout.side('C')} channels; "
+                "expected 1, 3 or 4. Save it again with only the channels of a picture."
             )
         return layout
-    found = [Layout(each, shape) for each in recognise(shape)]
-    if not found:
+    layouts = [Layout(each, shape) for each in recognise(shape)]
+    if not layouts:
         raise DataError(
             f"{name} has the shape {shape}, which is not recognised as pictures; expected (T, H, W), (N, T, H, W), "
-            f"or one of them with 1, 3 or 4 channels, last or before H. Say what its axes are with {_HOW}, or "
+            f"or one of them with 1, 3 or 4 channels, last or before H. Name its axes with {_HOW}, or "
             "reshape it and save it again."
         )
-    if len(found) > 1:
-        readings = " or ".join(f"{' '.join(each.axes)} ({each.content()})" for each in found)
+    if len(layouts) > 1:
+        readings = " or ".join(f"{' '.join(each.axes)} ({each.content()})" for each in layouts)
         raise DataError(
-            f"{name} has the shape {shape}, which can be read in more than one way: as {readings}. Say which with "
-            f"{' or '.join(f'--axes {each.axes}' for each in found)} (in commands other than ingest --data-set "
-            f"axes={found[0].axes})."
+            f"{name} has the shape {shape}, which can be read in more than one way: as {readings}. Choose one with "
+            f"{' or '.join(f'--axes {each.axes}' for each in layouts)} (in commands other than ingest: --data-set "
+            f"axes={layouts[0].axes})."
         )
-    return found[0]
+    return layouts[0]
 
 
 def usual(shape: Sequence[int]) -> str:
-    """The axes that most arrays of that many have, and that ``export`` writes."""
+    """The usual axes of an array of this shape, which are those that ``export`` writes; empty if there are none."""
     return {3: "THW", 4: "THWC" if shape[-1] in CHANNELS else "NTHW", 5: "NTHWC"}.get(len(shape), "")
 
 
 def recognise(shape: tuple[int, ...]) -> list[str]:
-    """The ways in which a shape can be read: one where it is clear, several where not, none where it is no video."""
+    """Possible axes of a shape: one reading if it is clear, several if it is ambiguous, none if it is not video."""
     match shape:
         case (_, _, _):
             return _three(*shape)
@@ -180,7 +184,7 @@ def _four(a: int, b: int, c: int, d: int) -> list[str]:
         return ["THWC"]
     if not _is_picture(c, d):
         return []
-    if b in (1, 3):  # A clip of 3 frames is none; but channels may come first as well.
+    if b in (1, 3):  # A clip of 3 frames is unlikely, but channels may also come first.
         return ["TCHW", "CTHW"] if a == b == 3 else ["TCHW"]
     if b == 4:
         return ["NTHW", "TCHW"]
@@ -190,7 +194,7 @@ def _four(a: int, b: int, c: int, d: int) -> list[str]:
 
 
 def _five(a: int, b: int, c: int, d: int, e: int) -> list[str]:
-    if e in CHANNELS:  # As `export` writes it, so that few long clips are no question.
+    if e in CHANNELS:  # `export` writes this order, so few long clips are not ambiguous.
         return ["TNHWC"] if (a, b, c, d) == _MOVING_MNIST else ["NTHWC"]
     if not _is_picture(d, e):
         return []
@@ -202,7 +206,7 @@ def _five(a: int, b: int, c: int, d: int, e: int) -> list[str]:
 
 
 def _clips_and_time(shape: tuple[int, int, int, int], last: str) -> list[str]:
-    """Which of two axes counts clips, and which frames."""
+    """Decide which of the first two axes counts clips and which counts frames."""
     a, b, _, _ = shape
     if shape == _MOVING_MNIST:
         return [f"TN{last}"]
@@ -210,6 +214,6 @@ def _clips_and_time(shape: tuple[int, int, int, int], last: str) -> list[str]:
 
 
 def _is_picture(h: int, w: int) -> bool:
-    """Whether two axes may be a height and a width."""
+    """Whether two axes can be a height and a width."""
     short, long = min(h, w), max(h, w)
     return short >= _SIDE and (short >= _STRIP or long <= 4 * short)

@@ -1,4 +1,4 @@
-"""Which numbers are black and which white, where a picture is not of 8 bits."""
+"""Values of black and white in pictures that do not have 8 bits."""
 
 import re
 from typing import NamedTuple
@@ -8,10 +8,10 @@ import numpy as np
 from latentseq.errors import DataError, UsageError
 
 _BITS = (8, 10, 12, 14)
-"""That are stored in 16 bits."""
+"""Bit depths that are often stored in 16 bits."""
 _NUMBER = r"([+-]?\d+(?:\.\d+)?)"
 LOOKED_AT = 8
-"""Pictures of a file whose values are looked at before it is taken."""
+"""Number of pictures in a file whose values are checked before the file is accepted."""
 
 
 class Levels(NamedTuple):
@@ -21,23 +21,23 @@ class Levels(NamedTuple):
     high: float
 
     def __str__(self) -> str:
-        """As ``--range`` takes it."""
+        """The text that ``--range`` accepts, such as ``0..4095``."""
         return f"{self.low:.15g}..{self.high:.15g}"
 
 
 UNIT, WORD = Levels(0, 1), Levels(0, 65535)
-"""Of floats, and of 16 bits."""
+"""Default values of black and white for floats, and for 16 bits."""
 
 
 def parse_range(text: str) -> Levels:
-    """The values of ``--range``.
+    """Parse the value of ``--range``.
 
     Raises:
-        UsageError: it is no range.
+        UsageError: the text is not a range.
     """
-    found = re.fullmatch(rf"{_NUMBER}\.\.{_NUMBER}", str(text).strip())
-    levels = Levels(float(found[1]), float(found[2])) if found else UNIT
-    if not found or levels.low >= levels.high:
+    match = re.fullmatch(rf"{_NUMBER}\.\.{_NUMBER}", str(text).strip())
+    levels = Levels(float(match[1]), float(match[2])) if match else UNIT
+    if not match or levels.low >= levels.high:
         raise UsageError(
             f"--range is {text!r}; expected the values of black and white, the lower one first, such as 0..4095 for "
             "12 bits, 0..1 or -1..1."
@@ -46,18 +46,19 @@ def parse_range(text: str) -> Levels:
 
 
 def to_bytes(values: np.ndarray, levels: Levels | None, name: str) -> np.ndarray:
-    """Values of any type as 8 bits.
+    """Convert values of any type to 8 bits.
 
     Args:
-        values: of any shape: uint8 and bool, which have no other range; wider integers; floats.
-        levels: of black and white; 0..65535 for integers and 0..1 for floats where None.
-        name: of the picture, for the error.
+        values: array of any shape, of uint8, bool, wider integers or floats.
+        levels: values of black and white; by default 0..65535 for integers and 0..1 for floats. They do not apply
+            to uint8 and bool.
+        name: name of the picture for error messages.
 
     Returns:
-        The same shape, uint8.
+        uint8 of the same shape.
 
     Raises:
-        DataError: values outside of the range, or that are not finite.
+        DataError: a value lies outside the range or is not finite.
     """
     if values.dtype == np.uint8:
         return values
@@ -65,12 +66,12 @@ def to_bytes(values: np.ndarray, levels: Levels | None, name: str) -> np.ndarray
         return values.astype(np.uint8) * np.uint8(255)
     low, high = levels or (UNIT if values.dtype.kind == "f" else WORD)
     least, most = values.min(), values.max()
-    if not (least >= low and most <= high):  # Not the other way round, which would let NaN pass.
+    if not (least >= low and most <= high):  # A test for values outside the range would let NaN pass.
         expected = f"{'floats' if values.dtype.kind == 'f' else 'values'} from {low:.15g} to {high:.15g}"
         expected += ", as --range says" if levels else ""
         raise DataError(
             f"{name} has values from {least:.6g} to {most:.6g}; expected {expected}. "
-            "Say the values of black and white with --range, such as --range 0..255 (in commands other than ingest "
+            "Set the values of black and white with --range, such as --range 0..255 (in commands other than ingest: "
             "--data-set range=0..255)."
         )
     wide = values.astype(np.result_type(values.dtype, np.float64 if values.dtype.kind != "f" else np.float32))
@@ -78,27 +79,27 @@ def to_bytes(values: np.ndarray, levels: Levels | None, name: str) -> np.ndarray
 
 
 def check_depth(most: int, count: int, name: str) -> None:
-    """Refuse 16 bits of which only the lowest are used: they would be dark or black.
+    """Refuse pictures of 16 bits that only use the lowest bits, because they would become dark or black.
 
     Args:
-        most: the highest value that was seen.
-        count: of the pictures that were looked at.
-        name: of the file, for the error.
+        most: highest value in the pictures that were checked.
+        count: number of pictures that were checked.
+        name: name of the file for error messages.
 
     Raises:
-        DataError: it is below 2 ** 14, and more than 0.
+        DataError: the highest value is above 0 and below 2 ** 14.
     """
     bits = next((bits for bits in _BITS if most < 2**bits), None)
     if bits is None or most <= 0:
         return
-    seen = "the picture that was looked at has" if count == 1 else f"the {count} pictures that were looked at have"
+    checked = "the picture that was checked has" if count == 1 else f"the {count} pictures that were checked have"
     raise DataError(
-        f"{name} has 16 bits, of which white is 65535, and {seen} values of at most {most}: it would be dark or "
-        f"black. Say the values of black and white: --range 0..{2**bits - 1} if it has {bits} bits, or --range "
-        f"0..65535 if it is meant to be dark (in commands other than ingest --data-set range=0..{2**bits - 1})."
+        f"{name} has 16 bits, in which white is 65535, but {checked} values of at most {most}: it would become dark "
+        f"or black. Set the values of black and white: --range 0..{2**bits - 1} if it has {bits} bits, or --range "
+        f"0..65535 if it is meant to be dark (in commands other than ingest: --data-set range=0..{2**bits - 1})."
     )
 
 
 def looked_at(count: int) -> np.ndarray:
-    """Numbers of the pictures to look at, evenly spread: (m,) int64."""
+    """Numbers of the pictures to check, evenly spread over ``count`` pictures: (m,) int64."""
     return np.unique(np.linspace(0, count - 1, min(count, LOOKED_AT)).astype(np.int64))

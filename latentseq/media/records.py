@@ -1,9 +1,9 @@
-"""TFRecord files of ``tf.train.SequenceExample``, a clip each, without TensorFlow.
+"""TFRecord files whose records are clips, as ``tf.train.SequenceExample``, read and written without TensorFlow.
 
-A file is records one after another: the length of the data in eight bytes, its checksum, the data, its checksum. The
-data is a message with the context features ``height``, ``width``, ``channels`` (int64), ``fps`` (float) and, where
-there is one, ``split`` (bytes); the feature list ``frames`` (bytes: h * w * c uint8 a frame); and a list of floats
-for every side stream, under its name.
+A file is a sequence of records. A record is the length of its data in eight bytes, the checksum of the length, the
+data and the checksum of the data. The data is a message. Its context features are ``height``, ``width``, ``channels``
+(int64), ``fps`` (float) and, if the clip has a split, ``split`` (bytes). Its feature lists are ``frames`` (bytes,
+each frame is h * w * c uint8) and a list of floats for each side stream, under the stream's name.
 """
 
 import math
@@ -22,14 +22,14 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory  # 
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from latentseq.arrays import Clip
-from latentseq.errors import DataError, unread
+from latentseq.errors import DataError, count_of, unread
 from latentseq.media.footage import DEFAULT_FPS, Footage, Picture
 from latentseq.media.images import Still
 from latentseq.media.preprocessing import check_pixels
 
 RECORD_SUFFIXES = frozenset({".tfrecord", ".tfrecords"})
 MAX_RECORD = 2**31 - 1
-"""Bytes of one message: protobuf counts no further."""
+"""Largest size of a message in bytes, a limit of protobuf."""
 _PACKAGE = "latentseq.records"
 _MESSAGES: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
@@ -45,34 +45,40 @@ _MESSAGES: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "SequenceExample": {"context": "Features", "feature_lists": "FeatureLists"},
     }
 )
-"""TensorFlow's messages: fields numbered from 1, a star where there are many; a map is its entries."""
+"""TensorFlow messages: their fields, numbered from 1. A star marks a repeated field; a map is a list of entries."""
 
 
 class _Layout(NamedTuple):
-    """What all records of a file have in common; ``fps`` is None where they do not say."""
+    """Shape (h, w, c) of the frames, and frame rate, which all records of a file share; None without a frame rate."""
 
     shape: tuple[int, int, int]
     fps: float | None
 
 
 def is_records(path: Path) -> bool:
-    """Whether a file's suffix is that of a TFRecord."""
+    """Whether a file has the suffix of a TFRecord."""
     return path.suffix.lower() in RECORD_SUFFIXES
 
 
 def record_size(length: int, frame_shape: tuple[int, int, int], streams: Mapping[str, int]) -> int:
-    """At most so many bytes does a clip of ``length`` frames take in a file."""
+    """Upper bound of the bytes that a clip takes in a file.
+
+    Args:
+        length: number of frames.
+        frame_shape: (h, w, c) of the frames.
+        streams: width of each side stream, by name.
+    """
     lists = [math.prod(frame_shape), *(4 * width for width in streams.values())]
     return 1024 + length * sum(size + 32 for size in lists)
 
 
 def write_records(path: Path, clips: Iterable[Iterable[Clip]], *, fps: float, split: str | None = None) -> None:
-    """Write clips; memory grows with the longest of them.
+    """Write clips to a TFRecord file. One clip is in memory at a time.
 
     Args:
-        path: a file to make; a failure leaves a part of it for the caller to remove.
-        clips: each in pieces, frames (t, h, w, c) uint8 and streams (t, f), at most ``MAX_RECORD`` bytes in all.
-        fps: frames a second.
+        path: path of the file to write. After an error, an incomplete file is left for the caller to remove.
+        clips: clips, each in pieces of frames (t, h, w, c) uint8 and streams (t, f), of at most ``MAX_RECORD`` bytes.
+        fps: frames per second.
         split: train, validation or test, or None.
     """
     with path.open("wb") as file:
@@ -84,69 +90,73 @@ def write_records(path: Path, clips: Iterable[Iterable[Clip]], *, fps: float, sp
 
 
 class Records(Footage):
-    """The pictures in a TFRecord file, as ``write_records`` or TensorFlow wrote it: a record is a clip.
+    """The pictures in a TFRecord file that ``write_records`` or TensorFlow wrote. Each record is a clip.
 
-    Side streams and split are left alone. One record is in memory at a time.
+    Side streams and splits are ignored. One record is in memory at a time.
     """
 
     kind = "records"
 
     def __init__(self, path: Path) -> None:
-        """Go through all records once.
+        """Read all records once.
 
         Args:
-            path: the file.
+            path: path of the file.
 
         Raises:
-            DataError: it is no TFRecord, is cut short or damaged, or its messages are laid out differently.
+            DataError: the file is not a TFRecord, is cut short or damaged, or its messages have another content.
         """
         self.path = path
         self._places: list[tuple[int, int]] = []  # Offset and length of the data of each record.
-        self._held: tuple[int, list[bytes]] | None = None
+        self._current: tuple[int, list[bytes]] | None = None  # Number and frames of the record in memory.
         counts, layout = [], None
         with self._open() as file:
             for number, (at, length) in enumerate(self._framing(file)):
                 message = self._parse(file, number, at, length)
-                found = self._layout(message, number)
-                layout = layout or found
-                self._check_same(found, layout, number)
+                record_layout = self._layout(message, number)
+                layout = layout or record_layout
+                self._check_same(record_layout, layout, number)
                 self._places.append((at, length))
                 counts.append(len(self._frames(message, number, layout.shape)))
         if layout is None:
             raise self._unreadable("it is empty")
         self._shape = layout.shape
-        self.size, self.gray = layout.shape[:2], layout.shape[2] == 1
-        self.timed, fps = layout.fps is not None, layout.fps or DEFAULT_FPS
+        self.size = layout.shape[:2]
+        self.gray = layout.shape[2] == 1
+        self.timed = layout.fps is not None
+        fps = layout.fps or DEFAULT_FPS
         self._ends = np.cumsum(counts)
         total = int(self._ends[-1])
-        self.times, self.end, self.breaks = np.arange(total) / fps, total / fps, self._ends[:-1].astype(np.int64)
-        self.detail = f"uint8 in {len(counts)} record{'s' if len(counts) > 1 else ''}"
+        self.times = np.arange(total) / fps
+        self.end = total / fps
+        self.breaks = self._ends[:-1].astype(np.int64)
+        self.detail = f"uint8 in {count_of(len(counts), 'record')}"
 
     def walk(self, numbers: np.ndarray) -> Iterator[Picture]:
         """See ``Footage.walk``.
 
         Raises:
-            DataError: the file is damaged there, has changed, or cannot be read any more.
+            DataError: the file is damaged, has changed, or can no longer be read.
         """
         for number, same in groupby(numbers.tolist()):
             record = int(np.searchsorted(self._ends, number, side="right"))
-            frame = self._record(record)[number - int(self._ends[record])]  # Counted from its end.
+            frame = self._record(record)[number - int(self._ends[record])]  # The index counts from the record's end.
             picture = Still(np.frombuffer(frame, np.uint8).reshape(self._shape).copy)
             for _ in same:
                 yield picture
 
     def close(self) -> None:
         """See ``Footage.close``."""
-        self._held = None
+        self._current = None
 
     def _record(self, number: int) -> list[bytes]:
         """The frames of a record."""
-        if self._held is None or self._held[0] != number:
-            self._held = None  # Before the next one comes in.
+        if self._current is None or self._current[0] != number:
+            self._current = None  # Frees the memory before the next record is read.
             with self._open() as file:
                 message = self._parse(file, number, *self._places[number])
-            self._held = number, self._frames(message, number, self._shape)
-        return self._held[1]
+            self._current = number, self._frames(message, number, self._shape)
+        return self._current[1]
 
     def _open(self) -> BinaryIO:
         if not self.path.is_file():
@@ -170,7 +180,7 @@ class Records(Footage):
                 yield at + 12, length
                 at, number = at + length + 16, number + 1
             elif not number:
-                raise self._unreadable("its content is no TFRecord, or is compressed")
+                raise self._unreadable("its content is not a TFRecord, or is compressed")
             elif len(check) < 4:
                 raise self._unreadable(f"it is cut short within record {number}")
             else:
@@ -184,7 +194,7 @@ class Records(Footage):
         try:
             return _sequence_example().FromString(data)
         except DecodeError as cause:
-            raise self._unreadable(f"record {number} holds no tf.train.SequenceExample") from cause
+            raise self._unreadable(f"record {number} is not a tf.train.SequenceExample") from cause
 
     def _layout(self, message: Any, number: int) -> _Layout:
         context = {entry.key: entry.value for entry in message.context.feature}
@@ -192,33 +202,37 @@ class Records(Footage):
         for name in ("height", "width", "channels"):
             values = context[name].int64_list.value if name in context else []
             if len(values) != 1 or values[0] < 1:
-                raise self._unreadable(f"record {number} has no whole number {name!r} above 0 in its context")
+                raise self._unreadable(f"the context of record {number} has no whole number {name!r} above 0")
             sides.append(int(values[0]))
         h, w, c = sides
         if c not in (1, 3, 4):
-            raise self._unreadable(f"record {number} has {c} channels, not 1, 3 or 4")
+            raise self._unreadable(f"record {number} has {c} channels; expected 1, 3 or 4")
         check_pixels(self.path, h, w)
         if "fps" not in context:
             return _Layout((h, w, c), None)
         rates = context["fps"].float_list.value
         if len(rates) != 1 or not 0 < rates[0] < math.inf:
-            raise self._unreadable(f"record {number} has an 'fps' that is no frame rate")
-        return _Layout((h, w, c), float(f"{rates[0]:.7g}"))  # As it was before it became 32 bits.
+            raise self._unreadable(f"record {number} has an 'fps' that is not a frame rate")
+        return _Layout((h, w, c), float(f"{rates[0]:.7g}"))  # Undoes the rounding to 32 bits.
 
-    def _check_same(self, found: _Layout, first: _Layout, number: int) -> None:
-        if found != first:
-            there, here = (f"{'x'.join(map(str, shape))} at {fps} frames a second" for shape, fps in (first, found))
-            raise self._unreadable(f"record 0 is {there} and record {number} is {here}, not the same")
+    def _check_same(self, layout: _Layout, first: _Layout, number: int) -> None:
+        if layout != first:
+            expected, received = (
+                f"{'x'.join(map(str, shape))} at {fps} frames per second" for shape, fps in (first, layout)
+            )
+            raise self._unreadable(
+                f"record 0 is {expected}, and record {number} is {received}; expected the same for all records"
+            )
 
     def _frames(self, message: Any, number: int, shape: tuple[int, int, int]) -> list[bytes]:
         lists = {entry.key: entry.value.feature for entry in message.feature_lists.feature_list}
         frames = [b"".join(feature.bytes_list.value) for feature in lists.get("frames", [])]
         if not frames:
-            raise self._unreadable(f"record {number} has no feature list 'frames' with a frame in it")
+            raise self._unreadable(f"record {number} has no feature list 'frames', or an empty one")
         for i, frame in enumerate(frames):
             if len(frame) != math.prod(shape):
                 raise self._unreadable(
-                    f"frame {i} of record {number} has {len(frame)} bytes, not the {math.prod(shape)} of raw pixels "
+                    f"frame {i} of record {number} has {len(frame)} bytes; expected {math.prod(shape)}, the pixels "
                     f"of {'x'.join(map(str, shape))}"
                 )
         return frames
@@ -231,7 +245,7 @@ class Records(Footage):
 
 
 def _message(pieces: Iterable[Clip], fps: float, split: str | None) -> bytes:
-    """A clip as the bytes of a message."""
+    """Serialize a clip as a message."""
     message = _sequence_example()()
     lists: dict[str, Any] = {}
     for frames, streams in pieces:
@@ -251,19 +265,19 @@ def _message(pieces: Iterable[Clip], fps: float, split: str | None) -> bytes:
 
 
 def _add(entries: Any, key: str) -> Any:
-    """The value of a new entry in a map."""
+    """Add an entry to a map, and return its value."""
     return entries.add(key=key).value
 
 
 def _checksum(data: bytes) -> bytes:
-    """Four bytes of CRC-32C, turned and shifted as TFRecord wants it."""
+    """Masked CRC-32C of data as four bytes, as TFRecord defines it."""
     crc = google_crc32c.value(data)
     return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
 
 
 @cache
 def _sequence_example() -> Any:
-    """The message class; its pool is its own, so that it never meets TensorFlow's."""
+    """The message class. It has a descriptor pool of its own, so it cannot collide with TensorFlow's."""
     kinds = descriptor_pb2.FieldDescriptorProto
     scalars = {"bytes": kinds.TYPE_BYTES, "float": kinds.TYPE_FLOAT, "int64": kinds.TYPE_INT64}
     scalars["string"] = kinds.TYPE_STRING
@@ -272,11 +286,11 @@ def _sequence_example() -> Any:
         message = file.message_type.add(name=name)
         for number, (field, kind) in enumerate(fields.items(), start=1):
             label = kinds.LABEL_REPEATED if kind.endswith("*") else kinds.LABEL_OPTIONAL
-            added = message.field.add(name=field, number=number, label=label)
+            descriptor = message.field.add(name=field, number=number, label=label)
             kind = kind.removesuffix("*")
-            added.type = scalars.get(kind, kinds.TYPE_MESSAGE)
+            descriptor.type = scalars.get(kind, kinds.TYPE_MESSAGE)
             if kind not in scalars:
-                added.type_name = f".{_PACKAGE}.{kind}"
+                descriptor.type_name = f".{_PACKAGE}.{kind}"
     pool = descriptor_pool.DescriptorPool()
     pool.AddSerializedFile(file.SerializeToString())
     return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.SequenceExample"))

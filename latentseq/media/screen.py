@@ -1,4 +1,4 @@
-"""Decoded frames as an ordinary screen shows them: whole, opaque, in red, green and blue."""
+"""Converts decoded frames to what an ordinary screen shows: no interlacing, opaque, in red, green and blue."""
 
 import av
 import numpy as np
@@ -7,15 +7,15 @@ from av.video.reformatter import VideoReformatter
 from latentseq.media import hdr
 from latentseq.media.alpha import like, on_black, rows
 
-_UNSAID, _BT709, _BT601, _BT2020 = 2, 1, 5, 9
-"""Matrices as ITU-T H.273 numbers them."""
+_UNSPECIFIED, _BT709, _BT601, _BT2020 = 2, 1, 5, 9
+"""Numbers of colour matrices in ITU-T H.273."""
 
 
 def remark(frame: av.VideoFrame) -> str:
-    """What is done to the frames of a film, in words; empty where nothing special is.
+    """Describe in words what is done to the frames of a film; empty if nothing special is done.
 
     Args:
-        frame: the first one.
+        frame: first frame of the film.
     """
     transfer = hdr.TRANSFERS.get(frame.color_trc)
     return "; ".join(
@@ -31,17 +31,19 @@ def remark(frame: av.VideoFrame) -> str:
 
 
 def shown(frame: av.VideoFrame, scaler: VideoReformatter, height: int, width: int, *, gray: bool) -> np.ndarray:
-    """Scale a frame, in one pass of swscale from the decoder's own colours where nothing else is to be done.
+    """Scale a frame and convert its colours.
+
+    swscale does both in one pass, unless the frame is interlaced, transparent or HDR.
 
     Args:
-        frame: as the decoder gives it.
-        scaler: kept from frame to frame.
-        height: to scale to.
-        width: to scale to.
-        gray: whether to leave the colour out.
+        frame: frame as the decoder returns it.
+        scaler: scaler of the film; using the same one for each frame saves time.
+        height: height of the result in pixels.
+        width: width of the result in pixels.
+        gray: whether to return one gray channel.
 
     Returns:
-        (height, width, 3) uint8; one channel where gray.
+        (height, width, 3) uint8, or (height, width, 1) if ``gray``.
     """
     bright = frame.color_trc in hdr.TRANSFERS
     matrix = _matrix(frame, bright)
@@ -60,17 +62,21 @@ def shown(frame: av.VideoFrame, scaler: VideoReformatter, height: int, width: in
 
 
 def _shows_through(frame: av.VideoFrame) -> bool:
-    """Whether some of a frame is not opaque; a GIF's frames could always be transparent, and seldom are."""
+    """Whether some pixel is not opaque. The format of GIF always allows transparency, but few films use it."""
     return _is_transparent(frame) and bool((frame.to_ndarray(format="rgba")[..., 3] < 255).any())
 
 
 def _is_transparent(frame: av.VideoFrame) -> bool:
+    """Whether the pixel format has an opacity channel."""
     return any(part.is_alpha for part in frame.format.components)
 
 
 def _matrix(frame: av.VideoFrame, bright: bool) -> int | None:
-    """How the colours of a frame are coded: players take BT.709 for HD, and BT.601 below, where it is not said."""
-    if frame.colorspace != _UNSAID or frame.format.is_rgb or len(frame.format.components) < 3:
+    """Colour matrix to assume; None if the frame states its own.
+
+    Like players, assume BT.709 for HD, and BT.601 for smaller frames.
+    """
+    if frame.colorspace != _UNSPECIFIED or frame.format.is_rgb or len(frame.format.components) < 3:
         return None
     if bright:
         return _BT2020
@@ -78,12 +84,12 @@ def _matrix(frame: av.VideoFrame, bright: bool) -> int | None:
 
 
 def _top_field(frame: av.VideoFrame) -> av.VideoFrame:
-    """Every other row of a frame whose rows were filmed at two moments in turn: those of the same moment.
+    """The top field of an interlaced frame: every second row, from the first.
 
-    It looks at no other frame, so that a frame is the same wherever decoding starts.
+    No other frame is used, so the result does not depend on where decoding starts.
     """
     field = like(frame, (frame.height + 1) // 2, frame.format.name)
-    for to, source in zip(field.planes, frame.planes, strict=True):
-        width = min(to.line_size, source.line_size)
-        rows(to)[:, :width] = rows(source)[::2, :width]
+    for target, source in zip(field.planes, frame.planes, strict=True):
+        width = min(target.line_size, source.line_size)
+        rows(target)[:, :width] = rows(source)[::2, :width]
     return field

@@ -1,8 +1,8 @@
-"""Whether all of a video file is there, by the parts it is made of: what a demuxer jumps over without a word.
+"""Checks that a video file is complete, from the parts of its container. Demuxers skip missing parts silently.
 
-Containers are chains of parts that say how long they are. Here they are followed from one to the next; nothing is
-decoded, and what is inside of pictures is not looked at. MPEG streams say nothing of their length: of those, only
-packets that all have the same length are looked at.
+Containers are chains of parts that state their own length. The parts are followed from one to the next, and nothing
+is decoded. MPEG streams do not state their length; among them, only transport streams, whose packets all have one
+length, are checked.
 """
 
 import math
@@ -18,11 +18,11 @@ from latentseq.errors import DataError, unread
 
 
 class Structure(NamedTuple):
-    """What the parts of a file say.
+    """Facts from the parts of a file.
 
     Attributes:
-        pictures: packets of pictures that are there; None where the parts do not say.
-        sized: whether the file says of itself how long it is, and is so long.
+        pictures: number of video packets in the file; None if its parts do not say.
+        sized: whether the file states its own length, and has it.
     """
 
     pictures: int | None = None
@@ -30,10 +30,11 @@ class Structure(NamedTuple):
 
 
 def check_structure(path: Path) -> Structure:
-    """Follow the parts of a file.
+    """Follow the parts of a file from its start to its end.
 
     Raises:
-        DataError: it is cut short, its parts do not follow on one another, or it cannot be opened.
+        DataError: the file is cut short, a part does not start where the one before ends, or the file cannot be
+            opened.
     """
     if not path.is_file():
         raise DataError(f"{path} cannot be read as a video: expected a regular file. Check the path.")
@@ -48,19 +49,24 @@ def check_structure(path: Path) -> Structure:
 
 
 class _Parts:
-    """A file that is read here and there."""
+    """A file whose parts are read at any position."""
 
     def __init__(self, path: Path, file: BinaryIO):
-        self._path, self._file = path, file
+        self._path = path
+        self._file = file
         self.size = os.fstat(file.fileno()).st_size
 
     def read(self, at: int, count: int) -> bytes:
-        """So many bytes, or as many as there are."""
+        """Read ``count`` bytes from position ``at``, or fewer at the end of the file."""
         self._file.seek(at)
         return self._file.read(count)
 
     def check_end(self, listed: int) -> None:
-        """A part ends there."""
+        """Check that a part, which ends at byte ``listed``, lies in the file.
+
+        Raises:
+            DataError: the file ends earlier.
+        """
         if listed > self.size:
             raise DataError(
                 f"{self._path} is cut short: it lists {listed} bytes, and {self.size} are there. "
@@ -68,16 +74,16 @@ class _Parts:
             )
 
     def no_end(self) -> DataError:
-        """The parts are over, and the last one is missing."""
+        """The error for a file whose last part is missing."""
         return DataError(
             f"{self._path} is cut short: its last part is missing after {self.size} bytes. "
             "Copy or download the file again."
         )
 
     def damaged(self, at: int) -> DataError:
-        """What is there is no part."""
+        """The error for a position at which no part starts."""
         return DataError(
-            f"{self._path} is damaged at byte {at}: its parts do not follow on one another there. "
+            f"{self._path} is damaged at byte {at}: expected the next part of the file there. "
             "Copy or download the file again."
         )
 
@@ -90,9 +96,9 @@ _FRAGMENTED = frozenset(
 
 
 def _boxes(parts: _Parts) -> Structure:
-    """MP4 and QuickTime: boxes of a length, a name, and content or more boxes.
+    """Follow the boxes of MP4 and QuickTime: a length, a name, and content or more boxes.
 
-    libavformat knows how many frames they list, but for those in fragments.
+    Only the frames of fragments are counted, because libavformat counts the others.
     """
     ends, at, fragmented, track = [parts.size], 0, False, b""
     videos: set[bytes] = set()
@@ -110,7 +116,7 @@ def _boxes(parts: _Parts) -> Structure:
         if size < inside or len(head) < inside or (fragmented and name not in (*_FULL, *_FRAGMENTED)):
             if fragmented:
                 raise parts.damaged(at)
-            at = ends[-1]  # What follows is no box, which is no harm: nothing is looked for there.
+            at = ends[-1]  # The rest of this box is not made of boxes, which is harmless.
             continue
         if name == b"mdat" or name in _FULL:
             parts.check_end(at + size)
@@ -122,7 +128,7 @@ def _boxes(parts: _Parts) -> Structure:
             track = head[12:16]
         first, second = struct.unpack(">II", head[12:20].ljust(8, b"\0"))
         runs[track] += first if name == b"trun" else 0
-        # A few bytes can list any number of samples, and libavformat would make room for all of them.
+        # A few bytes can list any number of samples, and libavformat would allocate memory for all of them.
         if runs.total() > parts.size or (name == b"stsz" and max(1, first) * second > parts.size):
             raise parts.damaged(at)
         if name in _FULL:
@@ -134,8 +140,8 @@ def _boxes(parts: _Parts) -> Structure:
 
 _SEGMENT, _TRACKS, _CLUSTER, _GROUP = 0x18538067, 0x1654AE6B, 0x1F43B675, 0xA0
 _BLOCKS = (0xA1, 0xA3)
-# Besides these: seek head, info, cues, attachments, chapters, tags; in clusters time, position, previous size, silent
-# tracks, encrypted blocks; empty space and checksums anywhere.
+# The others are seek head, info, cues, attachments, chapters and tags; in clusters time, position, previous size,
+# silent tracks and encrypted blocks; and anywhere empty space and checksums.
 _KNOWN = frozenset({_TRACKS, _GROUP, *_BLOCKS, 0x114D9B74, 0x1549A966, 0x1C53BB6B, 0x1941A469, 0x1043A770}) | {
     *(0x1254C367, 0xE7, 0xA7, 0xAB, 0x5854, 0xAF, 0xEC, 0xBF)
 }
@@ -143,7 +149,7 @@ _BEFORE_BLOCKS = (0xE7, 0xA7, 0xAB, 0x5854)
 
 
 def _elements(parts: _Parts) -> Structure:
-    """Matroska and WebM: elements of a name, a length, and content or more elements."""
+    """Follow the elements of Matroska and WebM: a name, a length, and content or more elements."""
     _, size, at = _element(parts, 0)
     name, segment, at = _element(parts, at + (size or 0))
     if name != _SEGMENT:
@@ -158,7 +164,7 @@ def _elements(parts: _Parts) -> Structure:
         if at == cluster:
             cluster = math.inf
         name, length, inside = _element(parts, at)
-        if name == _CLUSTER:  # One of unknown length ends where the next one starts.
+        if name == _CLUSTER:  # A cluster of unknown length ends at the start of the next one.
             blocks, cluster, at = 0, math.inf if length is None else inside + length, inside
             continue
         if length is None or name not in _KNOWN or (blocks and name in _BEFORE_BLOCKS):
@@ -179,7 +185,7 @@ def _elements(parts: _Parts) -> Structure:
 
 
 def _element(parts: _Parts, at: int) -> tuple[int, int | None, int]:
-    """Name and length of an element, None for an unknown one, and where its content starts."""
+    """Name and length of an element, and the start of its content; the length is None if it is unknown."""
     head = parts.read(at, 12)
     if len(head) < 2:
         raise parts.no_end()
@@ -192,7 +198,7 @@ def _element(parts: _Parts, at: int) -> tuple[int, int | None, int]:
 
 
 def _number(head: bytes) -> tuple[int, int]:
-    """A number that says by itself how many bytes it takes, and how many; (0, 0) where it is none."""
+    """A number of variable length, and how many bytes it takes; (0, 0) if it is not valid."""
     wide = 9 - head[0].bit_length() if head else 9
     if wide > min(8, len(head)):
         return 0, 0
@@ -200,7 +206,7 @@ def _number(head: bytes) -> tuple[int, int]:
 
 
 def _tracks(parts: _Parts, at: int, end: int) -> dict[int, bool]:
-    """The numbers of the tracks, and whether each is video."""
+    """Whether each track is video, by its number."""
     tracks: dict[int, bool] = {}
     while at < end:
         name, length, inside = _element(parts, at)
@@ -216,7 +222,7 @@ def _tracks(parts: _Parts, at: int, end: int) -> dict[int, bool]:
 
 
 def _block_of(parts: _Parts, at: int, end: int) -> int:
-    """Where the content of the block in a group starts."""
+    """Start of the content of the block in a group."""
     start = at
     while at < end:
         name, length, inside = _element(parts, at)
@@ -227,10 +233,10 @@ def _block_of(parts: _Parts, at: int, end: int) -> int:
 
 
 def _chunks(parts: _Parts) -> Structure:
-    """AVI: chunks of a name, a length, and content or more chunks. An index that is missing is no harm."""
+    """Follow the chunks of AVI: a name, a length, and content or more chunks. A missing index is harmless."""
     at, movie, listed = 0, 0, 0
     videos: list[bool] = []
-    found: Counter[int] = Counter()
+    packets: Counter[int] = Counter()
     while at + 8 <= parts.size:
         name, size, kind = struct.unpack("<4sI4s", parts.read(at, 12).ljust(12, b"\0"))
         end = at + 8 + size
@@ -238,7 +244,7 @@ def _chunks(parts: _Parts) -> Structure:
             listed = max(listed, end)
             if kind == b"movi":
                 parts.check_end(end)
-                movie = end if size else parts.size  # A recording that was never closed has none.
+                movie = end if size else parts.size  # A recording that was never closed states no size.
             at = at + 12 if kind in (b"AVI ", b"AVIX", b"hdrl", b"strl", b"movi", b"rec ") else end + end % 2
             continue
         if name == b"strh":
@@ -251,18 +257,18 @@ def _chunks(parts: _Parts) -> Structure:
             if name[:2].isdigit():
                 if int(name[:2]) >= len(videos):
                     raise parts.damaged(at)
-                found[int(name[:2])] += size > 0 and name[2:] != b"pc"  # Which is a palette.
+                packets[int(name[:2])] += size > 0 and name[2:] != b"pc"  # "pc" is a palette.
         elif name == bytes(4):
-            break  # Nothing but zeros.
+            break  # Only zeros follow.
         at = end + size % 2
     if not movie:
         parts.check_end(listed)
         raise parts.damaged(min(at, parts.size))
-    return Structure(sum(found[number] for number, video in enumerate(videos) if video), True)
+    return Structure(sum(packets[number] for number, is_video in enumerate(videos) if is_video), True)
 
 
 def _pages(parts: _Parts) -> Structure:
-    """Ogg: pages, the last of which says so."""
+    """Follow the pages of Ogg, the last of which is marked."""
     at, flags = 0, 0
     while at < parts.size:
         head = parts.read(at, 27 + 255)
@@ -279,14 +285,14 @@ def _pages(parts: _Parts) -> Structure:
 
 
 def _tags(parts: _Parts) -> Structure:
-    """Flash video: tags of sound, pictures or facts, each followed by its length."""
+    """Follow the tags of Flash video, which hold sound, pictures or metadata, each followed by its length."""
     at = int.from_bytes(parts.read(5, 4), "big") + 4
     pictures = 0
     while at < parts.size:
         head = parts.read(at, 13).ljust(13, b"\0")
         if head[0] not in (8, 9, 18):
             raise parts.damaged(at)
-        # Of H.264, a tag may also hold parameters; of what came later, tags are not counted.
+        # A tag of H.264 can hold parameters instead of a picture. Tags of later codecs are not counted.
         pictures += head[0] == 9 and head[11] < 0x50 and (head[11] & 15 != 7 or head[12] == 1)
         at += 11 + int.from_bytes(head[1:4], "big") + 4
     parts.check_end(at)
@@ -294,7 +300,7 @@ def _tags(parts: _Parts) -> Structure:
 
 
 def _blocks(parts: _Parts) -> Structure:
-    """GIF: blocks, of which the last is a semicolon."""
+    """Follow the blocks of GIF, the last of which is a semicolon."""
 
     def table(flags: int) -> int:
         return 3 << (flags & 7) + 1 if flags & 0x80 else 0
@@ -319,7 +325,7 @@ def _blocks(parts: _Parts) -> Structure:
 
 
 def _objects(parts: _Parts) -> Structure:
-    """Windows Media: one of its objects says how long the file is, but for one that is sent as it comes."""
+    """Windows Media: check the length of the file that one of its objects states, unless it is a live stream."""
     head = parts.read(0, 1 << 16)
     at = head.find(bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365"))
     if at >= 0 and len(head) >= at + 92 and not head[at + 88] & 1:
@@ -328,7 +334,7 @@ def _objects(parts: _Parts) -> Structure:
 
 
 def _packets(parts: _Parts) -> Structure:
-    """An MPEG transport stream: packets of 188 bytes, or of 192 with a time in front."""
+    """MPEG transport stream: check that it consists of packets of 188 bytes, or of 192 with a time in front."""
     if parts.size % (188 if parts.read(376, 1) == b"G" else 192):
         raise parts.no_end()
     return Structure()
@@ -339,12 +345,12 @@ _SAMPLING = re.compile(rb"(mono|411|420|422|444)(alpha|jpeg|mpeg2|paldv)?p?(\d*)
 
 
 def _pictures(parts: _Parts) -> Structure:
-    """YUV4MPEG2: a line that says how large pictures are, and pictures, each behind a line of its own."""
+    """Follow the pictures of YUV4MPEG2: a line that states their size, then each picture after a line of its own."""
     head = parts.read(0, 400).partition(b"\n")[0]
     facts = {word[:1]: word[1:] for word in head.split()[1:]}
     sampling = _SAMPLING.fullmatch(facts.get(b"C", b"420"))
     if sampling is None or not (facts.get(b"W", b"").isdigit() and facts.get(b"H", b"").isdigit()):
-        return Structure()  # Of a kind that is not known here: libavformat says whether it knows it.
+        return Structure()  # libavformat decides whether it accepts another kind.
     (kind, more, depth), w, h = sampling.groups(), int(facts[b"W"]), int(facts[b"H"])
     samples, chroma = w * h * (2 if more == b"alpha" else 1), _CHROMA[kind]
     if chroma:

@@ -29,7 +29,7 @@ def with_data(runs, tmp_path):
 
 
 WITH_DATA = pytest.mark.parametrize("command", ["train-ae", "encode", "train-lstm", "sample", "evaluate"])
-NOTHING = "There is nothing to take: expected videos, folders of images, or arrays. "
+NOTHING = "There is no footage: expected videos, folders of images, or arrays. "
 NO_FILM = (
     "{0} cannot be read as a video: its content is of no known video format, or its end is missing. "
     "Expected a file such as MP4, MKV, WebM or AVI; copy or export it again, or remove it."
@@ -80,7 +80,7 @@ class TestData:
             Image.fromarray(np.zeros((*size, 3), np.uint8)).save(tmp_path / "shot" / f"frame{i}.png")
         assert refused(65, *with_data(tmp_path / "shot")[command]) == (
             f"{NOTHING}Skipped: shot: shot/frame0.png is 12 x 16 (h x w) and shot/frame2.png is 16 x 12; expected "
-            "one size in a clip. Put them into folders of their own, or make them equal."
+            "one size in a clip. Put images of different sizes into different folders, or resize them."
         )
 
     @pytest.mark.parametrize("command", ["encode", "train-lstm", "sample"])
@@ -238,7 +238,7 @@ class TestPriming:
     def test_a_suffix_that_is_not_written(self, name, problem, hint, refused, runs, tmp_path):
         assert refused(2, "sample", runs / "lstm", *SQUARES, tmp_path / name) == (
             f"{name} {problem}; expected one of .gif, .mp4, .npz, .png and .webp. {hint}"
-            "The suffix says what is written: a video, a contact sheet (.png) or arrays (.npz)."
+            "The suffix decides what is written: a video, a contact sheet (.png) or arrays (.npz)."
         )
 
 

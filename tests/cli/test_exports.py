@@ -88,7 +88,7 @@ def test_what_is_whole_and_what_is_not(cli, refused, runs, tmp_path):
     shard = next((tmp_path / "z").glob("*.h5"))
     shard.write_bytes(shard.read_bytes()[:-1])
     assert refused(65, "verify", tmp_path) == (
-        f"{tmp_path} is not as it was written. {shard} is damaged: its SHA-256 is another. "
+        f"{tmp_path} is not as it was written. {shard} is damaged: its SHA-256 has changed. "
         "Copy the folder again, or make it again."
     )
 

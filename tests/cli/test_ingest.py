@@ -37,7 +37,7 @@ def test_a_summary_ends_it(footage, cli, tmp_path):
     answer = cli("ingest", footage, out, "--size", "16x24", "--clip-length", 10, "--fps", 10)
     assert (answer.code, answer.out) == (0, f"{out}\n")
     assert answer.err.splitlines() == [
-        "skip in/notes.txt: .txt is no kind of file that holds video, images or arrays.",
+        "skip in/notes.txt: .txt is not a known type of video, image or array file.",
         "skip in/short.npy: It has 6 frames, and clips of 10 are asked for.",
         "1 clip, 10 frames of 16 x 24 x 3, from 1 of 3 files",
         "held out for validation: 1 frame of 1 clip, from in/film.mp4",
@@ -89,7 +89,7 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(footage, cli, tmp_
     assert (answer.code, answer.err) == (0, "")
     assert answer.out.splitlines() == [
         "take in/film.mp4: video h264 yuv420p, 48 x 96, 40 pictures, 25 a second",
-        "skip in/notes.txt: .txt is no kind of file that holds video, images or arrays.",
+        "skip in/notes.txt: .txt is not a known type of video, image or array file.",
         "skip in/short.npy: It has 6 frames, and clips of 10 are asked for.",
         "40 frames of 32 x 32 x 3, 25 a second, from 1 of 3 files: 0.1 MB, 1 shard, about 1 s with 3 workers",
     ]
@@ -165,7 +165,7 @@ def test_nothing_that_can_be_taken(refused, tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.mp4").write_text("no film")
     assert refused(65, "ingest", tmp_path / "in", tmp_path / "out") == (
-        "There is nothing to take: expected videos, folders of images, or arrays. Skipped: in/a.mp4: in/a.mp4 cannot "
+        "There is no footage: expected videos, folders of images, or arrays. Skipped: in/a.mp4: in/a.mp4 cannot "
         "be read as a video: its content is of no known video format, or its end is missing. Expected a file such as "
         "MP4, MKV, WebM or AVI; copy or export it again, or remove it."
     )

@@ -37,8 +37,8 @@ def test_an_existing_result_is_kept_until_it_is_asked_to_be_replaced(cli, refuse
 
 def test_an_environment_that_is_not_there(refused, tmp_path):
     assert refused(2, "record", "ALE/Pacmann-v5", tmp_path / "out") == (
-        "There is no environment 'ALE/Pacmann-v5'. Did you mean 'ALE/Pacman-v5'? Expected the name of one that "
-        "Gymnasium knows, such as 'ALE/MsPacman-v5', with its version."
+        "There is no environment 'ALE/Pacmann-v5'. Did you mean 'ALE/Pacman-v5'? Expected the name of a "
+        "Gymnasium environment with its version, such as 'ALE/MsPacman-v5'."
     )
 
 

@@ -34,13 +34,13 @@ NO_VIDEO = (
     "{} cannot be read as a video: its content is of no known video format, or its end is missing. Expected a file "
     "such as MP4, MKV, WebM or AVI; copy or export it again, or remove it."
 )
-NO_PICTURES = "{} holds no pictures; expected a video stream. Leave it out, or export it again."
-BROKEN = "{} is damaged at byte %d: its parts do not follow on one another there. Copy or download the file again."
+NO_PICTURES = "{} has no video stream; expected one. Leave the file out, or export it again."
+BROKEN = "{} is damaged at byte %d: expected the next part of the file there. Copy or download the file again."
 UNREADABLE = (
     "{} is damaged at frame 0: it lists 24 frames, and this one cannot be decoded. Copy or export the file again."
 )
 UNKNOWN = (
-    "{} is coded in a way that is not known here; expected a codec such as H.264, VP9, AV1 or MPEG-4. Convert it "
+    "{} has a video codec that is not supported; expected one such as H.264, VP9, AV1 or MPEG-4. Convert it "
     "with another program."
 )
 ENDLESS = (
@@ -50,7 +50,7 @@ ENDLESS = (
 OPAQUE = (*FAST, ("auto-alt-ref", "0"))
 """Options of VP8 and VP9 for films that say how opaque they are."""
 NOT_REGULAR = "It is not a regular file."
-NO_TARGET = "It is a link to nothing."
+NO_TARGET = "It is a link whose target does not exist."
 
 
 def cut_off() -> dict[str, Case]:
@@ -131,7 +131,7 @@ def of_other_kinds() -> dict[str, Case]:
         "an mp4 called mkv": case("a.mkv", good, COUNT),
         "an mkv called MP4": case("a.MP4", film("a.mkv"), COUNT),
         "a playlist called m3u8": case(
-            "a.m3u8", "#EXTM3U\n", ".m3u8 is no kind of file that holds video, images or arrays."
+            "a.m3u8", "#EXTM3U\n", ".m3u8 is not a known type of video, image or array file."
         ),
         "sound in an mp4": case("a.mp4", sound_alone("a.mp4", "aac"), NO_PICTURES),
         "sound with a cover": case("a.mp4", sound_alone("a.mp4", "aac", image("JPEG")), NO_PICTURES),
@@ -241,7 +241,7 @@ def of_the_disk() -> dict[str, Case]:
         (folder / "a.mp4").chmod(0)
         (folder / "dir").chmod(0)
 
-    denied = "It cannot be opened; expected the right to read it and its folder. Change its rights."
+    denied = "It cannot be opened; expected permission to read it and its folder. Change its permissions."
     link = Path.symlink_to
     return {
         "a pipe": Case(lambda f: os.mkfifo(f / "a.mp4"), {"a.mp4": NOT_REGULAR}),

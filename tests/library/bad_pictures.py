@@ -33,13 +33,13 @@ NO_RECORD = (
 OTHER_TYPE = "{{}} is of type {}; expected uint8, uint16, bool, or floats from 0 to 1. Convert it and save it again."
 OTHER_SHAPE = (
     "{{}} has the shape {}, which is not recognised as pictures; expected (T, H, W), (N, T, H, W), or one of them "
-    "with 1, 3 or 4 channels, last or before H. Say what its axes are with --axes, a letter for each: T for time, N "
-    "for clips, H for height, W for width, C for channels (for example --axes TNHW; in commands other than ingest "
+    "with 1, 3 or 4 channels, last or before H. Name its axes with --axes, one letter for each: T for time, N for "
+    "clips, H for height, W for width, C for channels (for example --axes TNHW; in commands other than ingest: "
     "--data-set axes=TNHW), or reshape it and save it again."
 )
 NO_PICTURES = (
-    "{{}} has the shape {}, in which there is nothing; expected no axis of length 0. Save it again with some "
-    "pictures."
+    "{{}} has the shape {}, so it holds no values; expected no axis of length 0. Save it again with at least one "
+    "picture."
 )
 OTHER_COUNT = (
     "{{}} has the shape {} read as T H W: {:,} frames of 24 x 48, gray; expected at most 50000000 pictures. Save it "
@@ -53,7 +53,7 @@ LINKED = (
     "'frames' in {} is a link; expected a dataset whose values are in this file, in one piece or in chunks. Copy the "
     "values into a dataset of their own."
 )
-NO_SUCH_ARRAY = "{} holds no array 'frames'. It holds other (6, 24, 48). Name it with --array KEY."
+NO_SUCH_ARRAY = "{} holds no array 'frames'. It holds other (6, 24, 48). Name one with --array KEY."
 
 
 class Case(NamedTuple):
@@ -130,8 +130,8 @@ def of_images() -> dict[str, Case]:
     """Folders of images."""
     good = {f"{i}.png": image("PNG", i) for i in range(6)}
     sizes = (
-        "{}/0.png is 24 x 48 (h x w) and {}/3.png is 20 x 30; expected one size in a clip. Put them into folders of "
-        "their own, or make them equal."
+        "{}/0.png is 24 x 48 (h x w) and {}/3.png is 20 x 30; expected one size in a clip. Put images of "
+        "different sizes into different folders, or resize them."
     )
     third = NO_PICTURE.format("3.png", OTHERWISE)
     cases = {
@@ -142,7 +142,7 @@ def of_images() -> dict[str, Case]:
         "text among images": folder_of({**good, "3.png": b"hello"}, third),
         "a text beside images": Case(
             lambda f: (folder_of(good, 6).make(f), (f / "d" / "notes.txt").write_text("hello")),
-            {"d": 6, "d/notes.txt": ".txt is no kind of file that holds video, images or arrays."},
+            {"d": 6, "d/notes.txt": ".txt is not a known type of video, image or array file."},
         ),
         "modes": folder_of(
             {
@@ -297,10 +297,10 @@ def of_records() -> dict[str, Case]:
         "half of the records": Case(cut(0.45), {"a.tfrecord": NO_RECORD.format("it is cut short within record 0")}),
         "most of the records": Case(cut(0.99), {"a.tfrecord": NO_RECORD.format("it is cut short within record 1")}),
         "a wrong length": Case(
-            wrong(2), {"a.tfrecord": NO_RECORD.format("its content is no TFRecord, or is compressed")}
+            wrong(2), {"a.tfrecord": NO_RECORD.format("its content is not a TFRecord, or is compressed")}
         ),
         "a wrong checksum of a length": Case(
-            wrong(9), {"a.tfrecord": NO_RECORD.format("its content is no TFRecord, or is compressed")}
+            wrong(9), {"a.tfrecord": NO_RECORD.format("its content is not a TFRecord, or is compressed")}
         ),
         "a wrong pixel": Case(
             wrong(5000),
@@ -308,7 +308,7 @@ def of_records() -> dict[str, Case]:
         ),
         "no records": case("a.tfrecord", b"", NO_RECORD.format("it is empty")),
         "text for records": case(
-            "a.tfrecord", "hello" * 100, NO_RECORD.format("its content is no TFRecord, or is compressed")
+            "a.tfrecord", "hello" * 100, NO_RECORD.format("its content is not a TFRecord, or is compressed")
         ),
     }
 
@@ -350,8 +350,8 @@ def array_bombs() -> dict[str, Case]:
         "an hdf5 without its values": Case(
             lambda f: hdf5(f / "a.h5", (10**7, 64, 64), (1, 64, 64)),
             {
-                "a.h5": "'frames' in {} is not all there: 0 of its 10000000 chunks were written. Write it to the "
-                "end, or save only the pictures that there are."
+                "a.h5": "'frames' in {} is incomplete: 0 of its 10000000 chunks were written. Write the missing "
+                "pictures, or save only those that exist."
             },
         ),
         "an hdf5 of large pieces": Case(

@@ -171,7 +171,7 @@ def of_numpy() -> dict[str, Case]:
         ),
         "an array of 10^15 pixels": _array(_npy("'|u1'", "(2, 7000, 7000)"), "is cut short: uint8 of shape"),
         "an array of 10^12 pictures, of NumPy": _array(_npy("'|u1'", "(10**12, 4, 5)"), "cannot be read as an array"),
-        "an array of minus one": _array(_npy("'|u1'", "(-1, 4, 5)"), "expected 1 to 50000000, none of them empty"),
+        "an array of minus one": _array(_npy("'|u1'", "(-1, 4, 5)"), "expected no axis of length 0"),
         "an archive that claims a terabyte": _array(
             _npz(("frames.npy", _npy("'|u1'", "(20000, 7000, 7000)"))), "is cut short: uint8 of shape", "a.npz"
         ),

@@ -252,12 +252,12 @@ def of_arrays() -> dict[str, Case]:
         "an array through blosc": _array(_filtered(32001), "goes through the HDF5 filters [32001]; expected gzip"),
         "an array through an unknown filter": _array(_filtered(300), "goes through the HDF5 filters [300]; expected"),
         "an array that is packed twice": _array(_twice_packed, "goes through the HDF5 filters [1, 32000]; expected"),
-        "an array that unpacks without end": _array(_bomb, "unpacks to more than the 4000000 bytes it stands for"),
+        "an array that unpacks without end": _array(_bomb, "expands to more than the 4000000 bytes of its shape"),
         "an array of 10^12 pictures": _array(
-            lambda f, s: f.create_dataset("frames", (10**12, 4, 5), "u1", chunks=(1, 4, 5)), "1 to 50000000, none of"
+            lambda f, s: f.create_dataset("frames", (10**12, 4, 5), "u1", chunks=(1, 4, 5)), "at most 50000000"
         ),
         "an array that was never written at all": _array(
-            lambda f, s: f.create_dataset("frames", (10**7, 4, 5), "u1", chunks=(1, 4, 5)), "is not all there: 0 of"
+            lambda f, s: f.create_dataset("frames", (10**7, 4, 5), "u1", chunks=(1, 4, 5)), "is incomplete: 0 of"
         ),
     }
 

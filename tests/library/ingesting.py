@@ -13,10 +13,10 @@ from latentseq.storage.clip_table import values
 from latentseq.storage.frames import ClipFolder
 
 SCALE = (
-    "Say the values of black and white with --range, such as --range 0..255 (in commands other than ingest "
+    "Set the values of black and white with --range, such as --range 0..255 (in commands other than ingest: "
     "--data-set range=0..255)."
 )
-"""What is said of floats that are out of range."""
+"""The end of the message about floats that are out of range."""
 STRIP = 4
 """Rows at the top of a scene's frames that show their number: too few to look like a cut when it changes."""
 

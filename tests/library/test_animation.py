@@ -1,4 +1,4 @@
-"""Image files of many pictures are footage: their own times, frames as they are shown, decoded once."""
+"""Image files with several pictures as footage: their times, their pictures as shown, and each decoded only once."""
 
 import hashlib
 import zlib
@@ -32,7 +32,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """One entry for every frame that the decoder is asked for."""
+    """A list that gets an entry for each frame that the decoder is asked for."""
     calls: list[int] = []
     advance = WebPImagePlugin.WebPImageFile._get_next
 
@@ -89,7 +89,7 @@ def test_walking_on_decodes_on(path, decoded):
     _shown(animation, [0, 1])
     _shown(animation, [2, 3])
     assert len(decoded) == 4
-    assert _shown(animation, [1]) == [COLOURS[1]]  # Behind it: from the first frame again.
+    assert _shown(animation, [1]) == [COLOURS[1]]  # Going back starts again at the first frame.
     assert len(decoded) == 6
 
 
@@ -192,13 +192,13 @@ def test_a_picture_that_is_no_animation(tmp_path):
     with pytest.raises(DataError) as caught:
         Animation(path)
     assert str(caught.value) == (
-        f"{path} cannot be read as an animation: it lists 1 frames and 0 durations; expected one duration for each "
+        f"{path} cannot be read as an animation: it lists 1 frame and 0 durations; expected one duration for each "
         "frame. Export it again."
     )
     Image.new("RGB", (4, 4)).save(path, "PNG")
     with pytest.raises(DataError) as caught:
         Animation(path)
-    assert str(caught.value) == f"{path} is a file of PNG; expected one of WEBP, as its suffix says. Rename it."
+    assert str(caught.value) == f"{path} is a PNG file; expected WEBP, because of its suffix. Rename it."
 
 
 def test_a_canvas_that_would_fill_the_memory(path):
@@ -221,7 +221,7 @@ def _pictures(mode: str = "RGB") -> list[Image.Image]:
 @pytest.mark.parametrize("hidden", [False, True])
 @pytest.mark.parametrize("name", ["a.png", "a.apng", "A.PNG"])
 def test_every_frame_of_an_animated_png_is_shown_as_long_as_it_says(name, hidden, tmp_path):
-    """A picture for viewers that show one only, where there is one, is no frame."""
+    """A picture for viewers without animation is not a frame."""
     frames = [Image.new("RGB", (12, 8), (9, 9, 9))] * hidden + _pictures()
     path = tmp_path / name
     frames[0].save(path, "PNG", save_all=True, append_images=frames[1:], duration=DURATIONS, default_image=hidden)
@@ -296,8 +296,8 @@ def test_pages_of_two_sizes(tmp_path):
     with pytest.raises(DataError) as caught:
         Animation(path)
     assert str(caught.value) == (
-        f"{path} has a page of 8 x 12 (h x w) and, as page 2, one of 4 x 6; expected one size in a clip. "
-        "Save them as files of their own."
+        f"{path} has a page of 8 x 12 (h x w), and its page 2 is 4 x 6; expected one size in a clip. "
+        "Save pages of different sizes in different files."
     )
 
 

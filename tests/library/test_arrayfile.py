@@ -1,4 +1,4 @@
-"""Arrays in files are footage: every shape and type, read row by row; what is damaged or a trap is refused."""
+"""Arrays in files as footage: all shapes and types; damaged and hostile files are refused."""
 
 import hashlib
 import pickle
@@ -43,7 +43,7 @@ def _frames(footage: ArrayFile, preprocessing: Preprocessing = SAME, numbers: li
 
 
 def _message(path: Path, key: str | None = None) -> str:
-    """What is said when the file is opened, or when all of it is read."""
+    """The error message when the file is opened, or when all of it is read."""
     with pytest.raises(DataError) as caught:
         _frames(ArrayFile(path, key))
     return str(caught.value)
@@ -154,12 +154,12 @@ def test_what_can_and_cannot_be_read_row_by_row(tmp_path):
     np.savez(path, frames=np.asfortranarray(VALUES))
     assert _message(path, "frames") == (
         f"'frames' in {path} is in Fortran order, in which a picture is scattered over the whole array; "
-        "expected C order. Save numpy.ascontiguousarray of it."
+        "expected C order. Convert it with numpy.ascontiguousarray and save it again."
     )
     with zipfile.ZipFile(path, "w", zipfile.ZIP_BZIP2) as archive:
         archive.write(inside, "frames.npy")
     assert _message(path, "frames") == (
-        f"'frames' in {path} is compressed in a way that NumPy does not use; expected it stored or deflated. "
+        f"'frames' in {path} is compressed with a method that NumPy does not use; expected stored or deflated data. "
         "Save it again with numpy.savez or numpy.savez_compressed."
     )
 
@@ -174,8 +174,8 @@ def test_floats_out_of_range_are_found_where_they_are(wrong, said, tmp_path):
     path = _npy(tmp_path, values)
     assert not _frames(ArrayFile(path), numbers=[0, 2]).any()
     assert _message(path) == (
-        f"Picture 1 of {path} has values from {said}; expected floats from 0 to 1. Say the values of black and white "
-        "with --range, such as --range 0..255 (in commands other than ingest --data-set range=0..255)."
+        f"Picture 1 of {path} has values from {said}; expected floats from 0 to 1. Set the values of black and white "
+        "with --range, such as --range 0..255 (in commands other than ingest: --data-set range=0..255)."
     )
 
 
@@ -191,15 +191,15 @@ def test_the_digest_is_of_the_content_and_the_key(tmp_path):
 @pytest.mark.parametrize("name", ["a.npz", "a.h5"])
 def test_which_array_has_to_be_said(name, tmp_path):
     path = _write(tmp_path / name, VALUES).path
-    holds = "It holds frames (5, 4, 6, 3) and other (3,). Name it with --array KEY."
+    holds = "It holds frames (5, 4, 6, 3) and other (3,). Name one with --array KEY."
     assert _message(path) == f"{path} can hold many arrays, and none is named. {holds}"
     assert _message(path, "frame") == f"{path} holds no array 'frame'. Did you mean 'frames'? {holds}"
     assert _message(path, "x/y") == f"{path} holds no array 'x/y'. {holds}"
     path = tmp_path / "many.npz"
     np.savez(path, **{f"a{i:02}": np.zeros(i) for i in range(25)})
-    assert _message(path).endswith("a18 (18,), a19 (19,) and others. Name it with --array KEY.")
+    assert _message(path).endswith("a18 (18,), a19 (19,) and others. Name one with --array KEY.")
     np.savez(path)
-    assert _message(path, "a") == f"{path} holds no array 'a'. It holds none. Name it with --array KEY."
+    assert _message(path, "a") == f"{path} holds no array 'a'. It holds none. Name one with --array KEY."
 
 
 def test_datasets_in_groups(tmp_path):
@@ -248,8 +248,8 @@ def test_a_shape_of_nothing(shape, tmp_path):
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
     assert _message(path) == (
-        f"{path} has the shape {shape}, in which there is nothing; expected no axis of length 0. Save it again with "
-        "some pictures."
+        f"{path} has the shape {shape}, so it holds no values; expected no axis of length 0. Save it again with at "
+        "least one picture."
     )
 
 
@@ -324,7 +324,7 @@ def test_an_archive_that_claims_more_than_it_can_hold(tmp_path):
             np.lib.format.write_array_header_1_0(file, header)
         packed = archive.getinfo("frames.npy").compress_size
     content = path.read_bytes()
-    at = content.rindex(b"PK\x01\x02") + 24  # Where the archive's index says how large the file is.
+    at = content.rindex(b"PK\x01\x02") + 24  # Position of the file's size in the index of the archive.
     path.write_bytes(content[:at] + (40_000_128).to_bytes(4, "little") + content[at + 4 :])
     assert _message(path, "frames") == (
         f"'frames' in {path} is cut short: uint8 of shape (1600000, 5, 5) takes 40000000 bytes, and at most "
@@ -356,16 +356,16 @@ def test_datasets_that_lack_values_or_would_fill_the_memory(tmp_path):
         file.create_dataset("many", (10**9, 4, 6), np.uint8, chunks=(10, 4, 6))
         file.create_dataset("large", (2, 10**4, 10**4), np.uint8, chunks=(1, 100, 100))
     assert _message(path, "part") == (
-        f"'part' in {path} is not all there: 4 of its 8 chunks were written. Write it to the end, or save only the "
-        "pictures that there are."
+        f"'part' in {path} is incomplete: 4 of its 8 chunks were written. Write the missing pictures, or save only "
+        "those that exist."
     )
     assert _message(path, "none") == (
         f"'none' in {path} is cut short: uint8 of shape (8, 4, 6) takes 192 bytes, and at most 0 are there. "
         "Copy or save the file again."
     )
     assert _message(path, "chunks") == (
-        f"'chunks' in {path} has chunks of (8, 8192, 4096), 2147483648 bytes each; expected at most 1073741824, for "
-        "each is read whole. Save it again in chunks of one picture."
+        f"'chunks' in {path} has chunks of shape (8, 8192, 4096), 2147483648 bytes each; expected at most 1073741824 "
+        "bytes, because a chunk can only be read as a whole. Save it again in chunks of one picture."
     )
     assert "1,000,000,000 frames of 4 x 6, gray; expected at most 50000000 pictures" in _message(path, "many")
     assert _message(path, "large").startswith(f"{path} is 10000 x 10000 (h x w), 100000000 pixels; expected at most")
@@ -377,8 +377,8 @@ def test_a_file_that_changes_and_vanishes_meanwhile(tmp_path):
     with pytest.raises(DataError) as caught:
         _frames(footage)
     assert str(caught.value) == (
-        f"{path} was uint8 of shape (5, 4, 6, 3) when it was opened, and is now float64 of (3, 4, 6, 3); expected it "
-        "to stay as it was. Open it again."
+        f"{path} has changed: it was uint8 of shape (5, 4, 6, 3) when it was opened, and is now float64 of shape "
+        "(3, 4, 6, 3). Open it again."
     )
     path.unlink()
     with pytest.raises(

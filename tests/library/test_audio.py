@@ -1,4 +1,4 @@
-"""The sound of a video file: on the clock of its frames, the same whatever stretch is read, log-mel by the book."""
+"""Sound of a video file: on the clock of its frames, independent of the stretch, and log-mel by definition."""
 
 import shutil
 import subprocess
@@ -20,7 +20,7 @@ LAYOUTS = {1: "mono", 2: "stereo"}
 
 
 def tune(t: np.ndarray) -> np.ndarray:
-    """What is heard at any second: two tones that move, so that no stretch is like another; float64 up to 0.6."""
+    """The sound at any second, float64 up to 0.6: two tones that change, so all stretches differ."""
     low, high = 300 * t + 60 * np.sin(3.1 * t) + 4 * t**2, 1111 * t + 90 * np.sin(2.3 * t)
     return 0.4 * np.sin(2 * np.pi * low) + 0.2 * np.sin(2 * np.pi * high)
 
@@ -37,7 +37,7 @@ def grid(start: float, count: int) -> np.ndarray:
 
 @pytest.fixture
 def film(tmp_path: Path) -> Film:
-    """Writes a film with gray pictures and a sound that is a function of the second, or one for each channel."""
+    """Write a film with gray pictures and a sound that is a function of time, or one function for each channel."""
 
     def write(
         name: str,
@@ -181,8 +181,8 @@ def test_only_what_is_asked_for_is_decoded(film, monkeypatch):
     assert 15 < np.nanmin(read) <= 25 and np.nanmax(read) < 33
     assert 28 < min(times) <= 29 and 32 <= max(times) < 33
     expected = audio.read_samples(path, 30, 32)
-    # Where seeking leads nowhere, packets are read from the start, and decoded from where they are needed.
-    monkeypatch.setattr(audio, "_sought", lambda container, start: None)
+    # If seeking fails, packets are read from the start, and decoded only from where they are needed.
+    monkeypatch.setattr(audio, "_sought", lambda container, start, path: None)
     assert [frame.time for frame in audio._frames(path, 30, 32)] == times
     np.testing.assert_array_equal(audio.read_samples(path, 30, 32), expected)
 
@@ -190,9 +190,9 @@ def test_only_what_is_asked_for_is_decoded(film, monkeypatch):
 def test_seeking_that_leads_too_far_is_noticed(film):
     path = film("long.mkv", "flac", 8000, tune, seconds=40, fps=5)
     with av.open(str(path)) as container:
-        packets = audio._sought(container, 20)
+        packets = audio._sought(container, 20, path)
         assert packets is not None and audio._span(next(packets))[0] <= 20
-        assert audio._sought(container, -30) is None  # It lands at 0, which is later.
+        assert audio._sought(container, -30, path) is None  # It lands at 0, which is later.
 
 
 def test_channels_are_mixed_down(film):

@@ -162,8 +162,8 @@ SENTENCES = (
     "is damaged after frame ",
     "is damaged: it lists ",
     "cannot be read as a video: ",
-    "holds no pictures; ",
-    "is coded in a way that is not known here; ",
+    "has no video stream; ",
+    "has a video codec that is not supported; ",
 )
 SIZES = re.compile(r"is \d+ x \d+ \(h x w\), \d+ pixels; |Its frames are \d+ x \d+ \(h x w\), and would have to be ")
 
@@ -340,7 +340,7 @@ def test_alone_it_is_taken_or_one_error(name, tmp_path, monkeypatch):
         check(CASES[name], manifest["sources"], manifest["skipped"])
     else:
         assert (code, out.getvalue(), len(lines)) == (65, "", 1)
-        nothing = "error: There is nothing to take: expected videos, folders of images, or arrays."
+        nothing = "error: There is no footage: expected videos, folders of images, or arrays."
         assert lines[0].startswith(nothing)
         reasons = [
             {"path": "in/" + file, "reason": lines[0].partition(f"Skipped: {'in/' + file if file else 'in'}: ")[2]}

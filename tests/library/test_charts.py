@@ -1,4 +1,4 @@
-"""Charts: the lines are found by their colours, and nothing global is touched."""
+"""Charts: their lines are checked by colour, and no global state of matplotlib is changed."""
 
 import io
 import subprocess

@@ -1,4 +1,4 @@
-"""Scene cuts: found where they are, in stretches as on the whole film, and only with the extra."""
+"""Scene cuts: they are found at the right pictures, and in stretches as in the whole film; the extra is required."""
 
 import subprocess
 import sys
@@ -32,7 +32,7 @@ def whole(pictures):
 
 
 def in_stretches(pictures, ends):
-    """Each stretch by itself, from what has to be seen of the film around it."""
+    """The cuts of each stretch by itself, with the pictures that are needed around it."""
     found = []
     for first, last in zip([0, *ends], [*ends, len(pictures)], strict=True):
         start = max(0, first - BEFORE)
@@ -50,7 +50,7 @@ def test_cuts_are_where_scenes_begin(seed, gray):
 @pytest.mark.parametrize("seed", range(40))
 def test_stretches_are_judged_as_the_whole_film(seed):
     rng = np.random.default_rng(seed)
-    # Short scenes too, and movement of all speeds: whatever the whole film says, the stretches have to say.
+    # The stretches must give the cuts of the whole film, also for short scenes and for movement of all speeds.
     pictures = film(seed, rng.integers(1, 12, 12), step=int(rng.integers(0, 9)))
     ends = sorted(rng.choice(np.arange(1, len(pictures)), int(rng.integers(1, 12)), replace=False).tolist())
     assert in_stretches(pictures, ends) == whole(pictures)
@@ -125,7 +125,7 @@ def test_the_cuts_of_real_films(name, cuts, gray, shared):
     with av.open(str(shared / "data" / name)) as file:
         stream = file.streams.video[0]
         h, w = looked_at((stream.height, stream.width)).size
-        # PyAV's own filter and PySceneDetect: nothing of latentseq but the size and the function itself.
+        # PyAV's own filter and PySceneDetect; only the size and the function itself come from latentseq.
         frames = [f.reformat(w, h, "gray" if gray else "rgb24").to_ndarray() for f in file.decode(stream)]
     pictures = np.stack(frames)
     if gray:

@@ -129,8 +129,8 @@ def test_an_unknown_option_of_a_dataset():
     )
 
 
-NOTHING = "There is nothing to take: expected videos, folders of images, or arrays. "
-NO_KIND = "is no kind of file that holds video, images or arrays."
+NOTHING = "There is no footage: expected videos, folders of images, or arrays. "
+NO_KIND = "is not a known type of video, image or array file."
 
 
 @pytest.mark.parametrize(

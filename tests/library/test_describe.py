@@ -1,4 +1,4 @@
-"""What a folder holds, in words."""
+"""Descriptions of folders by ``show``."""
 
 import json
 
@@ -88,7 +88,7 @@ def test_what_clips_were_made_from(squares, tmp_path):
     told = show(tmp_path)
     assert told["sources"].splitlines() == [
         "films/a.mp4: video, h264 yuv420p, 12 frames at 29.97 a second, aaaaaaaaaaaa…",
-        "shots: images, 1 frames at 25 a second, bbbbbbbbbbbb…",
+        "shots: images, 1 frame at 25 a second, bbbbbbbbbbbb…",
     ]
     assert told["skipped"] == "films/b.mp4: It is empty."
 

@@ -1,4 +1,4 @@
-"""Exported clips, read again by the libraries that others read them with."""
+"""Exported clips, read again with other libraries."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ SPLIT = ["train", "test", "train"]
 
 @pytest.fixture
 def opened(monkeypatch):
-    """Makes a dataset DATA."""
+    """A function that lets DATA name a dataset in memory."""
 
     def use(dataset):
         monkeypatch.setattr(exporting, "open_data", lambda data, *, options: dataset)
@@ -36,7 +36,7 @@ def opened(monkeypatch):
 
 
 def decoded(path: Path) -> tuple[np.ndarray, float]:
-    """Frames (t, h, w, 3), and how many there are a second."""
+    """Frames (t, h, w, 3), and the frame rate."""
     if path.suffix == ".mp4":
         with av.open(path) as container:
             frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
@@ -284,14 +284,14 @@ class TestRefused:
         opened(Film(()))
         with pytest.raises(DataError) as caught:
             export("film", tmp_path / "out")
-        assert str(caught.value) == "film holds no clips; expected one or more. Give other data."
+        assert str(caught.value) == "film holds no clips; expected at least one. Choose other data."
 
     def test_a_clip_too_long_for_a_record(self, opened, tmp_path):
         opened(Film((2, 500_000)))
         with pytest.raises(DataError) as caught:
             export("film", tmp_path / "out", format="tfrecord")
         assert str(caught.value) == (
-            "Clip 1 of film has 500000 frames, 2.3 GB; a clip in a TFRecord has at most 2.1 GB. Cut the clips "
-            "shorter, or export with --format npy."
+            "Clip 1 of film has 500000 frames, 2.3 GB; expected at most 2.1 GB for a clip in a TFRecord. Use "
+            "shorter clips, or --format npy."
         )
         assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""Which pictures of some footage are kept: by the time at which a player shows them, never by counting."""
+"""Selection of pictures: by the time at which a player shows them, and not by counting."""
 
 import hashlib
 from fractions import Fraction
@@ -15,7 +15,7 @@ BARS = Preprocessing((24, 48), fit="stretch")
 
 
 class Made(Footage):
-    """Footage of no content: what ``rows_of`` looks at."""
+    """Footage without pictures, with the attributes that ``rows_of`` uses."""
 
     def __init__(self, times, end, timed=True, rate=None, breaks=()):
         self.times, self.end, self.timed, self.rate = np.array(times, np.float64), float(end), timed, rate
@@ -89,7 +89,7 @@ def test_a_clock_of_milliseconds_loses_and_repeats_no_picture(rate, rounded):
 
 
 def test_real_films_at_their_own_rate_and_others(shared):
-    film = VideoFile(shared / "data" / "bunny30.webm")  # Its clock is one of milliseconds.
+    film = VideoFile(shared / "data" / "bunny30.webm")  # Its times are rounded to milliseconds.
     assert rows_of(film, asked(24)).numbers.tolist() == list(range(720))
     assert rows_of(film, asked(12)).numbers.tolist() == list(range(0, 720, 2))
     assert rows_of(film, asked(48)).numbers.tolist() == [i // 2 for i in range(1440)]

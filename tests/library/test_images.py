@@ -1,4 +1,4 @@
-"""Image files of every kind become the same frames, and the options they share with video are checked."""
+"""Image files of every format give the same frames, and the options that they share with video are checked."""
 
 import hashlib
 from pathlib import Path
@@ -11,7 +11,7 @@ from latentseq.errors import DataError, UsageError
 from latentseq.media.images import ImageFolder, Still, image_size, is_image, natural_key, prepare, read_image
 from latentseq.media.preprocessing import Preprocessing
 
-# Red, green over blue, white: no two corners alike, so that a turn or a flip shows.
+# Red and green above blue and white. All corners differ, so a turn or a flip is visible.
 CORNERS = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 255]]], np.uint8)
 PICTURE = CORNERS.repeat(8, axis=0).repeat(16, axis=1)  # (16, 32, 3)
 SAME = Preprocessing((16, 32))
@@ -263,7 +263,7 @@ def test_sizes_are_compared_as_shown(tmp_path):
         ImageFolder(tmp_path, files)
     assert str(caught.value) == (
         f"{files[0]} is 4 x 6 (h x w) and {files[1]} is 6 x 4; expected one size in a clip. "
-        "Put them into folders of their own, or make them equal."
+        "Put images of different sizes into different folders, or resize them."
     )
 
 

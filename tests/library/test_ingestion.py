@@ -14,7 +14,7 @@ from latentseq.commands.export import export
 
 KEYS_NEEDED = (
     "can hold many arrays, and none is named. It holds flights (3, 48, 96) and walks (5, 48, 96). "
-    "Name it with --array KEY."
+    "Name one with --array KEY."
 )
 
 
@@ -52,9 +52,9 @@ def test_what_is_no_footage_is_named_with_its_reason(write_movie, tmp_path):
     taken = take(tmp_path / "out", tmp_path / "in")
     assert taken.sources == ["in/a.mp4"]
     assert taken.skipped == {
-        "in/README": "A file without a suffix is no kind of file that holds video, images or arrays.",
-        "in/notes.txt": ".txt is no kind of file that holds video, images or arrays.",
-        "in/gone.mp4": "It is a link to nothing.",
+        "in/README": "A file without a suffix is not a known type of video, image or array file.",
+        "in/notes.txt": ".txt is not a known type of video, image or array file.",
+        "in/gone.mp4": "It is a link whose target does not exist.",
         "in/b.mp4": "in/b.mp4 cannot be read as a video: its content is of no known video format, or its end is "
         "missing. Expected a file such as MP4, MKV, WebM or AVI; copy or export it again, or remove it.",
     }
@@ -73,7 +73,7 @@ def test_a_folder_of_clips_is_not_taken_apart(write_movie, tmp_path):
     take(tmp_path / "in" / "clips", tmp_path / "in")
     taken = take(tmp_path / "out", tmp_path / "in")
     assert taken.sources == ["in/a.mp4"]
-    assert taken.skipped == {"in/clips": "It is a folder that latentseq wrote: train from it as it is."}
+    assert taken.skipped == {"in/clips": "latentseq wrote this folder. It can be used as data directly."}
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,7 @@ def test_where_nothing_moves_it_is_said(tmp_path):
     with pytest.raises(DataError) as caught:
         take(tmp_path / "out", film, crop=8, count=10, still=0)
     assert str(caught.value) == (
-        "There is nothing to take: expected videos, folders of images, or arrays. "
+        "There is no footage: expected videos, folders of images, or arrays. "
         "Skipped: film.npy: Too little in it moves by 0.02, which --motion asks for."
     )
     assert not (tmp_path / "out").exists()

@@ -117,7 +117,7 @@ def test_the_manifest_says_what_the_films_are(taken, shared):
         assert about["kind"] == "video"
     assert taken.skipped == {
         "data/digits.npz": "data/digits.npz can hold many arrays, and none is named. It holds images (8000, 28, 28) "
-        "and labels (8000,). Name it with --array KEY."
+        "and labels (8000,). Name one with --array KEY."
     }
     assert (taken.clips.fps, taken.clips.frame_shape) == (25, (64, 64, 3))
     assert sum(shard["rows"] for shard in taken.manifest["shards"]) == 132 + 250 + 720 + 25

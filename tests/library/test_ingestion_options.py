@@ -16,7 +16,7 @@ from latentseq.ingestion import run, work
 from latentseq.media.arrayfile import ArrayFile
 from latentseq.storage.ledger import Ledger
 
-NONE = "There is nothing to take: expected videos, folders of images, or arrays. "
+NONE = "There is no footage: expected videos, folders of images, or arrays. "
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def test_nothing_and_something_that_is_not_there(tmp_path):
     assert refused(DataError, [tmp_path / "in"], tmp_path / "out") == f"{NONE}The folders are empty."
     (tmp_path / "in" / "notes.txt").write_text("hello")
     assert refused(DataError, [tmp_path / "in"], tmp_path / "out") == (
-        f"{NONE}Skipped: in/notes.txt: .txt is no kind of file that holds video, images or arrays."
+        f"{NONE}Skipped: in/notes.txt: .txt is not a known type of video, image or array file."
     )
     assert not (tmp_path / "out").exists()
 

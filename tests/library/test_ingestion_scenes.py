@@ -105,7 +105,7 @@ def test_where_every_clip_lies_across_a_border_it_is_said(tmp_path):
     with pytest.raises(DataError) as caught:
         take(tmp_path / "out", array, clip_length=10, stride=1)
     assert str(caught.value) == (
-        "There is nothing to take: expected videos, folders of images, or arrays. "
+        "There is no footage: expected videos, folders of images, or arrays. "
         "Skipped: a.npy: It has no scene of 10 frames or more that lies within one split."
     )
     assert not (tmp_path / "out").exists()

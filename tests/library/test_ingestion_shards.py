@@ -182,7 +182,7 @@ def test_where_all_is_damaged_nothing_is_left(options, small, tmp_path, tree):
     with pytest.raises(DataError) as caught:
         ingest([tmp_path / "in"], tmp_path / "out", quiet=True, **options)
     assert str(caught.value).startswith(
-        "There is nothing to take: expected videos, folders of images, or arrays. Skipped: in/a.npy: Picture "
+        "There is no footage: expected videos, folders of images, or arrays. Skipped: in/a.npy: Picture "
     )
     assert str(caught.value).endswith(
         " of in/a.npy has values from 1.5 to 1.5; expected floats from 0 to 1. " + SCALE

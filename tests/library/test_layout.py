@@ -1,4 +1,4 @@
-"""Which axis of an array is what: what is recognised from the shape, what is asked for, and the pictures of each."""
+"""The axes of an array: recognised from the shape or named by the user, and the pictures that result."""
 
 import h5py
 import numpy as np
@@ -11,11 +11,11 @@ from latentseq.media.layout import layout_of, parse_axes, recognise
 from latentseq.media.preprocessing import Preprocessing
 
 SIZES = {"T": 5, "N": 6, "H": 16, "W": 20, "C": 3}
-OPTION = "in commands other than ingest --data-set axes="
+OPTION = "in commands other than ingest: --data-set axes="
 
 
 @pytest.mark.parametrize(
-    ("shape", "axes", "told"),
+    ("shape", "axes", "description"),
     [
         ((20, 10_000, 64, 64), "TNHW", "T N H W: 10,000 clips of 20 frames of 64 x 64, gray"),  # Moving MNIST
         ((20, 10_000, 64, 64, 1), "TNHWC", "T N H W C: 10,000 clips of 20 frames of 64 x 64, gray"),
@@ -36,12 +36,12 @@ OPTION = "in commands other than ingest --data-set axes="
         ((48, 64, 1), "HWC", "H W C: 1 frame of 48 x 64, gray"),
     ],
 )
-def test_what_is_recognised_is_said(shape, axes, told):
-    if told is None:  # As many clips as the first axis says, or time first: it is asked for.
+def test_a_recognised_layout_is_described(shape, axes, description):
+    if description is None:  # Clips first or time first: the user has to choose.
         assert recognise(shape) == ["NTCHW", "TNCHW"]
         return
     layout = layout_of(shape, None, "a.npy")
-    assert (layout.axes, layout.told()) == (axes, f"{shape} read as {told}")
+    assert (layout.axes, layout.describe()) == (axes, f"{shape} read as {description}")
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_what_is_ambiguous_is_asked_for(shape, readings):
         layout_of(shape, None, "a.npy")
     first, second = ("".join(reading.split(" (")[0].split()) for reading in readings.split(" or "))
     assert str(caught.value) == (
-        f"a.npy has the shape {shape}, which can be read in more than one way: as {readings}. Say which with --axes "
+        f"a.npy has the shape {shape}, which can be read in more than one way: as {readings}. Choose one with --axes "
         f"{first} or --axes {second} ({OPTION}{first})."
     )
     for axes in (first, second):
@@ -87,14 +87,14 @@ def test_axes_that_do_not_fit_the_shape():
     with pytest.raises(DataError) as caught:
         layout_of((30, 48, 64), "TNHW", "a.npy")
     assert str(caught.value) == (
-        "a.npy has the shape (30, 48, 64), and --axes TNHW names 4 axes; expected 3, a letter for each. Give arrays "
-        "of other shapes by themselves."
+        "a.npy has the shape (30, 48, 64), and --axes TNHW names 4 axes; expected 3, one letter for each. Pass "
+        "arrays of other shapes in a call of their own."
     )
     with pytest.raises(DataError) as caught:
         layout_of((30, 48, 64, 2), "THWC", "a.npy")
     assert str(caught.value) == (
-        "a.npy has the shape (30, 48, 64, 2), and --axes THWC says that 2 is the number of its channels; expected 1, "
-        "3 or 4. Save it again with the channels of a picture alone."
+        "a.npy has the shape (30, 48, 64, 2), and --axes THWC says that it has 2 channels; expected 1, 3 or 4. Save "
+        "it again with only the channels of a picture."
     )
 
 
@@ -103,8 +103,8 @@ def test_axes_that_are_none(text):
     with pytest.raises(UsageError) as caught:
         parse_axes(text)
     assert str(caught.value) == (
-        f"--axes is {text!r}; expected a letter for each axis of the array, none twice: H for height and W for "
-        "width, and T for time, N for clips and C for channels where there are such. Write it as in --axes TNHW."
+        f"--axes is {text!r}; expected one letter for each axis of the array: H for height and W for width, and, if "
+        "the array has them, T for time, N for clips and C for channels. Write, for example, --axes TNHW."
     )
     assert parse_axes(" tnhw") == "TNHW"
 
@@ -147,13 +147,13 @@ def test_time_last_is_read_where_it_can_be(tmp_path):
             ArrayFile(path, "frames", axes)
         assert str(caught.value) == (
             f"'frames' in {path} has the axes {' '.join(axes)}, in which the pictures of a clip are scattered over a "
-            "file that is read from start to end; expected T H W or N T H W, with channels last or before H. Save "
-            "the array as .npy, which can be read anywhere."
+            "file that can only be read from start to end; expected T H W or N T H W, with channels last or before "
+            "H. Save the array as .npy, which can be read in any order."
         )
 
 
 def test_the_file_of_moving_mnist(tmp_path):
-    """The real one's shape, of which nothing but a few pictures is on the disk."""
+    """A sparse file of the real shape, with only a few pictures on the disk."""
     path = tmp_path / "mnist_test_seq.npy"
     values = np.lib.format.open_memmap(path, "w+", np.uint8, (20, 10_000, 64, 64))
     values[3, 7, 9, 11] = 200

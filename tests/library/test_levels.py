@@ -1,4 +1,4 @@
-"""Black and white of what has more than 8 bits: said, refused where it would be dark, and scaled as it is asked."""
+"""Black and white of pictures with more than 8 bits: values are scaled, and dark pictures are refused."""
 
 from fractions import Fraction
 
@@ -33,9 +33,9 @@ def _images(folder, pictures):
 def _dark(name: object, most: int, bits: int) -> str:
     top = 2**bits - 1
     return (
-        f"{name} has 16 bits, of which white is 65535, and the 3 pictures that were looked at have values of at most "
-        f"{most}: it would be dark or black. Say the values of black and white: --range 0..{top} if it has {bits} "
-        "bits, or --range 0..65535 if it is meant to be dark (in commands other than ingest --data-set "
+        f"{name} has 16 bits, in which white is 65535, but the 3 pictures that were checked have values of at most "
+        f"{most}: it would become dark or black. Set the values of black and white: --range 0..{top} if it has "
+        f"{bits} bits, or --range 0..65535 if it is meant to be dark (in commands other than ingest: --data-set "
         f"range=0..{top})."
     )
 
@@ -71,7 +71,7 @@ def test_a_range_says_what_is_white(most, text, white, tmp_path):
 
 @pytest.mark.parametrize(("most", "bits"), [(4095, 12), (200, 8)])
 def test_colours_of_sixteen_bits(most, bits, tmp_path):
-    """Pillow gives the upper 8 bits alone: nothing of 8, and 16 levels of 12."""
+    """Pillow only returns the upper 8 of 16 bits, which would leave 0 levels of 8 bits and 16 levels of 12."""
     values = np.zeros((3, 16, 20, 3), np.uint16)
     values[:, :, 10:, 1] = most
     folder = tmp_path / "png"
@@ -114,13 +114,13 @@ def test_values_outside_of_the_range(tmp_path):
     with pytest.raises(DataError) as caught:
         next(ArrayFile(path, None, None, parse_range("0..4095")).walk(np.array([1]))).frame(SAME)
     assert str(caught.value) == (
-        f"Picture 1 of {path} has values from 0 to 5000; expected values from 0 to 4095, as --range says. Say the "
-        "values of black and white with --range, such as --range 0..255 (in commands other than ingest --data-set "
+        f"Picture 1 of {path} has values from 0 to 5000; expected values from 0 to 4095, as --range says. Set the "
+        "values of black and white with --range, such as --range 0..255 (in commands other than ingest: --data-set "
         "range=0..255)."
     )
     folder, files = _images(tmp_path / "tiff", _pictures(255, "float32"))
     with pytest.raises(
-        DataError, match=f"^{files[0]} has values from 0 to 255; expected floats from 0 to 1. Say the"
+        DataError, match=f"^{files[0]} has values from 0 to 255; expected floats from 0 to 1. Set the"
     ):
         next(ImageFolder(folder, files).walk(np.array([0]))).frame(SAME)
     white = next(ImageFolder(folder, files, parse_range("0..255")).walk(np.array([0]))).frame(SAME)

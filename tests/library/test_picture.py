@@ -1,4 +1,4 @@
-"""What is drawn, found again in the pixels. Every frame here is one flat colour that occurs nowhere else."""
+"""Drawings, checked by their pixels. Every frame here is one flat colour that occurs nowhere else."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def block(picture: np.ndarray, rgb: tuple[int, int, int]) -> tuple[int, int, int
 
 
 def shown(picture: np.ndarray, row: int, length: int) -> list[int]:
-    """The times of a row whose colour is in the picture."""
+    """Time steps of a row whose colour occurs in the picture."""
     codes = np.unique(picture.astype(np.uint32) @ np.array([65536, 256, 1], np.uint32))
     return [t for t in range(length) if np.dot(colour(row, t), (65536, 256, 1)) in codes]
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from square_film import Film
 
-from latentseq.commands import export as exporting
+from latentseq.commands import preview as previewing
 from latentseq.commands.preview import preview
 from latentseq.drawing.picture import sheet
 from latentseq.errors import UsageError
@@ -15,10 +15,10 @@ from latentseq.errors import UsageError
 
 @pytest.fixture
 def opened(monkeypatch):
-    """Makes a dataset DATA."""
+    """A function that lets DATA name a dataset in memory."""
 
     def use(dataset):
-        monkeypatch.setattr(exporting, "open_data", lambda data, *, options: dataset)
+        monkeypatch.setattr(previewing, "open_data", lambda data, *, options: dataset)
         return dataset
 
     return use
@@ -68,13 +68,13 @@ def test_what_is_said(opened, tmp_path, monkeypatch, film, labels, title):
         return np.zeros((20, 20, 3), np.uint8)
 
     opened(Film(shape=(8, 8, 1), **film))
-    monkeypatch.setattr(exporting, "sheet", drawn)
+    monkeypatch.setattr(previewing, "sheet", drawn)
     preview("film", tmp_path / "a.png")
     assert said == {"labels": labels, "title": title, "every": 1}
 
 
 def test_a_title_stands_in_place_of_the_frame_numbers():
-    rows = [exporting.Row("a", np.full((3, 64, 64, 3), 200, np.uint8))]
+    rows = [previewing.Row("a", np.full((3, 64, 64, 3), 200, np.uint8))]
     numbered, titled, empty = sheet(rows), sheet(rows, title="title"), sheet(rows, title="")
     assert (numbered[44:] == titled[44:]).all()
     assert (empty[:44] == empty[0, 0]).all()
@@ -110,5 +110,5 @@ def test_another_suffix(tmp_path):
     with pytest.raises(UsageError) as caught:
         preview("moving-squares", tmp_path / "a.gif")
     assert str(caught.value) == (
-        f"{tmp_path / 'a.gif'} is no contact sheet's name; expected one that ends in .png, such as a.png."
+        f"{tmp_path / 'a.gif'} is not a name for a contact sheet; expected one that ends in .png, such as a.png."
     )

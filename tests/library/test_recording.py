@@ -1,4 +1,4 @@
-"""Recording: which row belongs to which frame, the same seed the same bytes, and what cannot be recorded."""
+"""Recording: rows and their frames, the same bytes for the same seed, and environments that cannot be recorded."""
 
 import json
 import subprocess
@@ -24,7 +24,7 @@ COUNTER = "LatentseqTest/Counter-v0"
 
 
 class Counter(gymnasium.Env):
-    """Draws what happened: red the step, green a number of the seed, in blue the bytes of the last action.
+    """Draws its state: the step in red, a number of the seed in green, and the bytes of the last action in blue.
 
     Step n is rewarded with n. It draws into one array, and warns of everything.
     """
@@ -65,7 +65,7 @@ class Counter(gymnasium.Env):
 
 
 class NeverDrawn(gymnasium.Env):
-    """Refuses a render mode that it does not have, as many do, without a word."""
+    """Refuses a render mode without a message, as many environments do."""
 
     metadata = {"render_modes": ["ansi"]}  # noqa: RUF012
 
@@ -76,7 +76,7 @@ class NeverDrawn(gymnasium.Env):
 
 @pytest.fixture(autouse=True)
 def registered():
-    """The environments of these tests, for the length of each."""
+    """Registers the environments of these tests during each test."""
     gymnasium.register(COUNTER, Counter)
     gymnasium.register("LatentseqTest/NeverDrawn-v0", NeverDrawn)
     Counter.closed = 0
@@ -245,28 +245,28 @@ def test_it_is_quiet_and_closes_what_it_opened(tmp_path, recwarn, capfd):
         ({"fit": "bend"}, "Option fit is 'bend'; expected 'crop', 'pad' or 'stretch'."),
         (
             {"env_options": {"length": {1}}},
-            "The options of the environment are {'length': {1}}; expected values that JSON has, as they are kept "
+            "The options of the environment are {'length': {1}}; expected JSON values, because they are stored "
             "with the clips. Object of type set is not JSON serializable.",
         ),
         (
             {"env_options": {"size": 3}},
-            f"The environment '{COUNTER}' cannot be made with the options {{\"size\": 3}}: Counter.__init__() got an "
-            "unexpected keyword argument 'size'. Expected one that draws pictures (render mode rgb_array), and "
-            "options that it takes.",
+            f"The environment '{COUNTER}' cannot be created with the options {{\"size\": 3}}: Counter.__init__() got "
+            "an unexpected keyword argument 'size'. Expected one that draws pictures (render mode rgb_array), and "
+            "options that it accepts.",
         ),
         (
             {"env_options": {"space": "tuple"}},
-            f"The actions of the environment '{COUNTER}' are Tuple(Discrete(2)); expected a space of the kind Box, "
-            "Discrete, MultiBinary or MultiDiscrete. Choose another environment, or wrap this one.",
+            f"The action space of the environment '{COUNTER}' is Tuple(Discrete(2)); expected Box, Discrete, "
+            "MultiBinary or MultiDiscrete. Choose another environment, or wrap this one.",
         ),
         (
             {"env_options": {"draws": "nothing"}},
-            f"The environment '{COUNTER}' draws nothing; expected pictures of (h, w, 3) uint8, by render mode "
+            f"The environment '{COUNTER}' draws nothing; expected pictures (h, w, 3) uint8 in render mode "
             "rgb_array. Choose another environment.",
         ),
         (
             {"env_options": {"draws": "floats"}},
-            f"The environment '{COUNTER}' draws (4, 16, 3) float64; expected pictures of (h, w, 3) uint8, by render "
+            f"The environment '{COUNTER}' draws (4, 16, 3) float64; expected pictures (h, w, 3) uint8 in render "
             "mode rgb_array. Choose another environment.",
         ),
         (
@@ -280,7 +280,7 @@ def test_what_cannot_be_recorded(how, message, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-UNKNOWN = "Expected the name of one that Gymnasium knows, such as 'ALE/MsPacman-v5', with its version."
+UNKNOWN = "Expected the name of a Gymnasium environment with its version, such as 'ALE/MsPacman-v5'."
 
 
 @pytest.mark.parametrize(
@@ -300,8 +300,8 @@ UNKNOWN = "Expected the name of one that Gymnasium knows, such as 'ALE/MsPacman-
         ),
         (
             "LatentseqTest/NeverDrawn-v0",
-            "The environment 'LatentseqTest/NeverDrawn-v0' cannot be made: AssertionError. Expected one that draws "
-            "pictures (render mode rgb_array), and options that it takes.",
+            "The environment 'LatentseqTest/NeverDrawn-v0' cannot be created: AssertionError. Expected one that "
+            "draws pictures (render mode rgb_array), and options that it accepts.",
         ),
     ],
 )
@@ -375,8 +375,8 @@ def test_an_option_of_the_emulator(tmp_path):
     assert (about["frame_shape"], about["streams"]["action"], len(about["actions"])) == ([64, 64, 3], 18, 18)
     assert about["source"]["config"]["env_options"] == options
     assert refused("ALE/MsPacman-v5", tmp_path / "other", env_options={"mode": 99}) == (
-        "The environment 'ALE/MsPacman-v5' cannot be made with the options {\"mode\": 99}: Invalid game mode "
-        "requested. Expected one that draws pictures (render mode rgb_array), and options that it takes."
+        "The environment 'ALE/MsPacman-v5' cannot be created with the options {\"mode\": 99}: Invalid game mode "
+        "requested. Expected one that draws pictures (render mode rgb_array), and options that it accepts."
     )
 
 

@@ -1,4 +1,4 @@
-"""What an environment does wrong is told as the environment's fault, and nothing is written."""
+"""Faults of an environment are reported as its faults, and nothing is written."""
 
 import gymnasium
 import numpy as np
@@ -16,7 +16,7 @@ LEFT = "it ended the process by sys.exit(1), where it should raise an exception"
 
 
 class Faulty(gymnasium.Env):
-    """Does one thing wrong."""
+    """An environment with one fault."""
 
     action_space, observation_space = spaces.Discrete(2), spaces.Discrete(1)
 
@@ -69,7 +69,7 @@ def refused(env, out, **options) -> str:
 def test_what_it_raises(where, tmp_path):
     assert refused(FAULTY, tmp_path / "out", fault=where) == (
         f"The environment '{FAULTY}' fails in its {where}: ValueError: Something is wrong. That is a fault of the "
-        "environment: update it, give it other options, or choose another one."
+        "environment: update it, use other options, or choose another one."
     )
 
 
@@ -77,22 +77,22 @@ def test_what_it_raises(where, tmp_path):
     ("fault", "reason"), [("exit", LEFT), ("four", "ValueError: not enough values to unpack (expected 5, got 4)")]
 )
 def test_a_step_that_ends_the_process_or_gives_too_little(fault, reason, tmp_path):
-    told = f"The environment '{FAULTY}' fails in its step: {reason}. That is a fault of the environment:"
-    assert refused(FAULTY, tmp_path / "out", fault=fault).startswith(told)
+    message = f"The environment '{FAULTY}' fails in its step: {reason}. That is a fault of the environment:"
+    assert refused(FAULTY, tmp_path / "out", fault=fault).startswith(message)
 
 
 @pytest.mark.parametrize(
     ("fault", "shown"), [("none", "None"), ("text", "'much'"), ("nan", "nan"), ("many", "array([0., 0., 0.])")]
 )
 def test_a_reward_that_is_no_number(fault, shown, tmp_path):
-    told = f"The environment '{FAULTY}' gives the reward {shown}; {GIVES}"
-    assert refused(FAULTY, tmp_path / "out", fault=fault) == told
+    message = f"The environment '{FAULTY}' returned the reward {shown}; {GIVES}"
+    assert refused(FAULTY, tmp_path / "out", fault=fault) == message
 
 
 @pytest.mark.parametrize("fps", [0, -5, "x", [1], 1e300])
 def test_a_frame_rate_that_is_none(fps, tmp_path):
-    told = f"The environment '{FAULTY}' says that its render_fps is {fps!r}; {RATE}"
-    assert refused(FAULTY, tmp_path / "out", fps=fps) == told
+    message = f"The environment '{FAULTY}' has the render_fps {fps!r}; {RATE}"
+    assert refused(FAULTY, tmp_path / "out", fps=fps) == message
 
 
 @pytest.mark.parametrize(

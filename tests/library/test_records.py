@@ -1,4 +1,4 @@
-"""TFRecord files, written for TensorFlow to read and read as TensorFlow wrote them."""
+"""TFRecord files: TensorFlow reads what latentseq writes, and latentseq reads what TensorFlow writes."""
 
 import struct
 import sys
@@ -180,10 +180,10 @@ class TestWhatCannotBeRead:
         ("content", "reason"),
         [
             (b"", "it is empty."),
-            (b"short", "its content is no TFRecord, or is compressed."),
-            (b"a text of some length, in which there is nothing", "its content is no TFRecord, or is compressed."),
-            (record(b"no message"), "record 0 holds no tf.train.SequenceExample."),
-            (record(b""), "record 0 has no whole number 'height' above 0 in its context."),
+            (b"short", "its content is not a TFRecord, or is compressed."),
+            (b"a text of some length, in which there is nothing", "its content is not a TFRecord, or is compressed."),
+            (record(b"no message"), "record 0 is not a tf.train.SequenceExample."),
+            (record(b""), "the context of record 0 has no whole number 'height' above 0."),
         ],
     )
     def test_another_content(self, path, content, reason):
@@ -201,7 +201,7 @@ class TestWhatCannotBeRead:
         whole = written(path, clips(2, 2)).read_bytes()
         second = len(whole) // 2
         for at, reason in (
-            (3, "its content is no TFRecord, or is compressed."),
+            (3, "its content is not a TFRecord, or is compressed."),
             (40, "record 0 is damaged: the checksum of its data does not fit."),
             (second + 9, "record 1 is damaged: the checksum of its length does not fit."),
             (len(whole) - 1, "record 1 is damaged: the checksum of its data does not fit."),
@@ -228,11 +228,11 @@ class TestWhatCannotBeRead:
     @pytest.mark.parametrize(
         ("change", "reason"),
         [
-            ("no frames", "record 0 has no feature list 'frames' with a frame in it."),
-            ("short", "frame 1 of record 0 has 5 bytes, not the 72 of raw pixels of 4x6x3."),
-            ("channels", "record 0 has 2 channels, not 1, 3 or 4."),
-            ("width", "record 0 has no whole number 'width' above 0 in its context."),
-            ("fps", "record 0 has an 'fps' that is no frame rate."),
+            ("no frames", "record 0 has no feature list 'frames', or an empty one."),
+            ("short", "frame 1 of record 0 has 5 bytes; expected 72, the pixels of 4x6x3."),
+            ("channels", "record 0 has 2 channels; expected 1, 3 or 4."),
+            ("width", "the context of record 0 has no whole number 'width' above 0."),
+            ("fps", "record 0 has an 'fps' that is not a frame rate."),
         ],
     )
     def test_another_layout(self, path, change, reason):
@@ -257,9 +257,11 @@ class TestWhatCannotBeRead:
         other = written(tmp_path / "other.tfrecord", clips(1, shape=(6, 6, 1))).read_bytes()
         path.write_bytes(one + one + two)
         assert refused(path) == (
-            "record 0 is 4x6x3 at 10.0 frames a second and record 2 is 4x6x3 at 25.0 frames a second, not the same."
+            "record 0 is 4x6x3 at 10.0 frames per second, "
+            "and record 2 is 4x6x3 at 25.0 frames per second; expected the same for all records."
         )
         path.write_bytes(one + other)
         assert refused(path) == (
-            "record 0 is 4x6x3 at 10.0 frames a second and record 1 is 6x6x1 at 10.0 frames a second, not the same."
+            "record 0 is 4x6x3 at 10.0 frames per second, "
+            "and record 1 is 6x6x1 at 10.0 frames per second; expected the same for all records."
         )

@@ -1,4 +1,4 @@
-"""Films are shown as a player shows them: opaque, in whole pictures, in the colours of an ordinary screen."""
+"""Frames look as in a player: opaque, without interlacing, in the colours of an ordinary screen."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -137,7 +137,7 @@ def test_colours_are_bt709_in_hd_and_bt601_below_where_the_film_does_not_say(siz
 
 
 def bright(transfer: int, signal: float, path: Path) -> Path:
-    """A film in HDR of one gray, a share of what its ten bits can say."""
+    """An HDR film of one gray, a share of the range of its ten bits."""
     frame = av.VideoFrame(*SIZE[::-1], "yuv420p10le")
     for plane, value in zip(frame.planes, (64 + 876 * signal, 512, 512), strict=True):
         plane.update(np.full(plane.buffer_size // 2, round(value), "<u2").tobytes())
@@ -170,7 +170,7 @@ def test_brighter_light_stays_brighter_up_to_white(transfer):
     signal = np.linspace(0, 0.75 if transfer == hdr.PQ else 1, 200)
     levels = hdr.to_standard(np.repeat(np.rint(signal * 65535)[:, None], 3, 1).astype(np.uint16), transfer)
     assert (np.diff(levels[:, 0].astype(int)) >= 0).all()
-    assert len(np.unique(levels[signal > 0.6])) > 15  # What an ordinary screen would cut off can be told apart.
+    assert len(np.unique(levels[signal > 0.6])) > 15  # Bright levels are still different.
 
 
 def test_wide_colours_become_those_of_an_ordinary_screen():

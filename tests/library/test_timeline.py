@@ -1,4 +1,4 @@
-"""A film over its curve: the frame as it is, the cursor where it is, and no peak lost."""
+"""A film above its curve: the frame is unchanged, the cursor is at its time, and no peak is lost."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def pictures(frames=FRAMES, values=VALUES, marks=(3,), times=TIMES):
 
 
 def where(picture, colour):
-    """Rows and columns of the curve's part in a colour."""
+    """Rows and columns of the pixels of the curve that have a colour."""
     rows, columns = np.nonzero((picture == colour).all(-1))
     below = rows > picture.shape[0] - 140
     return rows[below], columns[below]

@@ -1,4 +1,4 @@
-"""Every file is compared with what it was when it was written."""
+"""Every file is compared with its stored checksum."""
 
 import errno
 import json
@@ -92,8 +92,9 @@ def test_every_wrong_file_is_named(clips):
     (clips / "shard-00002.h5").unlink()
     (clips / "shard-00007.h5").write_bytes(b"")
     assert refused(clips) == (
-        f"{clips} is not as it was written. {clips / 'shard-00000.h5'} is damaged: its SHA-256 is another. "
-        f"{clips / 'shard-00001.h5'} is damaged: its SHA-256 is another. {clips / 'shard-00002.h5'} is missing." + END
+        f"{clips} is not as it was written. {clips / 'shard-00000.h5'} is damaged: its SHA-256 has changed. "
+        f"{clips / 'shard-00001.h5'} is damaged: its SHA-256 has changed. {clips / 'shard-00002.h5'} is missing."
+        + END
     )
 
 
@@ -107,7 +108,7 @@ def test_wrong_files_of_a_run(run):
     assert refused(run) == (
         f"{run} is not as it was written. {run / 'artifact.json'} is not the file that was saved: plugin, config or "
         "files do not fit its fingerprint. Copy the folder again, or train again. "
-        f"{shard} is damaged: its SHA-256 is another. {state} is damaged: its SHA-256 is another." + END
+        f"{shard} is damaged: its SHA-256 has changed. {state} is damaged: its SHA-256 has changed." + END
     )
 
 
@@ -120,7 +121,7 @@ def test_files_that_the_manifest_does_not_name_are_said(clips):
 
 
 def rewritten(folder, change) -> None:
-    """Write a manifest anew after a change, sealed as a manifest of such words would be."""
+    """Change a manifest and write it again with a correct seal."""
     path = folder / "manifest.json"
     manifest = json.loads(path.read_text())
     change(manifest)
@@ -186,7 +187,7 @@ def test_no_damage_of_what_is_said_gets_past(run, clips):
                 verify(path.parent)
             except DataError:
                 continue
-            passed.append(json.loads(damaged) == json.loads(whole))  # Then only empty space is another.
+            passed.append(json.loads(damaged) == json.loads(whole))  # Only white space differs then.
         path.write_bytes(whole)
     assert all(passed)
     assert len(passed) < 12

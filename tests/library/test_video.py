@@ -28,13 +28,13 @@ KINDS = {
     "vp9.webm": {"codec": "libvpx-vp9", "options": {"deadline": "realtime", "cpu-used": "8"}},
     "mpeg4.avi": {"codec": "mpeg4", "options": {"bf": "2"}},
     "stream.ts": {"codec": "libx264", "options": {"bf": "3"}},
-    # Matroska counts milliseconds, so at this rate frames share their times and cannot be told apart by them.
+    # Matroska rounds times to milliseconds, so at this rate some frames have the same time.
     "high-speed.mkv": {"codec": "libx264", "fps": 3000},
 }
 
 
 def frames(video, chosen, preprocessing=SMALL):
-    """(t, h, w, c) of the pictures of some numbers."""
+    """Frames (t, h, w, c) of the pictures with these numbers."""
     return np.stack([picture.frame(preprocessing) for picture in video.walk(np.array(chosen))])
 
 
@@ -58,7 +58,7 @@ def test_times_are_those_of_the_frames(kind, write_movie):
     video = VideoFile(path)
     with av.open(str(path)) as file:
         first = next(file.decode(video=0)).time
-    # A millisecond is what Matroska counts.
+    # Matroska rounds times to milliseconds.
     np.testing.assert_allclose(video.times, first + np.arange(40) / rate, atol=1e-3)
     assert video.end == pytest.approx(first + 40 / rate, abs=2e-3)
     assert (np.diff(video.times) > 0).all()
@@ -81,7 +81,7 @@ def test_a_frame_that_is_asked_for_again_is_not_decoded_again(write_movie, monke
 
 def test_two_threads_read_the_same_footage_at_once(write_movie, numbers):
     video = VideoFile(write_movie("a.mp4", 60, **KINDS["b-frames.mp4"]))
-    assert numbers(frames(video, [30])) == [30]  # What is open is not shared.
+    assert numbers(frames(video, [30])) == [30]  # Open files are not shared.
     orders = [list(range(i, 60, 3)) for i in range(3)] * 2
 
     def read(order):
@@ -103,14 +103,14 @@ def test_some_of_the_kinds_really_reorder(write_movie):
 
 @pytest.mark.parametrize("name", ["bigbuckbunny.mp4", "bikes.mp4", "bunny30.webm", "fire.mp4"])
 def test_random_reads_of_real_videos_equal_a_decode_from_the_start(name, shared):
-    high_definition = name in ("bigbuckbunny.mp4", "fire.mp4")  # Neither says how its colours are coded.
+    high_definition = name in ("bigbuckbunny.mp4", "fire.mp4")  # Neither file states its colour matrix.
     matrix = "itu709" if high_definition else None
     with av.open(str(shared / "data" / name)) as file:
         expected = [
             frame.reformat(48, 24, "gray", matrix, interpolation="AREA").to_ndarray()
             for frame in file.decode(video=0)
         ]
-    if name == "fire.mp4":  # It says of itself that it lies upside down.
+    if name == "fire.mp4":  # Its display matrix says that it is upside down.
         expected = [picture[::-1, ::-1] for picture in expected]
     video = VideoFile(shared / "data" / name)
     assert len(video.times) == len(expected)
@@ -206,10 +206,10 @@ def _still(path: Path, picture: np.ndarray, aspect: int = 1) -> Path:
 
 
 def _with_matrix(path: Path, matrix: tuple[int, int, int, int]) -> Path:
-    """A copy of an MP4 whose picture is to be shown through a matrix, in whole numbers."""
+    """A copy of an MP4 with a display matrix of whole numbers."""
     data = bytearray(path.read_bytes())
     at = data.index(b"tkhd") + 44
-    assert data[at - 40] == 0  # Of a version that has 32-bit times, and so the matrix here.
+    assert data[at - 40] == 0  # Only the version with 32-bit times has its matrix here.
     a, b, c, d = (value << 16 for value in matrix)
     data[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
     turned = path.with_name(f"turned-{path.name}")
@@ -218,7 +218,7 @@ def _with_matrix(path: Path, matrix: tuple[int, int, int, int]) -> Path:
 
 
 def _through(matrix: tuple[int, int, int, int], picture: np.ndarray) -> np.ndarray:
-    """What a player shows, pixel by pixel: x' = ax + cy, y' = bx + dy, moved to where there are no negative ones."""
+    """The picture in a player, pixel by pixel: x' = ax + cy, y' = bx + dy, shifted so that none is negative."""
     a, b, c, d = matrix
     y, x = np.indices(picture.shape[:2])
     right, down = a * x + c * y, b * x + d * y
@@ -354,7 +354,7 @@ def test_sound_alone(tmp_path):
         frame.sample_rate = 48000
         file.mux(stream.encode(frame))
         file.mux(stream.encode())
-    assert _message(path) == f"{path} holds no pictures; expected a video stream. Leave it out, or export it again."
+    assert _message(path) == f"{path} has no video stream; expected one. Leave the file out, or export it again."
 
 
 def test_a_pipe_is_not_waited_for(tmp_path):

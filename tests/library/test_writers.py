@@ -1,4 +1,4 @@
-"""What is written, read again by the libraries that others read it with."""
+"""Written files, read again with other libraries."""
 
 import hashlib
 import os
@@ -26,7 +26,7 @@ ARRAYS = {"truth": np.arange(24, dtype=np.uint8).reshape(2, 3, 4), "file": np.fl
 
 @pytest.fixture(scope="module")
 def rows() -> list[Row]:
-    """A bright square that moves over a coloured gradient, and a greyscale one made up from frame 4 on."""
+    """A bright square that moves over a coloured gradient, and a gray row that is generated from frame 4 on."""
     y, x = np.indices((32, 32))
     frames = np.stack([np.stack([8 * y, 8 * x, 128 + 0 * x], -1)] * 9).astype(np.uint8)
     for t in range(9):
@@ -218,7 +218,7 @@ def test_suffixes() -> None:
     assert [writers.check_suffix(Path(f"a.b{s.upper()}")) for s in writers.suffixes()] == list(writers.suffixes())
 
 
-END = "The suffix says what is written: a video, a contact sheet (.png) or arrays (.npz)."
+END = "The suffix decides what is written: a video, a contact sheet (.png) or arrays (.npz)."
 
 
 @pytest.mark.parametrize(
@@ -262,7 +262,7 @@ def timed(path: Path) -> tuple[np.ndarray, float, float]:
 
 @pytest.mark.parametrize("suffix", [".gif", ".mp4", ".webp"])
 def test_a_frame_rate_comes_back(tmp_path: Path, suffix: str) -> None:
-    """Of a GIF, whose delays are hundredths of a second: 3, 4, 3, 3, … of them, 10.01 s in all."""
+    """Times of a GIF, whose delays are 3, 4, 3, 3, … hundredths of a second, 10.01 s in all."""
     times, end, rate = timed(film(tmp_path / f"out{suffix}", np.arange(300) * 1001 / 30000, 30000 / 1001))
     assert rate == pytest.approx(30000 / 1001, abs=1e-6)
     assert (len(times), end) == (300, pytest.approx(10.01))
@@ -306,17 +306,22 @@ def test_a_frame_that_is_shown_for_hours(tmp_path: Path, rows: list[Row], suffix
         (".gif", [0, 1, 700], "A frame would be shown for 699 s, and GIF", "655.35 s"),
         (".mp4", [0, 50_000], "A frame would be shown for 50,000 s, and MP4", "43,200 s"),
         (".webp", [0, 20_000], "A frame would be shown for 20,000 s, and WEBP", "16,777.215 s"),
-        (".webp", range(0, 2_160_000, 3600), "The whole would be shown for 2,160,000 s, and WEBP", "2,147,483.647 s"),
+        (
+            ".webp",
+            range(0, 2_160_000, 3600),
+            "The animation would be shown for 2,160,000 s, and WEBP",
+            "2,147,483.647 s",
+        ),
     ],
 )
 def test_a_time_that_a_format_cannot_say(tmp_path: Path, suffix: str, times, what: str, most: str) -> None:
     with pytest.raises(UsageError) as caught:
         film(tmp_path / f"out{suffix}", times, 1 / max(1, times[1]))
-    assert str(caught.value) == (f"{what} can say at most {most}. Choose another format, or a higher frame rate.")
+    assert str(caught.value) == (f"{what} can store at most {most}. Choose another format, or a higher frame rate.")
 
 
 def test_equal_frames_are_one_that_is_shown_for_too_long(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"^A frame would be shown for 1,000 s, and GIF can say at most 655\.35 s\."):
+    with pytest.raises(UsageError, match=r"^A frame would be shown for 1,000 s, and GIF can store at most 655\."):
         film(tmp_path / "out.gif", np.arange(5) * 200.0, 1 / 200, still=True)
 
 
@@ -324,6 +329,6 @@ def test_equal_frames_are_one_that_is_shown_for_too_long(tmp_path: Path) -> None
 def test_a_frame_rate_that_is_none(tmp_path: Path, rows: list[Row], fps: float) -> None:
     with pytest.raises(UsageError) as caught:
         save(tmp_path / "out.gif", rows, fps=fps)
-    assert str(caught.value) == f"fps is {fps}; expected a number of frames a second above 0."
-    with pytest.raises(UsageError, match="expected a number of frames a second above 0"):
+    assert str(caught.value) == f"fps is {fps}; expected a number of frames per second above 0."
+    with pytest.raises(UsageError, match="expected a number of frames per second above 0"):
         film(tmp_path / "out.mp4", [0.0], fps)

@@ -307,7 +307,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
     assert int(run.stdout) < 30_000  # Kilobytes.
 
 
-NOTHING = "There is nothing to take: expected videos, folders of images, or arrays. "
+NOTHING = "There is no footage: expected videos, folders of images, or arrays. "
 
 
 def test_an_empty_folder(tmp_path):
@@ -319,9 +319,9 @@ def test_a_folder_of_other_things(tmp_path):
     for name in ("b.txt", "a.TXT", "notes", ".hidden.mp4"):
         (tmp_path / "papers" / name).touch()
     assert refused(lambda: Files(str(tmp_path / "papers"))) == (
-        f"{NOTHING}Skipped: papers/a.TXT: .TXT is no kind of file that holds video, images or arrays. "
-        "papers/b.txt: .txt is no kind of file that holds video, images or arrays. "
-        "papers/notes: A file without a suffix is no kind of file that holds video, images or arrays."
+        f"{NOTHING}Skipped: papers/a.TXT: .TXT is not a known type of video, image or array file. "
+        "papers/b.txt: .txt is not a known type of video, image or array file. "
+        "papers/notes: A file without a suffix is not a known type of video, image or array file."
     )
 
 
@@ -360,7 +360,7 @@ def test_mixed_sizes(write, tmp_path):
     write("shot/2.png", 0, size=(16, 12))
     assert refused(lambda: Files(str(tmp_path / "shot"))) == (
         f"{NOTHING}Skipped: shot: shot/1.png is 12 x 16 (h x w) and shot/2.png is 16 x 12; expected one size in a "
-        "clip. Put them into folders of their own, or make them equal."
+        "clip. Put images of different sizes into different folders, or resize them."
     )
 
 
