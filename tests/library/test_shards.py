@@ -199,7 +199,7 @@ def test_a_range_that_does_not_exist(folder):
     clips = ClipFolder(str(folder))
     with pytest.raises(UsageError) as caught:
         clips.read(3, 5, 31)
-    assert str(caught.value) == "Frames 5 to 30 were asked of clip 3, which has 30 frames, 0 to 29."
+    assert str(caught.value) == "Frames 5 to 30 of clip 3 were requested; it has frames 0 to 29."
     with pytest.raises(UsageError) as caught:
         clips.read(6)
     assert str(caught.value) == "Clip 6 does not exist: clips has clips 0 to 5."
