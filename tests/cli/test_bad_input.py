@@ -245,7 +245,7 @@ class TestPriming:
 class TestPlugins:
     def test_an_unknown_plugin(self, refused, runs, tmp_path):
         encoders = "conv-ae, feature-vae, honest-encoder, numpy-pca, pca, stack and vae"
-        tail = "A plugin is installed with pip; `latentseq plugins` lists them all."
+        tail = "Install a plugin with pip; `latentseq plugins` lists all installed ones."
         assert refused(2, "train-ae", *SQUARES, tmp_path / "out", "--encoder", "vea") == (
             f"No encoder is called 'vea'. Did you mean 'vae'? Installed: {encoders}. {tail}"
         )
@@ -301,8 +301,8 @@ class TestPlugins:
 
     def test_an_unknown_kind_of_plugin(self, refused):
         assert refused(2, "plugins", "encoder") == (
-            "There are no 'encoder'. Did you mean 'encoders'? "
-            "Plugins are datasets, decoders, dynamics, encoders and predictors."
+            "'encoder' is no kind of plugin. Did you mean 'encoders'? "
+            "The kinds are datasets, decoders, dynamics, encoders and predictors."
         )
 
 

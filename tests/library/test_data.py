@@ -119,7 +119,7 @@ def test_neither_a_path_nor_a_name():
 
 
 def test_a_dataset_that_needs_a_path():
-    assert refused(lambda: open_data("files"), UsageError) == "files needs the option path; none was given."
+    assert refused(lambda: open_data("files"), UsageError) == "files needs the option path, which is missing."
 
 
 def test_an_unknown_option_of_a_dataset():

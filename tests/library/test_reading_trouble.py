@@ -44,8 +44,8 @@ def test_what_cannot_be_read_now_is_not_damaged(number, failing, tmp_path):
     with pytest.raises(TryAgainError) as caught:
         read_json(path, "a manifest")
     assert str(caught.value) == (
-        f"{path} could not be read now: {os.strerror(number)}. Run the same command again; if it stays so, look "
-        "after the disk, and copy the file again."
+        f"{path} could not be read now: {os.strerror(number)}. Run the same command again. If the error stays, check "
+        "the disk and copy the file again."
     )
     with pytest.raises(TryAgainError):
         Checkpoints(tmp_path, "main").load()

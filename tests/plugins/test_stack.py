@@ -211,7 +211,7 @@ def test_an_unknown_part_is_refused():
     )
     assert refused(decoder="vae").startswith("No decoder is called 'vae'. ")
     assert refused(**{"feature.widths": [4]}) == (
-        "stack has no part 'feature', of which feature.widths would be an option. Did you mean 'features'? "
+        "stack has no part 'feature' for the option feature.widths. Did you mean 'features'? "
         "Its parts: decoder, features and latents."
     )
     assert refused(**{"features.width": [4]}).startswith("conv-ae has no option 'width'. Did you mean 'widths'? ")
