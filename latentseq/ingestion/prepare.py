@@ -9,13 +9,13 @@ from typing import Any
 from latentseq.configurable import check_names, check_types
 from latentseq.data.crops import Crops
 from latentseq.data.open import is_footage, open_data
+from latentseq.data.splits import folder_of
 from latentseq.errors import UsageError, listed
 from latentseq.ingestion.plan import Plan
 from latentseq.ingestion.report import summary
 from latentseq.ingestion.run import is_done, make_clips, plan_clips
 from latentseq.media.preprocessing import Preprocessing
 from latentseq.protocols import Dataset
-from latentseq.splits import folder_of
 from latentseq.storage.frames import ClipFolder, write_clips
 from latentseq.training.watch import Watcher
 
