@@ -65,13 +65,13 @@ def load(group: str, name: str) -> Any:
     matches = {ep.value: ep for ep in entry_points(group=f"latentseq.{group}", name=name)}
     if not matches:
         raise UsageError(
-            f"No {_one(group)} is called {name!r}. {did_you_mean(name, names)}Installed: {listed(names)}. "
+            f"No {singular(group)} is called {name!r}. {did_you_mean(name, names)}Installed: {listed(names)}. "
             "Install a plugin with pip; `latentseq plugins` lists all installed ones."
         )
     if len(matches) > 1:
         claims = listed(f"{_listing(group, ep).distribution} ({ep.value})" for ep in matches.values())
         raise UsageError(
-            f"{len(matches)} plugins claim the {_one(group)} {name!r}: {claims}. Uninstall or rename all but one."
+            f"{len(matches)} plugins claim the {singular(group)} {name!r}: {claims}. Uninstall or rename all but one."
         )
     entry_point = next(iter(matches.values()))
     row = _listing(group, entry_point)
@@ -83,12 +83,12 @@ def load(group: str, name: str) -> Any:
             raise
         check_backend()  # Keras does not import if its backend is not installed.
         raise PluginError(
-            f"The {_one(group)} {name!r} ({row.value}, from {row.distribution} {row.version}) does not import: "
+            f"The {singular(group)} {name!r} ({row.value}, from {row.distribution} {row.version}) does not import: "
             f"{cause_of(cause)}. Reinstall or remove that distribution; other plugins still work."
         ) from cause
     if not (isinstance(plugin, type) and issubclass(plugin, KINDS[group])):
         raise PluginError(
-            f"The {_one(group)} {name!r} ({row.value}, from {row.distribution} {row.version}) is {plugin!r}; "
+            f"The {singular(group)} {name!r} ({row.value}, from {row.distribution} {row.version}) is {plugin!r}; "
             f"expected a class derived from latentseq.{KINDS[group].__name__}."
         )
     unnamed = [
@@ -98,7 +98,7 @@ def load(group: str, name: str) -> Any:
     ]
     if unnamed:
         raise PluginError(
-            f"The {_one(group)} {name!r} ({row.value}, from {row.distribution} {row.version}) takes "
+            f"The {singular(group)} {name!r} ({row.value}, from {row.distribution} {row.version}) takes "
             f"{listed(unnamed)} in its constructor; expected keywords with names only, because the keywords are the "
             "configuration. Ask the author of the plugin to name them."
         )
@@ -169,7 +169,7 @@ def check_allowed(config: Any, allowed: Sequence[str], where: Path, group: str =
         if name in foreign:
             row = foreign[name]
             raise UsageError(
-                f"{where} needs the {_one(row.group)} {name!r}, which is not built in: it is {row.value} of the "
+                f"{where} needs the {singular(row.group)} {name!r}, which is not built in: it is {row.value} of the "
                 f"distribution {row.distribution} {row.version}. A file must not choose which code runs here. If you "
                 f"trust that distribution, add --allow-plugin {name} (in Python, allow_plugins=[{name!r}])."
             )
@@ -218,5 +218,6 @@ def _listing(group: str, ep: EntryPoint) -> Listing:
     return Listing(group, ep.name, ep.value, name, version)
 
 
-def _one(group: str) -> str:
+def singular(group: str) -> str:
+    """The name of one plugin of a group, such as ``encoder``."""
     return group if group == "dynamics" else group.removesuffix("s")

@@ -153,7 +153,7 @@ class TestModels:
 
     def test_a_model_of_another_kind(self, refused, runs, tmp_path):
         assert refused(65, "encode", *SQUARES, runs / "lstm", tmp_path / "out") == (
-            f"{runs / 'lstm'} holds the 'honest-dynamics' of dynamics; expected one of encoders."
+            f"{runs / 'lstm'} holds the dynamics 'honest-dynamics'; expected one of the encoders."
         )
         assert refused(65, "sample", runs / "ae", *SQUARES, tmp_path / "out.gif") == (
             f"{runs / 'ae'} holds the encoder 'honest-encoder', which does not predict. "

@@ -193,7 +193,7 @@ class TestRefused:
     def test_somebody_elses_folder(self, runs, refused, tmp_path):
         (tmp_path / "out").mkdir()
         (tmp_path / "out" / "surprise.txt").write_text("a party")
-        assert "was not made by this command (it holds no surprise.json)" in refused(
+        assert "was not written by this command (it holds no surprise.json)" in refused(
             2, "surprise", runs / "lstm", *SQUARES, tmp_path / "out", "--overwrite"
         )
 

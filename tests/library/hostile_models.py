@@ -55,7 +55,7 @@ def _with(make: Callable[[Path], object], words: str, use: Callable[[Path], obje
 def of_artifacts() -> dict[str, Case]:
     """What artifact.json may say."""
     digest = "0" * 64
-    outside, linked = "names files outside of its folder: ", "weights.safetensors is a link."
+    outside, linked = "names files outside its folder: ", "weights.safetensors is a link."
     return {
         "a group that is a list": _said(
             "group is []; expected decoders, dynamics, encoders and predictors", group=[]
@@ -78,7 +78,7 @@ def of_artifacts() -> dict[str, Case]:
         "20,000 files": _said(
             "files is an object of 20000; expected at most", files={str(i): digest for i in range(20_000)}
         ),
-        "a fingerprint that does not fit": _said("do not fit its fingerprint", fingerprint=digest),
+        "a fingerprint that does not fit": _said("do not match its fingerprint", fingerprint=digest),
         "a fingerprint that is none": _said("fingerprint is 'x'; expected a SHA-256", fingerprint="x"),
         "an artifact of five megabytes": _said("it has more than 4194304 bytes.", config={"a": "x" * (5 << 20)}),
         "weights that are a link out": _with(lambda path: path.symlink_to("/etc/passwd"), linked, _read),

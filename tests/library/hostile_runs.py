@@ -149,7 +149,7 @@ def _files(listed: dict[str, bytes]) -> Case:
         arrays = {"mean": np.zeros(16), "components": np.zeros((2, 16)), "bounds": np.array([0, 1])}
         save_tensors({k: a.astype(np.float32) for k, a in arrays.items()}, given / "components.safetensors")
 
-    words = "artifact.json does not list components.safetensors, so that is not read."
+    words = "artifact.json does not list components.safetensors, so it is not read."
     return Case(make, lambda given: read_artifact(given).load(), words)
 
 

@@ -41,8 +41,8 @@ def test_a_full_disk(where, tmp_path, tree, monkeypatch):
     with pytest.raises(TryAgainError) as caught:
         write_bytes(path, b"later")
     assert str(caught.value) == (
-        f"{path} (5 bytes) could not be written: No space left on device. What was there before is untouched; "
-        "make room or choose another folder, then run the same command again."
+        f"{path} (5 bytes) could not be written: No space left on device. Earlier files are unchanged. "
+        "Make room or choose another folder, then run the same command again."
     )
     assert tree(tmp_path) == {"file": b"earlier"}
 

@@ -230,7 +230,7 @@ def test_a_folder_of_somebody_else_is_never_replaced(overwrite, arrays, tmp_path
     (tmp_path / "out" / "shard-mine.h5").write_text("mine")
     before = tree(tmp_path)
     assert refused(UsageError, [arrays], tmp_path / "out", overwrite=overwrite) == (
-        f"{tmp_path / 'out'} exists and was not made by this command (it holds no manifest.json), so it is not "
+        f"{tmp_path / 'out'} exists and was not written by this command (it holds no manifest.json), so it is not "
         "replaced. Choose another name, or remove it yourself."
         if overwrite
         else f"{tmp_path / 'out'} exists already. Choose another name, or replace it with --overwrite."

@@ -106,7 +106,7 @@ def test_wrong_files_of_a_run(run):
     write_json(run / "artifact.json", {**about, "plugin": "another"})
     assert refused(run) == (
         f"{run} is not as it was written. {run / 'artifact.json'} is not the file that was saved: plugin, config or "
-        "files do not fit its fingerprint. Copy the folder again, or train again. "
+        "files do not match its fingerprint. Copy the folder again, or train again. "
         f"{shard} is damaged: its SHA-256 is another. {state} is damaged: its SHA-256 is another." + END
     )
 

@@ -244,7 +244,7 @@ def test_a_trained_run_takes_no_options_and_has_to_be_of_its_kind(run):
         "give a plugin's name."
     )
     assert refused(DataError, decoder=str(run)) == (
-        f"stack: decoder: {run} holds the 'conv-ae' of encoders; expected one of decoders."
+        f"stack: decoder: {run} holds the encoder 'conv-ae'; expected one of the decoders."
     )
 
 
@@ -286,5 +286,5 @@ def test_an_artifact_names_no_folder_as_a_part(deep, tmp_path):
         theirs.load()
     assert str(caught.value) == (
         f"stack: features: {theirs.path / 'artifact.json'} names the part {shown(str(mine.path))}; expected the name "
-        "of an installed plugin. A model from a stranger shall not choose what is read here."
+        "of an installed plugin. A model must not choose which other files are read here."
     )
