@@ -336,7 +336,7 @@ def _check_types(about: Mapping[str, Any], path: Path) -> None:
     """Check the types of the fields."""
     fields = Fields(about, path)
     if about["group"] not in GROUPS:
-        fields.refuse("group", about["group"], listed(GROUPS))
+        fields.refuse("group", about["group"], f"{', '.join(GROUPS[:-1])} or {GROUPS[-1]}")
     if not fields.text("plugin", 200).isprintable():
         fields.refuse("plugin", about["plugin"], "a name")
     fields.inner("config")

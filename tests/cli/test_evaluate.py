@@ -121,8 +121,8 @@ def test_what_does_not_fit_is_told_and_nothing_written(command, runs, refused, t
     assert refused(2, *command, *out, "--seed", -1).startswith("seed is -1;")
     assert "which does not predict" in refused(65, command[0], runs / "ae", *command[2:], *out)
     assert refused(2, *command, "--out", runs, "--overwrite") == (
-        f"{runs} exists and was not written by this command (it holds no metrics.json), so it is not replaced. Choose "
-        "another name, or remove it yourself."
+        f"{runs} exists and was not written by this command (it holds no metrics.json), so it is not replaced. "
+        "Choose another name, or remove it yourself."
     )
 
 

@@ -168,12 +168,8 @@ def of_weights() -> dict[str, Case]:
             file.truncate(100 << 20)
 
     return {
-        "a header of 2^63 bytes": _weights(
-            struct.pack("<Q", 1 << 63) + bytes(99), f"{unread}its header says that it is"
-        ),
-        "a header of 90 MB": _weights(
-            huge, f"{unread}its header says that it is 94371840 bytes long, expected at most"
-        ),
+        "a header of 2^63 bytes": _weights(struct.pack("<Q", 1 << 63) + bytes(99), f"{unread}its header claims "),
+        "a header of 90 MB": _weights(huge, f"{unread}its header claims 94371840 bytes; expected at most"),
         "a header that is not there": _weights(b"\1\0\0", unread),
         "a header that is no JSON": _weights(_tensors(b"[" * 5000), unread),
         "an array of a terabyte": _weights(other(shape=[1 << 38]), unread),

@@ -100,7 +100,7 @@ def _linked(name: str, use: Callable[[Path], object], error: str | int) -> Case:
         (given / "run" / name).unlink(missing_ok=True)
         (given / "run" / name).symlink_to(victim / name)
 
-    return Case(make, use, f"{name} is a link. A run folder holds files and folders only,", error)
+    return Case(make, use, f"{name} is a link. A run folder holds only files and folders,", error)
 
 
 def _resume(given: Path) -> object:

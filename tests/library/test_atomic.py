@@ -98,7 +98,7 @@ def test_json_holds_numbers_only(tmp_path, tree):
         (None, "No such file or directory."),
         (b"{", "it is not JSON."),
         (b"\xff\xfe", "it is not JSON."),
-        (b"[1]", "it holds a list, expected an object."),
+        (b"[1]", "it holds a list; expected an object."),
     ],
 )
 def test_json_that_cannot_be_read(content, reason, tmp_path):

@@ -334,7 +334,7 @@ with exclusive(Path(sys.argv[1])):
         with pytest.raises(TryAgainError) as caught, run(path):
             pytest.fail("It was entered.")
         assert str(caught.value) == (
-            f"{path} is being written by another process (number {other.pid}). Wait until that is done, or choose "
+            f"{path} is being written by another process (number {other.pid}). Wait until it has ended, or choose "
             "another name."
         )
         with exclusive(tmp_path / "another"):
