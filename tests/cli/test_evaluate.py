@@ -107,7 +107,7 @@ def test_models_of_different_sizes(command, runs, other, refused, tmp_path):
 def test_data_of_another_size(command, other, refused, tmp_path):
     assert refused(65, command[0], other, *command[2:], "--out", tmp_path / "out") == (
         f"The frames of moving-squares are 16 x 16 x 1 (h x w x c); the model in {other} was trained on 8 x 8 x 1. "
-        "Give data of that size."
+        "Use data of that size."
     )
 
 

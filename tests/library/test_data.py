@@ -164,7 +164,7 @@ def test_frames_of_another_size(clips):
     check_frame_shape(dataset, [16, 16, 1], "the model")
     assert refused(lambda: check_frame_shape(dataset, (64, 48, 3), "the model in runs/ae"), DataError) == (
         "The frames of clips are 16 x 16 x 1 (h x w x c); the model in runs/ae was trained on 64 x 48 x 3. "
-        "Give data of that size."
+        "Use data of that size."
     )
 
 

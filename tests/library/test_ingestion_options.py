@@ -84,10 +84,10 @@ def refused(kind, *args, **options):
             "--stride is the distance of clips of --clip-length frames; give both, or neither.",
         ),
         ({"audio": "loud"}, "--audio is 'loud'; expected 'mel', 'wave' or 'none'."),
-        ({"crop": 0}, "Option crop is 0; expected the side of a window of 1 pixel or more."),
-        ({"crop": 8, "clip_length": 1}, "The crops have 1 frames; expected 2 or more, for something to move."),
+        ({"crop": 0}, "Option crop is 0; expected a side of 1 pixel or more."),
+        ({"crop": 8, "clip_length": 1}, "Option clip_length is 1; expected crops of 2 frames or more."),
         ({"crop": 8, "still": 1.5}, "Option still is 1.5; expected a share from 0 to 1."),
-        ({"crop": 8, "motion": 1.0}, "Option motion is 1.0; expected a number from 0 up to 1."),
+        ({"crop": 8, "motion": 1.0}, "Option motion is 1.0; expected a number from 0 to below 1."),
         ({"crop": 8, "count": 0}, "--count is 0; expected 1 crop or more."),
         (
             {"crop": 8, "cuts": True},

@@ -242,5 +242,5 @@ def test_frames_of_another_size(made, runs):
         made(data_options={"count": 2})
     assert str(error.value) == (
         f"The frames of moving-squares are 40 x 40 x 1 (h x w x c); the encoder in {runs / 'pca'} was trained on "
-        "16 x 16 x 1. Give data of that size."
+        "16 x 16 x 1. Use data of that size."
     )
