@@ -172,7 +172,7 @@ def of_manifests() -> dict[str, Case]:
         "shards that are text": _said("shards", to="abc", words="shards is 'abc'; expected a list."),
         "a shard that is a number": _said("shards", 0, to=3, words="shards[0] is 3; expected an object."),
         "a shard of 10^11 rows": _said(
-            "shards", 0, "rows", to=10**11, words="and the manifest says 100000000000 rows"
+            "shards", 0, "rows", to=10**11, words="but the manifest says 100000000000 rows"
         ),
         "a shard of less than no rows": _said("shards", 0, "rows", to=-18, words="shards[0].rows is -18; expected"),
         "a hash that is none": _said(
@@ -205,12 +205,16 @@ def of_manifests() -> dict[str, Case]:
             "frame_shape", to=[10**6, 10**6, 3], words="expected a list of 3 whole numbers"
         ),
         "frames of minus one": _said("frame_shape", to=[-1, -1, 3], words="frame_shape is [-1, -1, 3]; expected"),
-        "frames of another shape": _said("frame_shape", to=[5, 4, 1], words="expected uint8 of shape (5, 4, 1)."),
+        "frames of another shape": _said(
+            "frame_shape", to=[5, 4, 1], words="expected uint8 of shape (5, 4, 1) per row."
+        ),
         "streams that are a list": _said("streams", to=["count"], words="streams is ['count']; expected an object."),
         "a stream that is not there": _said(
             "streams", to={}, words="'count' is float32 of shape (2,) per row; expected"
         ),
-        "a stream of another width": _said("streams", to={"count": 3}, words="expected numbers of shape (3,)."),
+        "a stream of another width": _said(
+            "streams", to={"count": 3}, words="expected numbers of shape (3,) per row."
+        ),
         "a stream of 10^12 values": _said("streams", to={"count": 10**12}, words="streams.count is 1000000000000;"),
         "a stream called frames": _said("streams", to={"frames": 1}, words="expected names of side streams, other"),
         "a stream with a path": _said("streams", to={"../a": 1}, words="expected names of side streams, other than"),
@@ -238,7 +242,7 @@ def of_latents() -> dict[str, Case]:
         return _said(*place, to=to, words=words, of=latents)
 
     return {
-        "latents of another shape": said("latent_shape", to=[4], words="expected floats of shape (4,)."),
+        "latents of another shape": said("latent_shape", to=[4], words="expected floats of shape (4,) per row."),
         "latents of five axes": said(
             "latent_shape", to=[1] * 5, words="expected a list of 1 or 2 or 3 whole numbers"
         ),

@@ -57,10 +57,8 @@ def of_artifacts() -> dict[str, Case]:
     digest = "0" * 64
     outside, linked = "names files outside its folder: ", "weights.safetensors is a link."
     return {
-        "a group that is a list": _said(
-            "group is []; expected decoders, dynamics, encoders and predictors", group=[]
-        ),
-        "a dataset for a model": _said("group is 'datasets'; expected decoders,", group="datasets"),
+        "a group that is a list": _said("group is []; expected encoders, decoders, dynamics or predictors", group=[]),
+        "a dataset for a model": _said("group is 'datasets'; expected encoders,", group="datasets"),
         "a plugin that is a number": _said("plugin is 7; expected text of at most 200 characters.", plugin=7),
         "a plugin that steers the terminal": _said(r"plugin is 'vae\x1b[2J'; expected a name.", plugin="vae\x1b[2J"),
         "a plugin of a module": Case(

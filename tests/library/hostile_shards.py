@@ -133,20 +133,23 @@ def of_shards() -> dict[str, Case]:
             lambda f, s: f.create_dataset("frames", (10**15, 4, 5, 1), "u1"),
             "'frames' is not stored as one block of 1000000000000000 rows",
         ),
-        "fewer rows than told": _shard(lambda f, s: f.__setitem__("frames", FRAMES[:7]), piece),
+        "fewer rows than told": _shard(
+            lambda f, s: f.__setitem__("frames", FRAMES[:7]), "'frames' has 7 rows; expected 18"
+        ),
         "a single number": _shard(lambda f, s: f.__setitem__("frames", np.uint8(3)), "has 0 axes; expected 1 to 8"),
         "an array of nothing": _shard(lambda f, s: f.__setitem__("frames", h5py.Empty("u1")), "cannot be read: "),
         "frames of another rank": _shard(
             lambda f, s: f.__setitem__("frames", FRAMES[..., 0]), "is uint8 of shape (4, 5)"
         ),
         "frames of floats": _shard(
-            lambda f, s: f.__setitem__("frames", FRAMES.astype("f4")), "'frames' is float32 of shape (4, 5, 1) a row"
+            lambda f, s: f.__setitem__("frames", FRAMES.astype("f4")),
+            "'frames' is float32 of shape (4, 5, 1) per row",
         ),
         "frames of text": _shard(
-            lambda f, s: f.create_dataset("frames", (18,), h5py.string_dtype()), "of type 'object', expected numbers"
+            lambda f, s: f.create_dataset("frames", (18,), h5py.string_dtype()), "has type 'object'; expected numbers"
         ),
         "frames of references": _shard(
-            lambda f, s: f.create_dataset("frames", (18,), h5py.ref_dtype), "of type 'object', expected numbers"
+            lambda f, s: f.create_dataset("frames", (18,), h5py.ref_dtype), "has type 'object'; expected numbers"
         ),
         "frames of records": _shard(
             lambda f, s: f.create_dataset("frames", (18,), np.dtype([("a", "u1")])), "expected numbers"
@@ -155,7 +158,7 @@ def of_shards() -> dict[str, Case]:
         "one array too many": _shard(
             lambda f, s: (f.__setitem__("frames", FRAMES), f.__setitem__("more", COUNT)), "expected no such array."
         ),
-        "1500 arrays": _shard(_many, "it holds 1502 arrays, expected at most 1000"),
+        "1500 arrays": _shard(_many, "it holds 1502 arrays; expected at most 1000"),
         "a name that is no text": _shard(
             lambda f, s: f.id.links.create_hard(b"\xff\xfe", f.id, b"count"), "cannot be read: "
         ),

@@ -126,13 +126,13 @@ def test_nothing_and_something_that_is_not_there(tmp_path):
 
 def test_footage_that_is_too_short_or_too_small(arrays, tmp_path):
     assert refused(DataError, [arrays], tmp_path / "out", clip_length=13) == (
-        f"{NONE}Skipped: in/a.npy: It has 12 frames, and clips of 13 are asked for. in/b.npy: It has 10 frames, and "
-        "clips of 13 are asked for. in/c.npy: It has 8 frames, and clips of 13 are asked for."
+        f"{NONE}Skipped: in/a.npy: It has 12 frames, fewer than the 13 of a clip. in/b.npy: It has 10 frames, fewer "
+        "than the 13 of a clip. in/c.npy: It has 8 frames, fewer than the 13 of a clip."
     )
     for i in range(6):
         write_array(tmp_path / "more" / f"{i}.npy", numbered(3))
     assert refused(DataError, [tmp_path / "more"], tmp_path / "out", crop=49, clip_length=2).endswith(
-        "more/4.npy: Its frames are 48 x 96 (h x w), and crops of 49 are asked for. … and 1 more."
+        "more/4.npy: Its frames are 48 x 96 (h x w), too small for crops of 49 x 49. … and 1 more."
     )
     assert not (tmp_path / "out").exists()
 
@@ -344,7 +344,7 @@ def test_a_dry_run_writes_nothing(arrays, tmp_path, tree):
         "take in/b.npy: array uint8, 48 x 96, 10 pictures, 25 a second",
         "in/a.npy: (12, 48, 96) read as T H W: 12 frames of 48 x 96, gray",
         "in/b.npy: (10, 48, 96) read as T H W: 10 frames of 48 x 96, gray",
-        "skip in/c.npy: It has 8 frames, and clips of 9 are asked for.",
+        "skip in/c.npy: It has 8 frames, fewer than the 9 of a clip.",
     ]
     assert text.splitlines()[5:] == [
         "22 frames of 48 x 96 x 1, 25 a second, from 2 of 3 files: 0.1 MB, 5 shards, about 1 s with 2 workers"
