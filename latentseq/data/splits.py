@@ -30,8 +30,8 @@ def split_ranges(lengths: np.ndarray, split: np.ndarray | None) -> dict[str, np.
     if split is None and n < 3:
         return _in_time(np.arange(n), lengths)
     if split is None:
-        held = max(1, round(n * SHARES["validation"]))
-        split = np.array(["train"] * (n - 2 * held) + ["test"] * held + ["validation"] * held)
+        count = max(1, round(n * SHARES["validation"]))
+        split = np.array(["train"] * (n - 2 * count) + ["test"] * count + ["validation"] * count)
     whole = np.stack([np.arange(n), np.zeros(n, np.int64), lengths], axis=1)
     ranges = {name: whole[split == name] for name in ("train", "validation", "test")}
     clips = ranges["train"]
@@ -41,8 +41,8 @@ def split_ranges(lengths: np.ndarray, split: np.ndarray | None) -> dict[str, np.
         cut = _in_time(clips[:, 0], clips[:, 2])
         test = {} if len(ranges["test"]) else {"test": cut["test"]}
         return {**ranges, "train": cut["train"], "validation": cut["validation"], **test}
-    held = max(1, round(len(clips) * SHARES["validation"]))
-    return {**ranges, "train": clips[:-held], "validation": clips[-held:]}
+    count = max(1, round(len(clips) * SHARES["validation"]))
+    return {**ranges, "train": clips[:-count], "validation": clips[-count:]}
 
 
 def folder_of(name: str) -> str:
@@ -97,8 +97,8 @@ def split_by_folder(folders: Sequence[str], split: Sequence[str | None]) -> list
     if (complete and "validation" in split) or len(free) < 3 or len({folders[i] for i in free}) < 2:
         return list(split)
     order = [free[i] for i in spread([folders[i] for i in free])]
-    held = max(1, round(len(free) * SHARES["validation"]))
-    parts = {"validation": order[-held:], "test": [] if complete else order[-2 * held : -held]}
+    count = max(1, round(len(free) * SHARES["validation"]))
+    parts = {"validation": order[-count:], "test": [] if complete else order[-2 * count : -count]}
     splits = ["train" if i in set(free) else name for i, name in enumerate(split)]
     for name, clips in parts.items():
         for i in clips:

@@ -28,7 +28,7 @@ def assemble(plan: Plan, results: list[tuple[Task, Shard]]) -> tuple[dict[str, A
         The manifest, without clips if there are none; and the skipped files, including those that turned out to be
         damaged.
     """
-    names = [source.found.name for source in plan.sources]
+    names = [source.file.name for source in plan.sources]
     failed: dict[int, str] = {}
     for task, shard in results:
         for part, about in zip(task.parts, shard.parts, strict=True):
@@ -98,7 +98,7 @@ def _scenes(plan: Plan, usable: list[tuple[Task, Shard]], failed: dict[int, str]
                 continue
             length = recipe.clip_length or stop - start
             for begin in range(start, stop - length + 1, recipe.stride or length):
-                split = source.found.split
+                split = source.file.split
                 if split is None and recipe.overlapping:
                     split = split_by_share((at + begin) / total, (at + begin + length) / total)
                     if split is None:
@@ -120,12 +120,12 @@ def _assign_splits(plan: Plan, clips: list[dict[str, Any]]) -> None:
     files are held out for validation.
     """
     split = [clip["split"] for clip in clips]
-    folders = [folder_of(plan.sources[clip["source"]].found.name) for clip in clips]
+    folders = [folder_of(plan.sources[clip["source"]].file.name) for clip in clips]
     if not (plan.recipe.overlapping or plan.recipe.crop):
         split = split_by_folder(folders, split)
-    elif any(plan.sources[clip["source"]].found.split for clip in clips):
+    elif any(plan.sources[clip["source"]].file.split for clip in clips):
         of_sources = {clip["source"]: clip["split"] for clip in clips}
-        of_folders = [folder_of(plan.sources[i].found.name) for i in of_sources]
+        of_folders = [folder_of(plan.sources[i].file.name) for i in of_sources]
         splits = dict(zip(of_sources, split_by_folder(of_folders, list(of_sources.values())), strict=True))
         split = [splits[clip["source"]] for clip in clips]
     for clip, name in zip(clips, split, strict=True):
@@ -141,7 +141,7 @@ def _crops(plan: Plan, usable: list[tuple[Task, Shard]], failed: dict[int, str])
         for part, about in zip(task.parts, shard.parts, strict=True):
             source = plan.sources[part.source]
             middle = (firsts[part.source] + (part.start + part.stop) / 2) / total
-            split = source.found.split or split_by_share(middle, middle)
+            split = source.file.split or split_by_share(middle, middle)
             for start in about.get("crops", []) if part.source not in failed else []:
                 yield {
                     "row": row,
@@ -176,7 +176,7 @@ def _about(source: Source) -> dict[str, Any]:
     """The entry of a source in the manifest."""
     footage = source.footage
     return {
-        "path": source.found.name,
+        "path": source.file.name,
         "sha256": source.digest,
         "kind": footage.kind,
         "detail": footage.detail,

@@ -34,13 +34,13 @@ class Source:
     """Footage that is used.
 
     Attributes:
-        found: the footage, its name and its path.
+        file: the footage, with its name and its split.
         rows: the pictures that become rows.
         digest: SHA-256 of the content.
         preprocessing: how its frames are prepared.
     """
 
-    found: Found
+    file: Found
     rows: Rows
     digest: str
     preprocessing: Preprocessing
@@ -48,7 +48,7 @@ class Source:
     @property
     def footage(self) -> Footage:
         """The pictures."""
-        return self.found.footage
+        return self.file.footage
 
 
 class Part(NamedTuple):
@@ -119,7 +119,7 @@ class Plan:
 
     def digest(self) -> str:
         """SHA-256 of everything that the result depends on."""
-        names = [(source.found.name, source.digest, source.found.split) for source in self.sources]
+        names = [(source.file.name, source.digest, source.file.split) for source in self.sources]
         skipped = [each[:2] for each in self.skipped]
         return _hash([self.recipe.to_json(), names, skipped, [task.name for task in self.tasks]])
 
@@ -200,7 +200,7 @@ def stretches(plan: Plan) -> list[Part]:
     shares = np.cumsum(list(SHARES.values()))[:-1]
     for i, source in enumerate(plan.sources):
         most = max(2 * length, STRETCH_BYTES // math.prod(source.preprocessing.frame_shape))
-        count, borders = len(source.rows.numbers), [] if source.found.split else np.rint(total * shares) - firsts[i]
+        count, borders = len(source.rows.numbers), [] if source.file.split else np.rint(total * shares) - firsts[i]
         for start, stop in itertools.pairwise([0, *source.rows.breaks.tolist(), count]):
             inner = [int(border) for border in borders if start + length <= border <= stop - length]
             for first, last in itertools.pairwise([start, *inner, stop]):
@@ -216,7 +216,7 @@ def places(sources: Sequence[Source]) -> tuple[list[int], int]:
     The order is spread over the folders, because folders may be sorted by class.
     """
     counts = np.array([len(source.rows.numbers) for source in sources], np.int64)
-    order, firsts = spread([folder_of(source.found.name) for source in sources]), np.zeros(len(counts), np.int64)
+    order, firsts = spread([folder_of(source.file.name) for source in sources]), np.zeros(len(counts), np.int64)
     firsts[order] = np.cumsum(counts[order]) - counts[order]
     return firsts.tolist(), int(counts.sum())
 

@@ -70,11 +70,11 @@ def plan_report(plan: Plan, workers: int) -> str:
             f"{len(footage.times):,} pictures",
             f"{source.rows.fps:g} a second",
             *(["sound"] if footage.sound else []),
-            *([source.found.split] if source.found.split else []),
+            *([source.file.split] if source.file.split else []),
         ]
-        lines.append(f"take {source.found.name}: {', '.join(facts)}")
+        lines.append(f"take {source.file.name}: {', '.join(facts)}")
     lines += _more(len(plan.sources))
-    lines += _readings([(source.found.name, source.footage.reading) for source in plan.sources])
+    lines += _readings([(source.file.name, source.footage.reading) for source in plan.sources])
     lines += list(_skipped([(each.name, each.reason) for each in plan.skipped]))
     shape = " x ".join(map(str, plan.frame_shape))
     items = _count(recipe.count, "crop") if recipe.crop else _count(plan.rows, "frame")
@@ -138,7 +138,7 @@ def _hints(plan: Plan) -> Iterator[str]:
 
 def _remarks(plan: Plan) -> Iterator[str]:
     """Changes to pictures that people may not expect."""
-    remarks = [f"{each.found.name}: {each.footage.remark}." for each in plan.sources if each.footage.remark]
+    remarks = [f"{each.file.name}: {each.footage.remark}." for each in plan.sources if each.footage.remark]
     yield from remarks[:MAX_LINES]
     yield from _more(len(remarks))
 

@@ -109,7 +109,7 @@ def check_shards(manifest: Mapping[str, Any], path: Path) -> tuple[int, int]:
     Raises:
         DataError: a field is missing, has another type or is out of range, or a name leads out of the folder.
     """
-    seen: dict[str, Any] = {}
+    entries: dict[str, Any] = {}
     rows = {True: 0, False: 0}
     for number, shard in enumerate(Fields(manifest, path).many("shards")):
         each = Fields(shard, path, f"shards[{number}]")
@@ -118,10 +118,10 @@ def check_shards(manifest: Mapping[str, Any], path: Path) -> tuple[int, int]:
         each.digest("sha256")
         if not is_plain(name):
             each.refuse("file", name, "the name of a file in the same folder")
-        if seen.setdefault(name, shard) is not shard:  # Copies of a film share their shards.
+        if entries.setdefault(name, shard) is not shard:  # Copies of a film share their shards.
             for key in ("rows", "sha256"):
-                if seen[name][key] != shard[key]:
-                    each.refuse(key, shard[key], f"{shown(seen[name][key])}, as in an earlier entry of {name}")
+                if entries[name][key] != shard[key]:
+                    each.refuse(key, shard[key], f"{shown(entries[name][key])}, as in an earlier entry of {name}")
         file = path.parent / name
         if file.is_symlink() and leads_out(path.parent, name):
             each.refuse("file", name, "a file in the same folder, not a link out of it")
