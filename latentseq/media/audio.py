@@ -257,17 +257,17 @@ def _frames(path: Path, start: float, stop: float) -> Iterator[av.AudioFrame]:
     for seeks in (True, False) if start > _LEAD else (False,):
         with open_container(path) as container:
             stream = _sound_stream(container)
-            packets = _sought(container, start - _LEAD, path) if seeks else container.demux()
+            packets = _sought(container, start - _LEAD) if seeks else container.demux()
             if stream is None:
                 return
             if packets is not None:
-                yield from _decoded(packets, stream, start, stop, path)
+                yield from _decoded(packets, stream, start, stop)
                 return
 
 
-def _sought(container: InputContainer, start: float, path: Path) -> Iterator[av.Packet] | None:
+def _sought(container: InputContainer, start: float) -> Iterator[av.Packet] | None:
     """Packets of all streams from about ``start`` on; None where seeking does not lead there."""
-    with damage_ignored(path):
+    with damage_ignored(Path(container.name)):
         container.seek(round(start * av.time_base))
         packets = container.demux()
         first = next(packets, None)
@@ -278,10 +278,10 @@ def _sought(container: InputContainer, start: float, path: Path) -> Iterator[av.
 
 
 def _decoded(
-    packets: Iterator[av.Packet], stream: av.AudioStream, start: float, stop: float, path: Path
+    packets: Iterator[av.Packet], stream: av.AudioStream, start: float, stop: float
 ) -> Iterator[av.AudioFrame]:
     """The frames of one stream; a packet that cannot be decoded does not take those around it along."""
-    with damage_ignored(path):
+    with damage_ignored(Path(stream.container.name)):
         for packet in packets:
             begin, end = _span(packet)
             if packet.stream.index != stream.index:
@@ -312,7 +312,7 @@ def _lattice(path: Path) -> _Lattice | None:
     with open_container(path) as container:
         stream = _sound_stream(container)
         if stream is not None:
-            for frame in _decoded(container.demux(), stream, -math.inf, math.inf, path):
+            for frame in _decoded(container.demux(), stream, -math.inf, math.inf):
                 if frame.time is not None:
                     block = 64 if stream.codec_context.name == "vorbis" else 0  # It mixes two lengths of blocks.
                     return _Lattice(frame.time + frame.samples / frame.sample_rate, block)
