@@ -67,7 +67,7 @@ def of_names() -> dict[str, Case]:
     parts = {"encoder": {"plugin": "strange", "config": {}}, "dynamics": {"plugin": "lstm", "config": {}}}
     shape = {"input_shape": [16, 16, 1]}
     deep: dict[str, Any] = {"features": "pca"}
-    for _ in range(300):
+    for _ in range(30):
         deep = {"features": "stack", "features_options": deep}
     wide = {f"part{i}_options": {} for i in range(900)}
     too_many = "its configuration has more than 100 nested parts, or more than 16 levels of them."
@@ -78,7 +78,7 @@ def of_names() -> dict[str, Case]:
         "parts of a predictor": _named(parts, _predictor, "UsageError", group="predictors", plugin="latent"),
         "a run.json of a plugin": _config(encoder="strange"),
         "a run.json of a part": _config(encoder="stack", options={"features": "strange"}),
-        "300 parts in one another": Case(
+        "30 parts in one another": Case(
             lambda given: artifact(given, plugin="stack", config=deep), lambda p: read_artifact(p).load(), too_many
         ),
         "900 parts beside one another": Case(

@@ -7,7 +7,7 @@ import pytest
 
 from latentseq.arrays import Clip, Windows
 from latentseq.data.splits import split_ranges
-from latentseq.data.windows import RangeWindows, frame_source, latent_source, validation_batches
+from latentseq.data.windows import VALIDATION_WINDOWS, RangeWindows, frame_source, latent_source, validation_batches
 from latentseq.errors import DataError, UsageError
 from latentseq.protocols import Dataset
 from latentseq.storage.latents import FORMAT, LatentFolder
@@ -205,7 +205,7 @@ def test_validation_sees_every_window_once_in_order_and_the_last_batch_may_be_sm
 def test_validation_of_many_windows_sees_the_same_ones_evenly_spread():
     found = [np.concatenate([b["x"] for b in validation_batches(Numbers(10_000), 100)]) for _ in range(2)]
     assert np.array_equal(*found)
-    assert len(set(found[0].tolist())) == len(found[0]) == batches.VALIDATION_WINDOWS
+    assert len(set(found[0].tolist())) == len(found[0]) == VALIDATION_WINDOWS
     assert (found[0][0], found[0][-1]) == (0, 9999)
     assert set(np.diff(found[0]).tolist()) == {19, 20}
 
