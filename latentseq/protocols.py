@@ -120,7 +120,10 @@ class History:
 
 
 class Trainer(ABC):
-    """Trains the models of a plugin; owns the budget, the order of examples, validation, checkpoints and resuming."""
+    """Trains the models of a plugin, which calls one of these methods in its ``fit``.
+
+    The trainer takes care of the budget, the order of examples, validation, checkpoints and resuming.
+    """
 
     learning_rate: float | None
     """The learning rate that the user asked for; None for the plugin's default."""
@@ -222,7 +225,7 @@ class Forecast(ABC):
 
     @abstractmethod
     def log_prob(self, z: np.ndarray) -> np.ndarray:
-        """Log densities (b, t) in nats and encoder units, of ``z`` (b, t, *latent_shape), item i being z[i + 1]."""
+        """Log densities (b, t), in nats, of ``z`` (b, t, *latent_shape) in the encoder's units; item i is z[i + 1]."""
 
     @abstractmethod
     def sample(self, n: int, *, seed: int, temperature: float = 1.0) -> np.ndarray:
@@ -252,7 +255,7 @@ class Dynamics(Plugin):
     ) -> tuple[Forecast, State]:
         """Read latents (b, t, *latent_shape) after ``state``, which is not changed; None starts a new sequence.
 
-        Observing a sequence in pieces, each from the state before it, equals observing it at once.
+        Observing a sequence in pieces, each from the returned state, equals observing it at once.
         """
 
     @abstractmethod
@@ -267,9 +270,9 @@ class Dynamics(Plugin):
     ) -> tuple[np.ndarray, State]:
         """Predict latents (b, steps, *latent_shape) float32 in closed loop; return them and the next state.
 
-        It emits an item, then consumes it together with ``conditions[name][:, j]``. Imagining n and then m steps
-        equals imagining n + m: noise depends on the seed and on the step that the state holds. Rows of the batch
-        are independent at temperature 0.
+        It emits an item, then consumes it together with ``conditions[name][:, j]``. Imagining n steps and m more
+        from the returned state equals imagining n + m: noise depends on the seed and on the step that the state
+        holds. Rows of the batch are independent at temperature 0.
         """
 
 
@@ -352,8 +355,7 @@ class Predictor(Plugin):
 
         Raises:
             UsageError: steps, samples, seed or temperature is out of range.
-            DataError: there are no frames, they have another shape or dtype, their values are not in [0, 1], or the
-                model imagines values that are not finite.
+            DataError: frames are missing, or of another shape, dtype or range; or imagined values are not finite.
         """
         size = np.shape(frames)[2:4] if self.any_size and np.ndim(frames) == 5 else self.input_shape[:2]
         frames = as_items(frames, (*size, self.input_shape[-1]), "frames", axes=2, frames=True)
