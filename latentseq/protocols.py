@@ -225,7 +225,7 @@ class Forecast(ABC):
 
     @abstractmethod
     def log_prob(self, z: np.ndarray) -> np.ndarray:
-        """Log densities (b, t), in nats, of ``z`` (b, t, *latent_shape) in the encoder's units; item i is z[i + 1]."""
+        """Log densities (b, t) in nats, in the encoder's units. Item i of ``z`` (b, t, *latent_shape) is z[i + 1]."""
 
     @abstractmethod
     def sample(self, n: int, *, seed: int, temperature: float = 1.0) -> np.ndarray:
