@@ -1,6 +1,6 @@
 """What a folder of golden files gives: numbers that every later version has to give as well.
 
-    python tests/golden/golden_numbers.py FOLDER > FOLDER/numbers.json
+python tests/golden/golden_numbers.py FOLDER > FOLDER/numbers.json
 """
 
 import json
