@@ -1,9 +1,9 @@
-"""Axes, the arrays that cross the seam, and the only place that coerces them.
+"""The arrays that plugins exchange: their axes, and the functions that check and convert them.
 
-One letter an axis, everywhere: ``b`` sequences, ``t`` time, ``n`` frames, ``h w c`` height, width, channels
+Each axis has one letter, everywhere: ``b`` sequences, ``t`` time, ``n`` frames, ``h w c`` height, width and channels
 (last), ``d`` latent, ``k`` mixture components, ``s`` samples, ``f`` features of a side stream.
 
-Frames are uint8 in storage and float32 in [0, 1] at the seam.
+Frames are uint8 in storage, and float32 in [0, 1] where plugins receive or return them.
 """
 
 from __future__ import annotations
@@ -20,24 +20,23 @@ import numpy as np
 from latentseq.errors import DataError, UsageError
 
 Batch: TypeAlias = dict[str, np.ndarray]
-"""Arrays by name, every one (b, ...): what a window source gives and what a network is trained on."""
+"""Arrays by name, each (b, ...): one training batch."""
 
 State: TypeAlias = dict[str, np.ndarray]
-"""Recurrent state, every array (b, ...). Owned by the model that made it; anyone may repeat, index and save it."""
-
+"""Recurrent state, each array (b, ...). It belongs to its model; anyone may repeat, index and save it."""
 
 RANGE_TOLERANCE = 1e-3
-"""How far frames may lie outside of [0, 1]: rounding leads there, another scale leads much further."""
+"""Maximum distance of frame values from [0, 1]: enough for rounding, too little for another scale."""
 MAX_TEMPERATURE = 100.0
-"""Noise that is ten times as wide as a model learned; beyond it lie overflows, and no use."""
+"""Maximum temperature. Its noise is ten times as wide as the learned noise; larger values overflow."""
 
 
 class Latents(NamedTuple):
-    """What an encoder says of its input.
+    """The output of an encoder.
 
     Attributes:
         mean: (..., *latent_shape) float32.
-        log_var: the same shape, natural log of the variance; None without a posterior.
+        log_var: the natural logarithm of the variance, of the same shape; None if the encoder has no posterior.
     """
 
     mean: np.ndarray
@@ -45,7 +44,7 @@ class Latents(NamedTuple):
 
 
 class Clip(NamedTuple):
-    """A stretch of one clip, or a batch of equally long ones.
+    """A part of one clip, or a batch of parts of equal length.
 
     Attributes:
         frames: (..., t, h, w, c) uint8.
@@ -57,7 +56,7 @@ class Clip(NamedTuple):
 
 
 def to_float(frames: np.ndarray) -> np.ndarray:
-    """Frames as they cross the seam: uint8 becomes float32 in [0, 1], floats become float32.
+    """Convert frames for a plugin: uint8 becomes float32 in [0, 1], floats become float32.
 
     Args:
         frames: any shape, uint8 or floating point in [0, 1].
@@ -66,7 +65,7 @@ def to_float(frames: np.ndarray) -> np.ndarray:
         The same shape, float32.
 
     Raises:
-        DataError: another dtype.
+        DataError: the frames have another dtype.
     """
     frames = np.asarray(frames)
     if frames.dtype == np.uint8:
@@ -80,60 +79,60 @@ def to_float(frames: np.ndarray) -> np.ndarray:
 
 
 def to_uint8(frames: np.ndarray) -> np.ndarray:
-    """Frames as they are stored: floats in [0, 1] are clipped, scaled to 0..255 and rounded.
+    """Convert frames for storage: floats in [0, 1] are clipped, scaled to 0..255 and rounded.
 
     Raises:
-        DataError: a value is not finite, which no number from 0 to 255 stands for.
+        DataError: a value is not finite.
     """
     frames = np.asarray(frames)
     if frames.dtype == np.uint8:
         return frames
-    check_finite(frames, "The model made")
+    check_finite(frames, "The model predicts")
     return np.rint(np.clip(frames, 0, 1) * 255).astype(np.uint8)
 
 
-def check_finite(frames: np.ndarray, what: str) -> None:
-    """Refuse frames that a model made and that are no pictures.
+def check_finite(frames: np.ndarray, subject: str) -> None:
+    """Refuse frames with values that are not finite.
 
     Args:
         frames: any shape, floating point.
-        what: who made them, as a sentence that goes on with "frames".
+        subject: subject and verb of the message, such as "The model predicts"; "frames" follows.
 
     Raises:
         DataError: a value is NaN or infinite.
     """
     if not np.isfinite(frames).all():
-        raise DataError(f"{what} frames with values that are not finite. Train it again.")
+        raise DataError(f"{subject} frames with values that are not finite. Train it again.")
 
 
 def as_items(x: Any, item_shape: tuple[int, ...], name: str, *, axes: int = 1, frames: bool = False) -> np.ndarray:
-    """Check and coerce a batch at the seam.
+    """Check an array that a plugin receives, and convert it to float32.
 
     Args:
-        x: (..., *item_shape); uint8 is taken for frames and scaled to [0, 1].
+        x: (..., *item_shape). An array of uint8 holds frames, which are scaled to [0, 1].
         item_shape: shape of one item.
-        name: what to call the array in an error.
-        axes: how many leading axes there must be: 1 (n) or 2 (b, t).
-        frames: whether the values have to lie in [0, 1].
+        name: name of the array in error messages.
+        axes: number of leading axes: 1 (n) or 2 (b, t).
+        frames: whether the values must be in [0, 1].
 
     Returns:
         The array, float32.
 
     Raises:
-        DataError: a dtype or a shape that does not fit, no items at all, a value that is not finite, or frames
-            outside of [0, 1].
+        DataError: the dtype or the shape does not fit, there are no items, a value is not finite, or frames are
+            outside [0, 1].
     """
     x = to_float(x)
     if x.ndim != axes + len(item_shape) or x.shape[axes:] != tuple(item_shape):
-        wanted = ", ".join(["n" if axes == 1 else "b, t", *map(str, item_shape)])
-        raise DataError(f"{name} has shape {x.shape}; expected ({wanted}).")
+        expected = ", ".join(["n" if axes == 1 else "b, t", *map(str, item_shape)])
+        raise DataError(f"{name} has shape {x.shape}; expected ({expected}).")
     if not x.size:
         raise DataError(f"{name} has shape {x.shape}, which holds no items; expected 1 or more.")
-    low, high = float(x.min()), float(x.max())  # Either is NaN where any value is.
+    low, high = float(x.min()), float(x.max())  # Both are NaN if any value is.
     if not (math.isfinite(low) and math.isfinite(high)):
         raise DataError(
-            f"{name} holds values that are not finite (NaN or infinity); expected finite numbers. Replace them, or "
-            "leave those items out."
+            f"{name} has values that are not finite (NaN or infinity); expected finite numbers. Replace them, or "
+            "remove those items."
         )
     if frames and not -RANGE_TOLERANCE <= low <= high <= 1 + RANGE_TOLERANCE:
         raise DataError(f"{name} has values from {low:g} to {high:g}; expected 0 to 1. {_rescaling(low, high)}")
@@ -141,16 +140,16 @@ def as_items(x: Any, item_shape: tuple[int, ...], name: str, *, axes: int = 1, f
 
 
 def check_rolling(*, steps: int = 1, samples: int = 1, seed: int = 0, temperature: float = 0.0) -> None:
-    """Refuse what no model can roll forward by.
+    """Check the arguments of a rollout.
 
     Args:
-        steps: items to imagine.
-        samples: futures of each sequence.
-        seed: of the noise.
-        temperature: of the noise.
+        steps: number of items to imagine.
+        samples: number of futures of each sequence.
+        seed: random seed of the noise.
+        temperature: temperature of the noise.
 
     Raises:
-        UsageError: one of them is out of its range.
+        UsageError: an argument is out of range.
     """
     for name, value, fits, expected in (
         ("steps", steps, steps >= 1, "1 or more"),
@@ -163,34 +162,35 @@ def check_rolling(*, steps: int = 1, samples: int = 1, seed: int = 0, temperatur
 
 
 def _rescaling(low: float, high: float) -> str:
-    """How to bring frames of a common range to [0, 1]."""
+    """Advice on how to bring frames to [0, 1]."""
     if low >= 0 and high <= 255:
         return "Divide frames of 0..255 by 255, or give them as uint8."
     if low >= -1 and high <= 1:
-        return "Frames of -1..1 become frames of 0..1 by (frames + 1) / 2."
+        return "Convert frames of -1..1 to 0..1 with (frames + 1) / 2."
     return "Scale the frames to that range before the call."
 
 
 class Windows(ABC):
-    """Fixed windows of data, read at random."""
+    """Fixed windows of data, with random access."""
 
     @abstractmethod
     def __len__(self) -> int:
-        """How many windows there are."""
+        """The number of windows."""
 
     @abstractmethod
     def take(self, indices: np.ndarray) -> Batch:
-        """The windows at ``indices`` (b,), every array (b, ...)."""
+        """Read the windows at ``indices`` (b,); each array is (b, ...)."""
 
     @typing.final
     def map(self, function: Callable[[Batch], Batch]) -> Windows:
-        """The same windows, with a function of a batch applied when they are taken."""
-        return _Mapped(self, function)
+        """The same windows; ``function`` is applied to each batch that is read."""
+        return _MappedWindows(self, function)
 
 
-class _Mapped(Windows):
+class _MappedWindows(Windows):
     def __init__(self, windows: Windows, function: Callable[[Batch], Batch]):
-        self._windows, self._function = windows, function
+        self._windows = windows
+        self._function = function
 
     def __len__(self) -> int:
         return len(self._windows)
@@ -201,16 +201,16 @@ class _Mapped(Windows):
 
 @dataclass(frozen=True)
 class Source:
-    """What every fit gets.
+    """Training and validation data.
 
-    The arrays of a batch depend on who is fitted: an encoder gets ``x`` (b, *input_shape); a decoder ``z``
-    (b, *latent_shape) and ``x``; dynamics ``mean`` (b, t, *latent_shape), ``log_var`` where the encoder has a
-    posterior, and each condition (b, t, f); a predictor ``frames`` (b, t, h, w, c) and each condition.
+    The arrays of a batch depend on the plugin: an encoder gets ``x`` (b, *input_shape); a decoder gets ``z``
+    (b, *latent_shape) and ``x``; dynamics get ``mean`` (b, t, *latent_shape), ``log_var`` if the encoder has a
+    posterior, and each condition (b, t, f); a predictor gets ``frames`` (b, t, h, w, c) and each condition.
     """
 
     train: Windows
     validation: Windows
 
     def map(self, function: Callable[[Batch], Batch]) -> Source:
-        """The same source, with a function of a batch applied to all windows."""
+        """The same source; ``function`` is applied to each batch that is read."""
         return Source(self.train.map(function), self.validation.map(function))

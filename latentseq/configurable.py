@@ -1,4 +1,4 @@
-"""Things whose constructor keywords are their whole configuration: every plugin and dataset."""
+"""The base classes of plugins and datasets: constructor keywords are the whole configuration."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from typing import Any, ClassVar, Self
 from latentseq.errors import PluginError, UsageError, cause_of, did_you_mean, is_fault, listed
 
 PART_OPTIONS = "_options"
-"""What the keyword of a part's options ends with: those of ``features`` are in ``features_options``."""
+"""The suffix of the keyword that holds a part's options: those of ``features`` are in ``features_options``."""
 
 
 class Configurable(ABC):
-    """Something whose constructor keywords are its whole configuration.
+    """An object whose constructor keywords are its whole configuration.
 
-    The keywords are JSON values with a type annotation each, and are kept as attributes of the same name; there
-    is no ``*args`` and no ``**kwargs``. ``from_config(get_config())`` builds the same thing again.
+    Each keyword has a type annotation, takes a JSON value, and is stored as an attribute of the same name. There is
+    no ``*args`` and no ``**kwargs``. ``from_config(get_config())`` builds an equal object.
     """
 
     name: ClassVar[str]
-    """The name it is registered under."""
+    """The name under which the class is registered."""
     description: ClassVar[str]
     """One line for ``latentseq show`` and the documentation."""
 
     @classmethod
     def keywords(cls) -> dict[str, inspect.Parameter]:
-        """The constructor's keywords, in order."""
+        """The keywords of the constructor, in order."""
         return {k: p for k, p in inspect.signature(cls).parameters.items() if k != "self"}
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's keywords with their values, as JSON types."""
+        """The keywords of the constructor with their values, as JSON types."""
         return {key: as_json(getattr(self, key)) for key in self.keywords()}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """Build from keywords.
+        """Build an object from keywords.
 
         Raises:
-            UsageError: a keyword that does not exist, is missing, or has a value of another type.
+            UsageError: a keyword is unknown or missing, or its value has another type.
             PluginError: the constructor ends the process.
         """
         config = cls.upgrade(config)
@@ -70,56 +70,57 @@ class Configurable(ABC):
 
     @classmethod
     def complete(cls, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Options with the defaults of those that are not given; what has no default stays out.
+        """Add the default values of all keywords that have one.
 
         Args:
-            options: keywords.
+            options: keywords and values. They take precedence.
         """
         defaults = {k: as_json(p.default) for k, p in cls.keywords().items() if p.default is not p.empty}
         return {**defaults, **options}
 
     @classmethod
     def check_keywords(cls, config: Iterable[str]) -> None:
-        """Refuse keywords that the constructor does not have, and miss none that it needs.
+        """Refuse unknown and missing keywords.
 
         Raises:
-            UsageError: a keyword that does not exist or is missing.
+            UsageError: a keyword is unknown or missing.
         """
-        keywords, given = cls.keywords(), list(config)
-        check_names(cls.name, keywords, given)
-        missing = [k for k, p in keywords.items() if p.default is p.empty and k not in given]
+        keywords, names = cls.keywords(), list(config)
+        check_names(cls.name, keywords, names)
+        missing = [k for k, p in keywords.items() if p.default is p.empty and k not in names]
         if missing:
-            raise UsageError(f"{cls.name} needs the option {listed(missing)}; none was given.")
+            noun, verb = ("option", "is") if len(missing) == 1 else ("options", "are")
+            raise UsageError(f"{cls.name} needs the {noun} {listed(missing)}, which {verb} missing.")
 
 
 Presets: typing.TypeAlias = Mapping[str, Mapping[str, Any]]
-"""Name of a preset -> keywords of the constructor."""
+"""Name of each preset -> keywords of the constructor."""
 
 
 class Plugin(Configurable):
-    """A model part: configuration from the constructor, learned state in plain files."""
+    """A part of a model: its configuration is in the constructor, its learned state in plain files."""
 
     presets: ClassVar[Presets] = types.MappingProxyType({})
-    """Options by a name that ``--preset`` takes: ``tiny``, which learns in seconds, for tests; ``cpu``, the defaults;
-    ``gpu``, larger. A preset fits wherever the defaults do, so encoders keep their number of layers."""
+    """Options by the name of a preset: ``tiny`` trains in seconds, for tests; ``cpu`` are the defaults; ``gpu`` is
+    larger. A preset fits all data that the defaults fit, so encoders keep their number of layers."""
 
     @property
     def parts(self) -> Mapping[str, Plugin]:
-        """The plugins that this one is made of, by role; none by default."""
+        """The plugins that this plugin consists of, by role; none by default."""
         return {}
 
     def count_parameters(self) -> int | None:
-        """Number of learned values, of the parts where there are parts; None where that is not known."""
+        """The number of learned values, by default the sum over the parts; None if it is unknown."""
         counts = [part.count_parameters() for part in self.parts.values()]
         return sum(n for n in counts if n) or None
 
     @abstractmethod
     def save_state(self, folder: Path) -> None:
-        """Write the learned state as files into an empty folder; no pickle."""
+        """Write the learned state as files into an empty folder, without pickle."""
 
     @abstractmethod
     def load_state(self, folder: Path) -> None:
-        """Read what ``save_state`` wrote.
+        """Read the files that ``save_state`` wrote.
 
         Raises:
             DataError: a file is missing, damaged, or does not fit the configuration.
@@ -127,62 +128,70 @@ class Plugin(Configurable):
 
 
 def with_parts(plugin: type[Configurable], options: Mapping[str, Any]) -> dict[str, Any]:
-    """Gather the options of a plugin's parts: ``part.key`` becomes an item ``key`` of ``part_options``.
+    """Collect the options of a plugin's parts: ``part.key`` becomes the item ``key`` of ``part_options``.
 
     Args:
-        plugin: what they are for; it has a part where it has a keyword ``part_options``.
-        options: keywords, with or without a dot. Behind the first dot is a part's own keyword, which may be dotted
-            again.
+        plugin: class of the plugin. It has a part for each keyword ``part_options``.
+        options: keywords, with or without a dot. The keyword of a part, after the first dot, may contain dots too.
 
     Returns:
         Keywords without dots.
 
     Raises:
-        UsageError: a part that the plugin does not have.
+        UsageError: the plugin does not have the part.
     """
-    known = [key.removesuffix(PART_OPTIONS) for key in plugin.keywords() if key.endswith(PART_OPTIONS)]
-    found = {key: value for key, value in options.items() if "." not in key}
+    parts = [key.removesuffix(PART_OPTIONS) for key in plugin.keywords() if key.endswith(PART_OPTIONS)]
+    keywords = {key: value for key, value in options.items() if "." not in key}
     for key in (key for key in options if "." in key):
         part, _, inner = key.partition(".")
-        if part in known:
-            found[part + PART_OPTIONS] = {**(found.get(part + PART_OPTIONS) or {}), inner: options[key]}
-        else:
+        if part not in parts:
             raise UsageError(
-                f"{plugin.name} has no part {part!r}, of which {key} would be an option. "
-                f"{did_you_mean(part, known)}Its parts: {listed(known)}."
+                f"{plugin.name} has no part {part!r} for the option {key}. "
+                f"{did_you_mean(part, parts)}Its parts: {listed(parts)}."
             )
-    return found
+        keywords[part + PART_OPTIONS] = {**(keywords.get(part + PART_OPTIONS) or {}), inner: options[key]}
+    return keywords
 
 
-def check_names(name: str, keywords: Iterable[str], given: Iterable[str]) -> None:
-    """Refuse keywords that something does not take.
+def check_names(name: str, keywords: Iterable[str], options: Iterable[str]) -> None:
+    """Refuse unknown options.
+
+    Args:
+        name: name of the plugin or command, for the message.
+        keywords: names of all its options.
+        options: names to check.
 
     Raises:
-        UsageError: naming the one that was probably meant.
+        UsageError: an option is unknown.
     """
     keywords = list(keywords)
-    for key in given:
+    for key in options:
         if key not in keywords:
             raise UsageError(
                 f"{name} has no option {key!r}. {did_you_mean(key, keywords)}Its options: {listed(keywords)}."
             )
 
 
-def check_types(name: str, function: Callable[..., Any], given: Mapping[str, Any]) -> None:
-    """Refuse values of another type than a function is annotated with.
+def check_types(name: str, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    """Compare the types of values with the annotations of a function.
+
+    Args:
+        name: name of the plugin or command, for the message.
+        function: the function that takes the options.
+        options: keywords and values.
 
     Raises:
-        UsageError: a value does not fit.
+        UsageError: a value has another type.
     """
     hints = typing.get_type_hints(function)
-    for key, value in given.items():
+    for key, value in options.items():
         if key in hints and not _fits(value, hints[key]):
-            wanted = inspect.formatannotation(hints[key])
-            raise UsageError(f"{name}: option {key} is {value!r}; expected {wanted}.")
+            expected = inspect.formatannotation(hints[key])
+            raise UsageError(f"{name}: option {key} is {value!r}; expected {expected}.")
 
 
 def as_json(value: Any) -> Any:
-    """JSON types only: tuples become lists, mappings dicts, paths strings."""
+    """Convert a value to JSON types: tuples become lists, mappings become dicts, paths become strings."""
     if isinstance(value, Mapping):
         return {str(k): as_json(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
@@ -191,7 +200,7 @@ def as_json(value: Any) -> Any:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a JSON value is of an annotated type; a list fits a tuple, an int a float, a bool only a bool."""
+    """Whether a JSON value has the annotated type. A list fits a tuple, an int fits a float; a bool is no int."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
         return True

@@ -1,7 +1,7 @@
 """The errors that latentseq raises on purpose.
 
-Every message is written for the person who reads it: what is wrong, what was expected, what was received and
-what to do. The class says what kind of trouble it is, and so which exit code the command line answers with.
+Every message says what is wrong, what was expected, what was received and what to do. The class of an error decides
+the exit code of the command line.
 """
 
 import errno
@@ -29,7 +29,7 @@ UNREAD = {
     errno.ENETUNREACH,
     errno.EREMOTEIO,
 }
-"""What the machine says where a file cannot be read now: that says nothing about the content of the file."""
+"""Numbers of errors that keep a file from being read now. They say nothing about the content of the file."""
 NOT_NOW = {
     *UNREAD,
     errno.ENOSPC,
@@ -42,13 +42,11 @@ NOT_NOW = {
     errno.EEXIST,
     errno.ENAMETOOLONG,
 }
-"""What the machine says where nothing is wrong with the request."""
+"""Numbers of errors of the machine, for which the request is not to blame."""
 _VAGUE = {errno.EIO, errno.ENOMEM, errno.EAGAIN}
-"""What FFmpeg also says where a file is damaged."""
-_NAMED = re.compile(r"\berrno = (\d+), error message|\(os error (\d+)\)")
-"""How HDF5 and libraries in Rust name the number of an error in their text."""
-
-
+"""Numbers of errors that FFmpeg also reports for damaged files."""
+_NUMBER = re.compile(r"\berrno = (\d+), error message|\(os error (\d+)\)")
+"""The number of an error in the messages of HDF5 and of libraries written in Rust."""
 TERMINATED = 128 + signal.SIGTERM
 """The exit code of a process that SIGTERM ended, and the code of the ``SystemExit`` that ends it."""
 
@@ -60,52 +58,52 @@ class LatentseqError(Exception):
 
 
 class UsageError(LatentseqError):
-    """What was asked for does not exist or does not fit: a name, an option, a range, an existing output."""
+    """The request does not fit: an unknown name, a wrong option or range, an output that exists already."""
 
     exit_code = 2
 
 
 class DataError(LatentseqError):
-    """Data that cannot be used: unreadable, damaged, of the wrong shape, or made by another encoder."""
+    """Data cannot be used: it is unreadable, damaged, of the wrong shape, or encoded by another encoder."""
 
     exit_code = 65
 
 
 class PluginError(LatentseqError):
-    """A plugin that cannot be loaded, or that breaks its contract."""
+    """A plugin cannot be loaded, or breaks its contract."""
 
     exit_code = 70
 
 
 class TryAgainError(LatentseqError):
-    """Nothing is wrong with the request; the machine could not do it now (disk full, read-only folder)."""
+    """The machine cannot do the work now (full disk, read-only folder), although the request is right."""
 
     exit_code = 75
 
 
 def not_now(error: Exception) -> str | None:
-    """What to tell of an error that says that the machine cannot do it now; None of any other."""
-    short = isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
-    if short or type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's, and JAX's.
+    """The message for an error of the machine; None for any other error."""
+    out_of_memory = isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
+    if out_of_memory or type(error).__name__ == "ResourceExhaustedError":  # The classes of TensorFlow and JAX.
         return (
             f"There is not enough memory: {str(error).splitlines()[0] if str(error) else 'an array did not fit'}. "
-            "What was finished is kept; close other programs, or ask for less at a time (--batch-size, --size), and "
-            "run the same command again."
+            "Finished work is kept. Close other programs, or use less memory (--batch-size, --size), and run the "
+            "same command again."
         )
     if isinstance(error, OSError) and error.errno in NOT_NOW:
         where = f" {error.filename}:" if error.filename else ""
-        return f"The machine could not do it now:{where} {error.strerror}. Run the same command again when it can."
+        return f"The machine could not do it now:{where} {error.strerror}. Run the same command again later."
     return None
 
 
 def unread(path: object, cause: object) -> TryAgainError | None:
-    """The error to raise where a file could not be read now; None where the reason is in the file itself.
+    """The error to raise if a file could not be read now; None if the file itself is the reason.
 
-    This is the one place that tells the two apart. Every reader asks it before it calls a file damaged.
+    Only this function tells the two apart. Every reader calls it before it calls a file damaged.
 
     Args:
         path: the file, for the message.
-        cause: what was raised; the errors that it was raised from are looked at too.
+        cause: the exception. The exceptions that caused it are searched as well.
     """
     number = None
     while isinstance(cause, BaseException) and number is None:
@@ -115,49 +113,49 @@ def unread(path: object, cause: object) -> TryAgainError | None:
     if number is None:
         return None
     return TryAgainError(
-        f"{path} could not be read now: {os.strerror(number)}. Run the same command again; if it stays so, look "
-        "after the disk, and copy the file again."
+        f"{path} could not be read now: {os.strerror(number)}. Run the same command again. If the error stays, check "
+        "the disk and copy the file again."
     )
 
 
 def _number(error: BaseException) -> int | None:
-    """Which of ``UNREAD`` an error is, by its attribute (Python's own and FFmpeg's have one) or by its text."""
+    """The number of an error if it is in ``UNREAD``: from its attribute (Python, FFmpeg) or from its message."""
     number = getattr(error, "errno", None)
     if number in _VAGUE and type(error).__module__ == "av.error":
         return None
-    if number is None and (named := _NAMED.search(str(error))):
-        number = int(named[1] or named[2])
+    if number is None and (match := _NUMBER.search(str(error))):
+        number = int(match[1] or match[2])
     return number if number in UNREAD else None
 
 
 def is_fault(error: BaseException) -> bool:
-    """Whether somebody else's code failed: it raised an exception or called ``sys.exit``; no signal ended it."""
+    """Whether foreign code failed, by an exception or ``sys.exit``, and was not ended by a signal."""
     return isinstance(error, Exception) or (isinstance(error, SystemExit) and error.code != TERMINATED)
 
 
 def cause_of(error: BaseException) -> str:
-    """What somebody else's code raised, in words; no full stop at the end."""
+    """What foreign code raised, in words, without a full stop."""
     if isinstance(error, SystemExit):
-        return f"it ended the process by sys.exit({error.code!r}), where it should raise an exception"
+        return f"it called sys.exit({error.code!r}), but it should raise an exception"
     return f"{type(error).__name__}: {error}".rstrip(":. ")
 
 
 def listed(names: Iterable[str]) -> str:
-    """The names in a sentence: ``a, b and c``; ``none`` where there are none."""
+    """The names in sorted order as part of a sentence: ``a, b and c``, or ``none``."""
     *first, last = sorted(names) or ["none"]
     return f"{', '.join(first)} and {last}" if first else last
 
 
 def printable(text: str) -> str:
-    """Text that may hold a stranger's words, as a terminal can take it: what would steer it is shown as an escape."""
-    shown = (c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
-    return "".join(shown)
+    """Untrusted text that is safe to print: control characters are escaped, so that they cannot steer a terminal."""
+    characters = (c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+    return "".join(characters)
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A hint to append to a message: ``Did you mean X? `` or the empty string."""
-    close = get_close_matches(name, list(known), n=1)
-    return f"Did you mean {close[0]!r}? " if close else ""
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """A hint for a message: ``Did you mean X? ``, or the empty string if no name is similar."""
+    matches = get_close_matches(name, list(names), n=1)
+    return f"Did you mean {matches[0]!r}? " if matches else ""
 
 
 def count_of(number: int, noun: str) -> str:

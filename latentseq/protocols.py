@@ -1,7 +1,7 @@
-"""The contracts: what a dataset, an encoder, a decoder, a dynamics model and a predictor promise.
+"""The contracts of the five kinds of plugin: dataset, encoder, decoder, dynamics and predictor.
 
-NumPy at the seam, so a plugin may be Keras, JAX or thirty lines of NumPy. The promises are numbered and checked
-in ``latentseq.testing``; axes and arrays are those of ``latentseq.arrays``.
+Plugins take and return NumPy arrays, so a plugin may be written in Keras, JAX or plain NumPy. ``latentseq.arrays``
+names the axes; ``latentseq.testing`` numbers the promises and checks them.
 """
 
 from __future__ import annotations
@@ -25,27 +25,26 @@ from latentseq.errors import UsageError
 class Dataset(Configurable):
     """Read-only clips of frames, with side streams.
 
-    A dataset checks its input when it is built and reads frames only when asked; the memory that ``read`` takes
-    grows with ``stop - start`` and with nothing else.
+    The constructor checks its input and reads no frames. ``read`` takes memory for ``stop - start`` frames only.
     """
 
     streams: Mapping[str, int] = types.MappingProxyType({})
-    """Width f of every side stream."""
+    """Width f of each side stream, by name."""
     fps: float = 25.0
-    """Frames a second, on average."""
+    """Average number of frames per second."""
     slow: ClassVar[bool] = False
-    """Whether reading at random is slow, so that training first copies it into a folder of clips."""
+    """Whether random access is slow. Training then first copies the dataset into a folder of clips."""
     split: np.ndarray | None = None
-    """(n,) of 'train', 'validation' or 'test', where the dataset has splits of its own."""
+    """(n,) array of 'train', 'validation' and 'test'; None for a dataset without splits of its own."""
     sources: Sequence[Mapping[str, Any]] = ()
-    """The files that the clips are from, where it is from files: of each its ``path`` and ``fps``, frames a second;
-    where known also ``kind`` (video, array …), ``size`` (h, w) of its pictures, ``gray`` (no colour), ``timed`` (its
-    times are its own) and ``reading`` (how it was read, in words)."""
+    """The files that the clips come from, if any. Each has ``path`` and ``fps`` (frames per second), and may have
+    ``kind`` (video, array …), ``size`` (h, w) of its pictures, ``gray`` (whether they lack colour), ``timed``
+    (whether the file stores the times of its frames) and ``reading`` (how it was interpreted, in words)."""
 
     @property
     @abstractmethod
     def lengths(self) -> np.ndarray:
-        """(n,) int64, frames of each clip."""
+        """(n,) int64, the number of frames of each clip."""
 
     @property
     @abstractmethod
@@ -54,38 +53,36 @@ class Dataset(Configurable):
 
     @abstractmethod
     def read(self, i: int, start: int = 0, stop: int | None = None) -> Clip:
-        """Frames ``start`` to ``stop`` (its end where None) of clip ``i``: uint8 (t, h, w, c), streams (t, f).
+        """Read frames ``start`` to ``stop`` (None for the end) of clip ``i``: uint8 (t, h, w, c), streams (t, f).
 
         Raises:
-            UsageError: a clip or a range that does not exist (``check_range``).
-            DataError: what is stored cannot be read.
+            UsageError: the clip or the range does not exist (``check_range``).
+            DataError: the stored data cannot be read.
         """
 
     def times(self, i: int, start: int = 0, stop: int | None = None) -> np.ndarray:
-        """Seconds from the first frame of clip ``i`` to each of frames ``start`` to ``stop``: (t,) float64, rising.
+        """Times of frames ``start`` to ``stop`` in seconds after the first frame of clip ``i``: (t,) float64, rising.
 
-        Here frame j is at j / fps. A dataset that knows when its frames are shown gives those times instead.
+        By default frame j is at j / fps. A dataset that knows the times of its frames overrides this method.
 
         Raises:
-            UsageError: a clip or a range that does not exist (``check_range``).
-            DataError: what is stored cannot be read.
+            UsageError: the clip or the range does not exist (``check_range``).
+            DataError: the stored data cannot be read.
         """
         start, stop = self.check_range(i, start, stop)
         return np.arange(start, stop) / self.fps
 
     def read_windows(self, clips: np.ndarray, starts: np.ndarray, length: int) -> Clip:
-        """Many stretches of one length at once: frames (b, t, h, w, c), streams (b, t, f)."""
+        """Read windows of equal length: frames (b, t, h, w, c), streams (b, t, f)."""
         parts = [self.read(int(i), int(s), int(s) + length) for i, s in zip(clips, starts, strict=True)]
-        return Clip(
-            np.stack([p.frames for p in parts]),
-            {name: np.stack([p.streams[name] for p in parts]) for name in self.streams},
-        )
+        streams = {name: np.stack([part.streams[name] for part in parts]) for name in self.streams}
+        return Clip(np.stack([part.frames for part in parts]), streams)
 
     def check_range(self, i: int, start: int, stop: int | None) -> tuple[int, int]:
-        """The range with its end filled in.
+        """Return the range, with ``stop`` filled in.
 
         Raises:
-            UsageError: a clip or a range that does not exist.
+            UsageError: the clip or the range does not exist.
         """
         n = len(self.lengths)
         if not 0 <= i < n:
@@ -94,42 +91,42 @@ class Dataset(Configurable):
         stop = length if stop is None else stop
         if not 0 <= start < stop <= length:
             raise UsageError(
-                f"Frames {start} to {stop - 1} were asked of clip {i}, which has {length} frames, 0 to {length - 1}."
+                f"Frames {start} to {stop - 1} of clip {i} were requested; it has frames 0 to {length - 1}."
             )
         return start, stop
 
     def fingerprint(self) -> str:
-        """SHA-256 of what the frames depend on; here, of name and configuration."""
+        """SHA-256 of everything that the frames depend on; by default of name and configuration."""
         text = json.dumps([self.name, self.get_config()], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
 class Progress(typing.Protocol):
-    """Somebody who wants to know how far a long piece of work is."""
+    """Receives the progress of a long piece of work."""
 
     def update(self, share: float, text: str) -> None:
-        """Say the share of the whole, in [0, 1], and the numbers in a few words."""
+        """Report the share that is done, in [0, 1], and the numbers in a few words."""
 
     def close(self) -> None:
-        """Say that it is over."""
+        """Report that the work is over."""
 
 
 @dataclass(frozen=True)
 class History:
-    """How a fit went: a row of numbers for every validation, and the best of them."""
+    """The course of a training: one row of numbers per validation, and the best row."""
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Any] = field(default_factory=dict)
 
 
 class Trainer(ABC):
-    """Trains what a plugin hands to it, within a budget; it keeps the order of examples, validation and checkpoints.
+    """Trains the models of a plugin, which calls one of these methods in its ``fit``.
 
-    A plugin calls one of these methods in its ``fit``, and needs to know nothing of budgets or of resuming.
+    The trainer takes care of the budget, the order of examples, validation, checkpoints and resuming.
     """
 
     learning_rate: float | None
-    """The learning rate that the user asked for; None for the plugin's own."""
+    """The learning rate that the user asked for; None for the plugin's default."""
 
     @abstractmethod
     def fit(
@@ -142,7 +139,7 @@ class Trainer(ABC):
         learning_rate: float = 1e-3,
         clip_norm: float | None = None,
     ) -> History:
-        """Train one Keras model, which is called with a batch and computes its loss in ``compute_loss``."""
+        """Train one Keras model. It is called with a batch and computes its loss in ``compute_loss``."""
 
     @abstractmethod
     def loop(
@@ -155,27 +152,27 @@ class Trainer(ABC):
         stage: str = "main",
         batch_size: int = 32,
     ) -> History:
-        """Train several Keras models with a training step of the plugin's own: (batch, share of budget) -> logs."""
+        """Train several Keras models with a custom training step: (batch, share of the budget used) -> logs."""
 
     @abstractmethod
     def batches(
         self, source: Source, *, stage: str = "main", batch_size: int = 32, epochs: int | None = None
     ) -> Iterator[Batch]:
-        """Yield training batches until the budget is used, for a plugin that learns in NumPy."""
+        """Yield training batches until the budget is used up, for a plugin that learns without Keras."""
 
     @abstractmethod
     def part(self, name: str, share: float) -> Trainer:
-        """A trainer for one part of a plugin, with a share of this budget, in (0, 1]."""
+        """Return a trainer for one part of a plugin, with a share of this budget, in (0, 1]."""
 
     @abstractmethod
     def say(self, text: str) -> None:
-        """Show the user one line of text, after the name of what is trained."""
+        """Show the user one line of text, after the name of the model."""
 
 
 class Encoder(Plugin):
     """Maps frames, or features, to latents and back.
 
-    Constructor keywords: ``input_shape`` (h, w, c) or features (f,), filled in by the workflow, and its own.
+    Constructor keywords: ``input_shape`` ((h, w, c), or (f,) for features), filled in by the caller, and its own.
     """
 
     input_shape: tuple[int, ...]
@@ -191,21 +188,21 @@ class Encoder(Plugin):
 
     @abstractmethod
     def encode(self, x: np.ndarray) -> Latents:
-        """(n, *input_shape) -> (n, *latent_shape); deterministic, row by row.
+        """Map (n, *input_shape) to (n, *latent_shape). The result is deterministic, and rows are independent.
 
         Raises:
-            DataError: another shape or dtype.
+            DataError: ``x`` has another shape or dtype.
         """
 
     @abstractmethod
     def decode(self, z: np.ndarray) -> np.ndarray:
-        """(n, *latent_shape) -> (n, *input_shape) float32; in [0, 1] where the input is frames."""
+        """Map (n, *latent_shape) to (n, *input_shape) float32. Frames are in [0, 1]."""
 
 
 class Decoder(Plugin):
-    """Maps latents or features to frames, where another part made them.
+    """Maps latents or features to frames. Another plugin computes the latents.
 
-    Constructor keywords: ``latent_shape`` and ``output_shape``, filled in by its user, and its own.
+    Constructor keywords: ``latent_shape`` and ``output_shape``, filled in by the caller, and its own.
     """
 
     latent_shape: tuple[int, ...]
@@ -217,27 +214,24 @@ class Decoder(Plugin):
 
     @abstractmethod
     def decode(self, z: np.ndarray) -> np.ndarray:
-        """(n, *latent_shape) -> (n, *output_shape) float32."""
+        """Map (n, *latent_shape) to (n, *output_shape) float32."""
 
 
 class Forecast(ABC):
-    """What a dynamics model says of the next latents: item i is the density of z[i + 1].
-
-    Attributes:
-        mean: (b, t, *latent_shape) float32, the mean of the density.
-    """
+    """Densities of the next latents: item i is the density of z[i + 1]."""
 
     mean: np.ndarray
+    """(b, t, *latent_shape) float32, the means of the densities."""
     bound: bool = False
-    """Whether ``log_prob`` is a lower bound of the log-likelihood. It is exact where this is False."""
+    """Whether ``log_prob`` is a lower bound of the log-likelihood; False where it is exact."""
 
     @abstractmethod
     def log_prob(self, z: np.ndarray) -> np.ndarray:
-        """(b, t, *latent_shape), item i being z[i + 1] -> (b, t) nats, in the encoder's own units."""
+        """Log densities (b, t) in nats, in the encoder's units. Item i of ``z`` (b, t, *latent_shape) is z[i + 1]."""
 
     @abstractmethod
     def sample(self, n: int, *, seed: int, temperature: float = 1.0) -> np.ndarray:
-        """(b, n, t, *latent_shape) float32 drawn from the densities; the same seed draws the same."""
+        """Draw ``n`` samples of every item: (b, n, t, *latent_shape) float32. Equal seeds give equal samples."""
 
 
 class Dynamics(Plugin):
@@ -248,23 +242,22 @@ class Dynamics(Plugin):
     """
 
     context: int = 1
-    """Latents that it has to see before it imagines; what it says after fewer is a guess."""
+    """Number of latents that the model has to observe before it imagines; after fewer, its output is a guess."""
 
     latent_shape: tuple[int, ...]
     conditions: dict[str, int]
 
     @abstractmethod
     def fit(self, source: Source, trainer: Trainer) -> History:
-        """Learn from ``mean`` (b, t, *latent_shape), ``log_var`` where there is one, and the conditions."""
+        """Learn from ``mean`` (b, t, *latent_shape), ``log_var`` if the encoder has one, and the conditions."""
 
     @abstractmethod
     def observe(
         self, latents: Latents, state: State | None = None, *, conditions: Mapping[str, np.ndarray] | None = None
     ) -> tuple[Forecast, State]:
-        """Condition on latents (b, t, *latent_shape), from ``state`` or from nothing.
+        """Read latents (b, t, *latent_shape) after ``state``, which is not changed; None starts a new sequence.
 
-        Observing in pieces, from the state each returned, is the same as observing at once. The state that comes
-        in is not changed.
+        Observing a sequence in pieces, each from the returned state, equals observing it at once.
         """
 
     @abstractmethod
@@ -277,37 +270,32 @@ class Dynamics(Plugin):
         temperature: float = 1.0,
         conditions: Mapping[str, np.ndarray] | None = None,
     ) -> tuple[np.ndarray, State]:
-        """Run free: (b, steps, *latent_shape) float32 and the state after.
+        """Predict latents (b, steps, *latent_shape) float32 in closed loop; return them and the next state.
 
-        It emits an item, then consumes it together with ``conditions[name][:, j]``. Imagining n and then m steps
-        from the state it returned equals n + m: noise is keyed by the seed and the step that the state holds.
-        Rows of the batch are independent at temperature 0.
+        It emits an item, then consumes it together with ``conditions[name][:, j]``. Imagining n steps and m more
+        from the returned state equals imagining n + m: noise depends on the seed and on the step that the state
+        holds. Rows of the batch are independent at temperature 0.
         """
 
 
 class LatentView(typing.NamedTuple):
-    """What a predictor does in terms of latents.
-
-    Attributes:
-        encoder: maps frames to latents and back.
-        dynamics: predicts latents.
-    """
+    """The encoder and the dynamics of a predictor that works on latents."""
 
     encoder: Encoder
     dynamics: Dynamics
 
 
 class Predictor(Plugin):
-    """The two verbs on frames, so that latent and pixel models are judged alike.
+    """Observes and imagines frames, so that latent models and pixel models are evaluated alike.
 
     Constructor keywords: ``input_shape`` (h, w, c) and ``conditions``, filled in by the workflow, and its own.
     """
 
     any_size: ClassVar[bool] = False
-    """Whether it takes frames of another height and width than those that it was trained on."""
+    """Whether the model accepts frames of another height and width than in training."""
 
     context: int = 1
-    """Frames that it has to see before it imagines; what it says after fewer is a guess."""
+    """Number of frames that the model has to observe before it imagines; after fewer, its output is a guess."""
 
     input_shape: tuple[int, ...]
     conditions: dict[str, int]
@@ -320,7 +308,7 @@ class Predictor(Plugin):
     def observe(
         self, frames: np.ndarray, state: State | None = None, *, conditions: Mapping[str, np.ndarray] | None = None
     ) -> tuple[np.ndarray, State]:
-        """Frames (b, t, h, w, c) -> its one-step frames, item i the forecast of frame i + 1, and the state."""
+        """Read frames (b, t, h, w, c); return one-step forecasts, item i being that of frame i + 1, and the state."""
 
     @abstractmethod
     def imagine(
@@ -332,15 +320,15 @@ class Predictor(Plugin):
         temperature: float = 1.0,
         conditions: Mapping[str, np.ndarray] | None = None,
     ) -> tuple[np.ndarray, State]:
-        """Run free: frames (b, steps, h, w, c) float32 in [0, 1] and the state after."""
+        """Predict frames (b, steps, h, w, c) float32 in [0, 1] in closed loop; return them and the next state."""
 
     @property
     def latent_view(self) -> LatentView | None:
-        """The encoder and the dynamics that do its work; None where it works on frames."""
+        """The encoder and the dynamics of the predictor; None if it works on frames."""
         return None
 
     def reconstruct(self, frames: np.ndarray) -> np.ndarray:
-        """(b, t, h, w, c) -> the same, through the encoder where there is one."""
+        """Encode and decode frames (b, t, h, w, c); a predictor without an encoder returns them unchanged."""
         return frames
 
     @typing.final
@@ -354,23 +342,22 @@ class Predictor(Plugin):
         temperature: float = 1.0,
         conditions: Mapping[str, np.ndarray] | None = None,
     ) -> np.ndarray:
-        """Futures of every clip.
+        """Observe frames, then imagine their futures.
 
         Args:
-            frames: (b, t, h, w, c), what is known.
-            steps: how many frames to go on.
-            samples: futures of each clip.
-            seed: of all the noise.
-            temperature: 0 for the most probable path.
+            frames: (b, t, h, w, c), the observed frames.
+            steps: number of frames to imagine.
+            samples: number of futures of each clip.
+            seed: random seed of the noise.
+            temperature: temperature of the noise; 0 follows the most probable path.
             conditions: (b, t + steps, f) each: the known part, then what drives the future.
 
         Returns:
             (b, samples, steps, h, w, c) float32 in [0, 1].
 
         Raises:
-            UsageError: steps, samples, seed or temperature out of range.
-            DataError: no frames, frames of another shape or dtype, or values that are not in [0, 1]; or the model
-                imagines values that are not finite.
+            UsageError: steps, samples, seed or temperature is out of range.
+            DataError: frames are missing, or of another shape, dtype or range; or imagined values are not finite.
         """
         size = np.shape(frames)[2:4] if self.any_size and np.ndim(frames) == 5 else self.input_shape[:2]
         frames = as_items(frames, (*size, self.input_shape[-1]), "frames", axes=2, frames=True)
@@ -394,20 +381,20 @@ class Predictor(Plugin):
         """Futures from an observed state; as ``predict``, with ``conditions`` (b, steps, f) of the future alone.
 
         Raises:
-            UsageError: steps, samples, seed or temperature out of range.
+            UsageError: steps, samples, seed or temperature is out of range.
             DataError: the model imagines values that are not finite.
         """
         check_rolling(steps=steps, samples=samples, seed=seed, temperature=temperature)
         b = len(next(iter(state.values())))
         state = {k: np.repeat(v, samples, axis=0) for k, v in state.items()}
         future = {k: np.repeat(v, samples, axis=0) for k, v in (conditions or {}).items()}
-        chunks, done, at_once = [], 0, max(1, 4096 // (b * samples))
-        while done < steps:
-            n = min(at_once, steps - done)
-            part = {k: v[:, done : done + n] for k, v in future.items()}
-            chunk, state = self.imagine(state, n, seed=seed, temperature=temperature, conditions=part)
+        chunks = []
+        chunk_length = max(1, 4096 // (b * samples))
+        for start in range(0, steps, chunk_length):
+            n = min(chunk_length, steps - start)
+            inputs = {k: v[:, start : start + n] for k, v in future.items()}
+            chunk, state = self.imagine(state, n, seed=seed, temperature=temperature, conditions=inputs)
             check_finite(chunk, f"The model {self.name} imagines")
             chunks.append(chunk)
-            done += n
-        out = np.concatenate(chunks, axis=1)
-        return out.reshape(b, samples, *out.shape[1:])
+        frames = np.concatenate(chunks, axis=1)
+        return frames.reshape(b, samples, *frames.shape[1:])

@@ -1,7 +1,6 @@
-"""Plugins by name, over entry points: ours come the same way as anybody's.
+"""Finds plugins by name through entry points. Built-in plugins are registered in the same way as all others.
 
-Metadata is read at each use; a plugin is imported when it is asked for and not before, so that one that does not
-import leaves all others alone.
+Metadata is read at each call. A plugin is imported only when it is loaded, so a broken plugin does not affect others.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,18 +20,17 @@ KINDS: dict[str, type[Configurable]] = {
     "dynamics": Dynamics,
     "predictors": Predictor,
 }
-"""Group (entry points ``latentseq.<group>``) -> what its classes must derive from."""
-
-
+"""Group (of entry points ``latentseq.<group>``) -> base class of its plugins."""
 BUILT_IN = "latentseq"
 """The distribution whose plugins any file may name."""
 MAX_DEPTH = 16
+"""Maximum depth of a configuration in a file."""
 MAX_PARTS = 100
-"""Levels and objects of a configuration that a file holds: a model of parts has ten at most."""
+"""Maximum number of objects in a configuration in a file. The largest built-in models have ten."""
 
 
 class Listing(NamedTuple):
-    """One installed plugin, as its metadata says it."""
+    """The metadata of one installed plugin."""
 
     group: str
     name: str
@@ -42,38 +40,40 @@ class Listing(NamedTuple):
 
 
 def installed(group: str | None = None) -> list[Listing]:
-    """Every installed plugin of a group, or of all; none is imported.
+    """List the installed plugins of a group, or of all groups, without importing them.
 
     Raises:
-        UsageError: no such group.
+        UsageError: the group does not exist.
     """
     if group is not None and group not in KINDS:
-        raise UsageError(f"There are no {group!r}. {did_you_mean(group, KINDS)}Plugins are {listed(KINDS)}.")
+        raise UsageError(
+            f"{group!r} is no kind of plugin. {did_you_mean(group, KINDS)}The kinds are {listed(KINDS)}."
+        )
     groups = [group] if group else list(KINDS)
     rows = {_listing(g, ep) for g in groups for ep in entry_points(group=f"latentseq.{g}")}
     return sorted(rows)
 
 
 def load(group: str, name: str) -> Any:
-    """The class registered under a name.
+    """Import the class that is registered under a name.
 
     Raises:
-        UsageError: no such name, or two different plugins claim it; or Keras is to run on what is not installed.
-        PluginError: it does not import, or is not what its group holds.
+        UsageError: the name is not registered, two plugins have it, or the backend of Keras is not installed.
+        PluginError: the plugin does not import, or is no class of its kind.
     """
-    known = {row.name for row in installed(group)}
-    found = {ep.value: ep for ep in entry_points(group=f"latentseq.{group}", name=name)}
-    if not found:
+    names = {row.name for row in installed(group)}
+    matches = {ep.value: ep for ep in entry_points(group=f"latentseq.{group}", name=name)}
+    if not matches:
         raise UsageError(
-            f"No {_one(group)} is called {name!r}. {did_you_mean(name, known)}Installed: {listed(known)}. "
-            "A plugin is installed with pip; `latentseq plugins` lists them all."
+            f"No {singular(group)} is called {name!r}. {did_you_mean(name, names)}Installed: {listed(names)}. "
+            "Install a plugin with pip; `latentseq plugins` lists all installed ones."
         )
-    if len(found) > 1:
-        claims = listed(f"{_listing(group, ep).distribution} ({ep.value})" for ep in found.values())
+    if len(matches) > 1:
+        claims = listed(f"{_listing(group, ep).distribution} ({ep.value})" for ep in matches.values())
         raise UsageError(
-            f"Two plugins claim the {_one(group)} {name!r}: {claims}. Uninstall one of the two, or rename it."
+            f"{len(matches)} plugins claim the {singular(group)} {name!r}: {claims}. Uninstall or rename all but one."
         )
-    entry_point = next(iter(found.values()))
+    entry_point = next(iter(matches.values()))
     row = _listing(group, entry_point)
     try:
         with default_backend():
@@ -81,14 +81,14 @@ def load(group: str, name: str) -> Any:
     except BaseException as cause:
         if not is_fault(cause):
             raise
-        check_backend()  # Keras itself does not import where it is told to run on what is not there.
+        check_backend()  # Keras does not import if its backend is not installed.
         raise PluginError(
-            f"The {_one(group)} {name!r} ({row.value}, from {row.distribution} {row.version}) does not import: "
+            f"The {singular(group)} {name!r} ({row.value}, from {row.distribution} {row.version}) does not import: "
             f"{cause_of(cause)}. Reinstall or remove that distribution; other plugins still work."
         ) from cause
     if not (isinstance(plugin, type) and issubclass(plugin, KINDS[group])):
         raise PluginError(
-            f"The {_one(group)} {name!r} ({row.value}, from {row.distribution} {row.version}) is {plugin!r}; "
+            f"The {singular(group)} {name!r} ({row.value}, from {row.distribution} {row.version}) is {plugin!r}; "
             f"expected a class derived from latentseq.{KINDS[group].__name__}."
         )
     unnamed = [
@@ -98,93 +98,92 @@ def load(group: str, name: str) -> Any:
     ]
     if unnamed:
         raise PluginError(
-            f"The {_one(group)} {name!r} ({row.value}, from {row.distribution} {row.version}) takes "
-            f"{listed(unnamed)} in its constructor; expected keywords with names only, because they are its "
-            "configuration. Ask its author to name them."
+            f"The {singular(group)} {name!r} ({row.value}, from {row.distribution} {row.version}) takes "
+            f"{listed(unnamed)} in its constructor; expected keywords with names only, because the keywords are the "
+            "configuration. Ask the author of the plugin to name them."
         )
     return plugin
 
 
 def build(
-    group: str, name: str, options: Mapping[str, Any] | None, *, preset: str | None = None, **filled_in: Any
+    group: str, name: str, options: Mapping[str, Any] | None, *, preset: str | None = None, **context: Any
 ) -> Any:
-    """A plugin from its registered name, the user's options, and what the caller knows.
+    """Build a plugin from its name, a preset and options.
 
     Args:
-        group: of the registry.
-        name: of the plugin.
-        options: the user's; they win. ``part.key`` is an option of one of its parts.
-        preset: one of the plugin's; its options are beneath the user's.
-        filled_in: keywords that the plugin gets where it has them.
+        group: group of the plugin.
+        name: name of the plugin.
+        options: options of the user. They take precedence. ``part.key`` is an option of a part.
+        preset: name of a preset of the plugin. Its options take precedence over ``context``.
+        context: further keywords, such as shapes of the data. Keywords that the plugin does not have are ignored.
 
     Raises:
-        UsageError: no such plugin or preset, or an option that it does not take.
+        UsageError: the plugin or the preset does not exist, or an option does not fit.
     """
     plugin = load(group, name)
-    known = {k: v for k, v in filled_in.items() if k in plugin.keywords()}
-    return plugin.from_config({**known, **_of_preset(plugin, preset), **with_parts(plugin, options or {})})
+    keywords = {k: v for k, v in context.items() if k in plugin.keywords()}
+    return plugin.from_config({**keywords, **_of_preset(plugin, preset), **with_parts(plugin, options or {})})
 
 
 def resolve(
     group: str, name: str, options: Mapping[str, Any] | None, *, preset: str | None = None, left: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Every option of a plugin with its value: the user's, else the preset's, else the default.
+    """Find the value of every option of a plugin: the user's, else the preset's, else the default.
 
     Args:
-        group: of the registry.
-        name: of the plugin.
-        options: the user's.
-        preset: one of the plugin's.
-        left: what is left to the caller to fill in, unless it is given.
+        group: group of the plugin.
+        name: name of the plugin.
+        options: options of the user.
+        preset: name of a preset of the plugin.
+        left: names of keywords that the caller fills in later. They are left out unless ``options`` has them.
 
     Raises:
-        UsageError: no such plugin or preset, or an option that it does not take.
+        UsageError: the plugin or the preset does not exist, or an option does not fit.
     """
     plugin = load(group, name)
-    given = plugin.upgrade({**_of_preset(plugin, preset), **with_parts(plugin, options or {})})
-    check_names(name, plugin.keywords(), given)
-    check_types(name, plugin.__init__, given)
-    return {k: as_json(v) for k, v in plugin.complete(given).items() if k in given or k not in left}
+    explicit = plugin.upgrade({**_of_preset(plugin, preset), **with_parts(plugin, options or {})})
+    check_names(name, plugin.keywords(), explicit)
+    check_types(name, plugin.__init__, explicit)
+    return {k: as_json(v) for k, v in plugin.complete(explicit).items() if k in explicit or k not in left}
 
 
-def check_allowed(said: Any, allowed: Sequence[str], where: Path, group: str = "") -> None:
-    """The gate for every name of a plugin that comes out of a file; nothing is imported.
+def check_allowed(config: Any, allowed: Sequence[str], where: Path, group: str = "") -> None:
+    """Refuse a file that names a plugin which is neither built in nor allowed. Nothing is imported.
 
-    A name counts wherever it stands, as a value or as a key at any depth, since each plugin has its own way to name
-    its parts.
+    Every text in the configuration counts as a name, keys included, because plugins name their parts in different
+    ways.
 
     Args:
-        said: what the file says: a name, or a whole configuration. A name that is not installed is left to ``load``.
+        config: a name or a whole configuration from the file. Names that are not installed are ignored here.
         allowed: names that the user allowed.
-        where: the file or folder that names it, for the error.
-        group: of the registry, where it is known; it only says which of several plugins of one name is told of.
+        where: the file or folder, for the message.
+        group: the expected group, if known. The message describes the plugin of this group if several share a name.
 
     Raises:
-        UsageError: a plugin of another distribution, which is not allowed.
-        DataError: more nested parts than any model has.
+        UsageError: a plugin is neither built in nor allowed.
+        DataError: the configuration has more nested parts than any model.
     """
     others = [row for row in installed() if row.distribution.lower() != BUILT_IN and row.name not in allowed]
-    strange = {row.name: row for row in sorted(others, key=lambda row: row.group == group)}
-    for name in _texts(said, where):
-        if name in strange:
-            row = strange[name]
+    foreign = {row.name: row for row in sorted(others, key=lambda row: row.group == group)}
+    for name in _texts(config, where):
+        if name in foreign:
+            row = foreign[name]
             raise UsageError(
-                f"{where} needs the {_one(row.group)} {name!r}, which is not built in: it is {row.value} of the "
-                f"distribution {row.distribution} {row.version}. A file from a stranger shall not choose what code "
-                f"runs here. If you trust that distribution, add --allow-plugin {name} (in Python, "
-                f"allow_plugins=[{name!r}])."
+                f"{where} needs the {singular(row.group)} {name!r}, which is not built in: it is {row.value} of the "
+                f"distribution {row.distribution} {row.version}. A file must not choose which code runs here. If you "
+                f"trust that distribution, add --allow-plugin {name} (in Python, allow_plugins=[{name!r}])."
             )
 
 
-def _texts(said: Any, where: Path) -> Iterator[str]:
+def _texts(config: Any, where: Path) -> Iterator[str]:
     """Every text in a JSON value, keys included.
 
     Raises:
-        DataError: it has more objects, or deeper ones, than any model has.
+        DataError: the value has more objects, or deeper ones, than any model.
     """
-    waiting, parts = [(said, 0)], 0
-    while waiting:
-        value, depth = waiting.pop()
+    pending, parts = [(config, 0)], 0
+    while pending:
+        value, depth = pending.pop()
         if isinstance(value, str):
             yield value
         elif isinstance(value, (Mapping, list, tuple)):
@@ -195,23 +194,23 @@ def _texts(said: Any, where: Path) -> Iterator[str]:
                     f"{MAX_DEPTH} levels of them. No model of latentseq has so many. Do not use it."
                 )
             inside = [*value.keys(), *value.values()] if isinstance(value, Mapping) else value
-            waiting += [(each, depth + 1) for each in inside]
+            pending += [(each, depth + 1) for each in inside]
 
 
 def _of_preset(plugin: type[Configurable], preset: str | None) -> Mapping[str, Any]:
-    """The options of a preset; none where it is None.
+    """The options of a preset; none if ``preset`` is None.
 
     Raises:
-        UsageError: the plugin has no such preset.
+        UsageError: the plugin does not have the preset.
     """
-    known = plugin.presets if issubclass(plugin, Plugin) else {}
+    presets = plugin.presets if issubclass(plugin, Plugin) else {}
     if preset is None:
         return {}
-    if preset not in known:
+    if preset not in presets:
         raise UsageError(
-            f"{plugin.name} has no preset {preset!r}. {did_you_mean(preset, known)}Its presets: {listed(known)}."
+            f"{plugin.name} has no preset {preset!r}. {did_you_mean(preset, presets)}Its presets: {listed(presets)}."
         )
-    return known[preset]
+    return presets[preset]
 
 
 def _listing(group: str, ep: EntryPoint) -> Listing:
@@ -219,5 +218,6 @@ def _listing(group: str, ep: EntryPoint) -> Listing:
     return Listing(group, ep.name, ep.value, name, version)
 
 
-def _one(group: str) -> str:
+def singular(group: str) -> str:
+    """The name of one plugin of a group, such as ``encoder``."""
     return group if group == "dynamics" else group.removesuffix("s")

@@ -48,6 +48,6 @@ def encode(
     watcher = Watcher("encode", quiet=quiet)
     dataset = data_for(artifact, data, data_options, watcher=watcher)
     model: Encoder = artifact.load()
-    with output_folder(out, MANIFEST, overwrite=overwrite, goes_on=True) as folder:
+    with output_folder(out, MANIFEST, overwrite=overwrite, resumable=True) as folder:
         write_latents(dataset, model, artifact.fingerprint, folder, watcher)
     return out

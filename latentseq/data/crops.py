@@ -1,4 +1,4 @@
-"""Small windows cut out of large frames where something moves, after the multi-scale GAN's way of training."""
+"""Small windows that are cut out of large frames where something moves, as in the training of multi-scale GANs."""
 
 import hashlib
 import json
@@ -13,20 +13,20 @@ from latentseq.errors import DataError, UsageError
 from latentseq.protocols import Dataset
 
 TRIES = 100
-"""How often a window is drawn anew before its stretch of film is given up."""
+"""Maximum number of windows that are drawn in one part of a film."""
 PLACES = 20
-"""How many stretches of film are tried for one crop while training."""
+"""Maximum number of parts of a film that are tried for one crop during training."""
 
 
 @dataclass(frozen=True)
 class CropRecipe:
-    """What is cut out.
+    """Options of crops.
 
     Attributes:
-        side: of the window, in pixels.
-        length: frames of a clip.
-        still: the share of clips that are taken whether they move or not.
-        motion: the least motion of the others (see ``motion_of``).
+        side: height and width of a window, in pixels.
+        length: number of frames of a clip.
+        still: share of clips that need no motion, in [0, 1].
+        motion: minimum motion of all other clips (see ``motion_of``), in [0, 1).
     """
 
     side: int
@@ -38,26 +38,26 @@ class CropRecipe:
         """Check the values.
 
         Raises:
-            UsageError: a value that is out of range.
+            UsageError: a value is out of range.
         """
         if self.side < 1:
-            raise UsageError(f"Option crop is {self.side}; expected the side of a window of 1 pixel or more.")
+            raise UsageError(f"Option crop is {self.side}; expected a side of 1 pixel or more.")
         if self.length < 2:
-            raise UsageError(f"The crops have {self.length} frames; expected 2 or more, for something to move.")
+            raise UsageError(f"Option clip_length is {self.length}; expected crops of 2 frames or more.")
         if not 0 <= self.still <= 1:
             raise UsageError(f"Option still is {self.still}; expected a share from 0 to 1.")
         if not 0 <= self.motion < 1:
-            raise UsageError(f"Option motion is {self.motion}; expected a number from 0 up to 1.")
+            raise UsageError(f"Option motion is {self.motion}; expected a number from 0 to below 1.")
 
 
 def motion_of(clip: np.ndarray) -> float:
-    """How much a clip moves: the mean absolute difference of successive frames.
+    """Measure the motion of a clip: the mean absolute difference of successive frames.
 
     Args:
         clip: (t, h, w, c) uint8, t of 2 or more.
 
     Returns:
-        0 for a still one, 1 where black and white change places in every frame.
+        A number from 0, without motion, to 1, if all pixels alternate between black and white.
     """
     frames = clip.astype(np.int16)
     return float(np.abs(frames[1:] - frames[:-1]).mean() / 255)
@@ -67,29 +67,29 @@ def draw(frames: np.ndarray, recipe: CropRecipe, random: np.random.Generator) ->
     """Draw one crop.
 
     Args:
-        frames: (t, h, w, c) uint8, at least as long and as large as the recipe asks for.
-        recipe: what to cut out.
-        random: where chance comes from.
+        frames: (t, h, w, c) uint8, at least as long and as large as a crop.
+        recipe: options of the crop.
+        random: random number generator.
 
     Returns:
-        The number of its first frame, and the crop (length, side, side, c) uint8; None where nothing that was tried
-        moves enough.
+        The number of the first frame, and the crop (length, side, side, c) uint8; None if no window that was drawn
+        has enough motion.
     """
-    any_will_do = random.random() < recipe.still
-    kept = (recipe.length, recipe.side, recipe.side)
-    free = [all_of_it - part + 1 for all_of_it, part in zip(frames.shape[:3], kept, strict=True)]
+    may_be_still = random.random() < recipe.still
+    size = (recipe.length, recipe.side, recipe.side)
+    positions = [whole - part + 1 for whole, part in zip(frames.shape[:3], size, strict=True)]
     for _ in range(TRIES):
-        t, y, x = (int(v) for v in random.integers(0, free))
+        t, y, x = (int(v) for v in random.integers(0, positions))
         crop = frames[t : t + recipe.length, y : y + recipe.side, x : x + recipe.side]
-        if any_will_do or motion_of(crop) >= recipe.motion:
+        if may_be_still or motion_of(crop) >= recipe.motion:
             return t, crop
     return None
 
 
 class Crops(Dataset):
-    """Windows drawn from another dataset while it is trained on: clip i is the same one every time it is read.
+    """Windows that are drawn from another dataset during training. Clip i is the same each time it is read.
 
-    Training, validation and test are those of the other dataset; each has its share of the windows.
+    The splits are those of the other dataset; each has a share of the windows in proportion to its frames.
     """
 
     name: ClassVar[str] = "crops"
@@ -105,43 +105,55 @@ class Crops(Dataset):
         motion: float = 0.02,
         crop_seed: int = 0,
     ) -> None:
-        """Nothing is drawn before it is read.
+        """Prepare the crops. Each crop is drawn when it is read.
 
         Args:
-            dataset: what is cut from.
-            crop: side of a window, in pixels.
-            clip_length: frames of a clip.
-            count: clips in all.
-            still: the share of clips that need not move.
-            motion: the least motion of the others (see ``motion_of``).
-            crop_seed: of what is drawn.
+            dataset: the dataset to cut from.
+            crop: height and width of a window, in pixels.
+            clip_length: number of frames of a clip.
+            count: number of clips.
+            still: share of clips that need no motion, in [0, 1].
+            motion: minimum motion of all other clips (see ``motion_of``), in [0, 1).
+            crop_seed: random seed of the crops.
 
         Raises:
-            UsageError: an option that is out of range.
-            DataError: the dataset's frames are smaller, or its clips shorter.
+            UsageError: an option is out of range.
+            DataError: the frames of the dataset are smaller than a crop, or its clips are shorter.
         """
         self.recipe = CropRecipe(crop, clip_length, still, motion)
-        if count < 1 or crop_seed < 0:
-            raise UsageError(f"count is {count} and crop_seed {crop_seed}; expected 1 or more, and 0 or more.")
+        if count < 1:
+            raise UsageError(f"Option count is {count}; expected 1 crop or more.")
+        if crop_seed < 0:
+            raise UsageError(f"Option crop_seed is {crop_seed}; expected a whole number of 0 or more.")
         h, w, _ = dataset.frame_shape
         if crop > min(h, w):
-            raise DataError(f"The frames of {dataset.name} are {h} x {w} (h x w), and crops of {crop} are asked for.")
+            raise DataError(
+                f"The frames of {dataset.name} are {h} x {w} (h x w), too small for crops of {crop} x {crop}. Choose "
+                "a smaller crop."
+            )
         ranges = split_ranges(dataset.lengths, dataset.split)
         ranges = {name: r[r[:, 2] - r[:, 1] >= clip_length] for name, r in ranges.items()}
-        shares = {name: int((r[:, 2] - r[:, 1]).sum()) for name, r in ranges.items()}
-        if not shares["train"]:
-            raise DataError(f"No training clip of {dataset.name} has {clip_length} frames. Ask for shorter crops.")
-        self.dataset, self.crop, self.clip_length, self.count = dataset, crop, clip_length, count
-        self.still, self.motion, self.crop_seed = still, motion, crop_seed
-        self.fps, self.streams, self.slow = dataset.fps, dataset.streams, dataset.slow  # type: ignore[misc]
+        frames = {name: int((r[:, 2] - r[:, 1]).sum()) for name, r in ranges.items()}
+        if not frames["train"]:
+            raise DataError(f"No training clip of {dataset.name} has {clip_length} frames. Choose shorter crops.")
+        self.dataset = dataset
+        self.crop = crop
+        self.clip_length = clip_length
+        self.count = count
+        self.still = still
+        self.motion = motion
+        self.crop_seed = crop_seed
+        self.fps = dataset.fps
+        self.streams = dataset.streams
+        self.slow = dataset.slow  # type: ignore[misc]
         self.sources = [{k: v for k, v in each.items() if k != "size"} for each in dataset.sources]
         self._ranges = ranges
-        ends = np.rint(np.cumsum(list(shares.values())) / sum(shares.values()) * count).astype(int)
-        self.split = np.repeat(list(shares), np.diff(ends, prepend=0))
+        ends = np.rint(np.cumsum(list(frames.values())) / sum(frames.values()) * count).astype(int)
+        self.split = np.repeat(list(frames), np.diff(ends, prepend=0))
 
     @classmethod
     def options(cls) -> list[str]:
-        """The keywords that a user gives."""
+        """The keywords that a user can set."""
         return [key for key in cls.keywords() if key != "dataset"]
 
     @property
@@ -155,7 +167,7 @@ class Crops(Dataset):
         return self.crop, self.crop, self.dataset.frame_shape[2]
 
     def get_config(self) -> dict[str, Any]:
-        """The options, and those of the dataset that is cut from."""
+        """The options of the dataset, and those of the crops."""
         return {**self.dataset.get_config(), **{key: getattr(self, key) for key in self.options()}}
 
     def fingerprint(self) -> str:
@@ -164,24 +176,24 @@ class Crops(Dataset):
         return hashlib.sha256(json.dumps([self.dataset.fingerprint(), own], sort_keys=True).encode()).hexdigest()
 
     def read(self, i: int, start: int = 0, stop: int | None = None) -> Clip:
-        """See ``Dataset.read``; the whole clip is drawn. Where nothing moves enough, a corner of the last try is."""
+        """See ``Dataset.read``. If nothing moves enough, the crop is a corner of the last frames that were tried."""
         start, stop = self.check_range(i, start, stop)
-        frames, streams = self._drawn(i)[0]
+        frames, streams = self._draw(i)[0]
         return Clip(frames[start:stop], {name: rows[start:stop] for name, rows in streams.items()})
 
     def times(self, i: int, start: int = 0, stop: int | None = None) -> np.ndarray:
-        """See ``Dataset.times``: those of the frames that the window is cut from."""
+        """See ``Dataset.times``. The times are those of the original frames."""
         start, stop = self.check_range(i, start, stop)
-        _, source, first = self._drawn(i)
+        _, source, first = self._draw(i)
         times = self.dataset.times(source, first, first + self.clip_length)
         return times[start:stop] - times[0]
 
-    def _drawn(self, i: int) -> tuple[Clip, int, int]:
-        """The whole of a clip, and where it is cut from: the other dataset's clip, and the first of its frames."""
+    def _draw(self, i: int) -> tuple[Clip, int, int]:
+        """Draw a whole clip; return it, the clip of the dataset that it is from, and the first frame there."""
         assert self.split is not None
         random, ranges = np.random.default_rng([self.crop_seed, i]), self._ranges[str(self.split[i])]
         places = np.cumsum(ranges[:, 2] - ranges[:, 1] - self.clip_length + 1)
-        # Decided once a clip: decided at every place, still ones would be more than their share where little moves.
+        # Decided once per clip. Decided at every place, still clips would exceed their share where little moves.
         recipe = replace(self.recipe, still=float(random.random() < self.still))
         for _ in range(PLACES):
             place = int(random.integers(places[-1]))
@@ -189,8 +201,8 @@ class Crops(Dataset):
             first = int(ranges[row, 1]) + place - (int(places[row - 1]) if row else 0)
             source = int(ranges[row, 0])
             whole = self.dataset.read(source, first, first + self.clip_length)
-            drawn = draw(whole.frames, recipe, random)
-            if drawn:
+            crop = draw(whole.frames, recipe, random)
+            if crop:
                 break
-        frames = drawn[1] if drawn else whole.frames[:, : self.crop, : self.crop]
+        frames = crop[1] if crop else whole.frames[:, : self.crop, : self.crop]
         return Clip(frames, whole.streams), source, first

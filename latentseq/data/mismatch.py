@@ -1,25 +1,28 @@
-"""How data differs from what a model was trained on, in words: frame rate, colour, shape of the picture."""
+"""Differences between data and the training data of a model, in words: frame rate, colour, shape of the picture."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from latentseq.protocols import Dataset
 
-_RATE, _ASPECT = 0.02, 0.05
-"""Shares by which a frame rate and a shape may differ without a word: 29.97 is 30."""
+_RATE = 0.02
+"""Maximum relative difference of frame rates without a warning: 29.97 counts as 30."""
+_ASPECT = 0.05
+"""Maximum relative difference of aspect ratios without a warning."""
 _FIT = {
     "crop": "Other parts of each picture are cut off to fit.",
     "pad": "Its frames have other black borders.",
     "stretch": "Its pictures are squeezed in another way to fit.",
 }
+"""Sentence about pictures of another shape, by the way in which they are fitted."""
 
 
 def traits_of(dataset: Dataset) -> dict[str, Any]:
-    """What is kept with a model of the data that it was trained on.
+    """Properties of training data that are stored with a model.
 
     Returns:
-        ``fps``, frames a second; where known ``aspect``, the least and the greatest width of a picture before it
-        became a frame, as a share of its height; and ``colour``, whether any picture had colour.
+        ``fps``, frames per second; if known, ``aspect``, the smallest and the largest width of an original picture,
+        relative to its height; and if known, ``colour``, whether any picture had colour.
     """
     sources = _sources(dataset)
     aspects = [_aspect(source) for source in sources if "size" in source]
@@ -34,15 +37,15 @@ def traits_of(dataset: Dataset) -> dict[str, Any]:
 def differences(
     whose: str, traits: Mapping[str, Any], dataset: Dataset, *, decoded: bool, fit: str, skip: int
 ) -> Iterator[str]:
-    """What a person should know before a model is used on data, a sentence for each.
+    """Warnings about data that differs from the training data of a model, one sentence each.
 
     Args:
-        whose: of the model, such as ``the model in runs/lstm``.
-        traits: as ``traits_of`` gave them; what is not there is not compared.
-        dataset: the data, as the model takes it.
-        decoded: whether the data is decoded from files, so that its frame rate can be asked for.
-        fit: what is done to pictures of another shape.
-        skip: every so many-th frame is kept.
+        whose: description of the model, such as ``the model in runs/lstm``.
+        traits: result of ``traits_of`` for the training data. Missing values are not compared.
+        dataset: the data, prepared for the model.
+        decoded: whether the data is decoded from files, so that the frame rate is an option.
+        fit: how pictures of another shape are fitted: crop, pad or stretch.
+        skip: n if only every n-th frame is used.
     """
     sources = _sources(dataset)
     if "fps" in traits:
@@ -53,11 +56,11 @@ def differences(
             advice = f" Read the file at that rate with {option}." if dataset.sources else ""
             yield (
                 f"{_who(other, sources)} {other[0]['fps']:.6g} frames a second, and {whose} was trained on "
-                f"{fps:.6g}: what moves does so at another speed.{advice}"
+                f"{fps:.6g}: motion has another speed.{advice}"
             )
     coloured = [each for each in sources if each.get("gray") is False]
     if coloured and decoded and traits.get("colour") is False:
-        yield f"{_who(coloured, sources)} colour, and {whose} was trained on gray pictures: the colour is left out."
+        yield f"{_who(coloured, sources)} colour, and {whose} was trained on gray pictures: the colour is ignored."
     if "aspect" in traits:
         low, high = traits["aspect"]
         shaped = [each for each in sources if "size" in each]
@@ -72,17 +75,17 @@ def differences(
 
 
 def readings(dataset: Dataset) -> Iterator[str]:
-    """How files were read where that had to be decided, a line for each way."""
-    told: dict[str, list[str]] = {}
+    """How files were interpreted if there was a choice, one line per way."""
+    groups: dict[str, list[str]] = {}
     for source in dataset.sources:
-        told.setdefault(source.get("reading", ""), []).append(source["path"])
-    for reading, names in told.items():
+        groups.setdefault(source.get("reading", ""), []).append(source["path"])
+    for reading, names in groups.items():
         if reading:
             yield f"{names[0]}{f' and {len(names) - 1:,} more' if len(names) > 1 else ''}: {reading}"
 
 
 def _sources(dataset: Dataset) -> list[dict[str, Any]]:
-    """What the clips are from; the dataset itself where it is from nothing else."""
+    """The sources of the clips; the dataset itself if it has no sources."""
     whole = {"path": dataset.name, "size": list(dataset.frame_shape[:2]), "fps": dataset.fps, "kind": ""}
     whole["gray"] = dataset.frame_shape[-1] == 1
     untimed = ("array", "images")

@@ -1,4 +1,4 @@
-"""DATA, as every command takes it: a path to what there is, or the name of a dataset."""
+"""Opens DATA, the argument of most commands: a path, or the name of a dataset."""
 
 import os
 import re
@@ -18,30 +18,31 @@ from latentseq.storage.latents import FORMAT as LATENTS
 from latentseq.storage.shards import folder_format
 
 DEFAULT_SIZE = 64
+"""Height and width of frames that are decoded from files, by default."""
 
 
 def open_data(
     data: str | Path, *, options: Mapping[str, Any] | None = None, preprocessing: Preprocessing | None = None
 ) -> Dataset:
-    """Open DATA: an existing path first, else a dataset's name.
+    """Open DATA. A path that exists takes precedence over the name of a dataset.
 
     Args:
-        data: a folder of clips, a video, a folder of movies or of frames; or a name such as ``moving-digits``.
-        options: the dataset's keywords; with ``crop``, also those of ``Crops``, and windows are drawn from it.
-        preprocessing: how frames are prepared where they are decoded from files; 64 x 64, in colour, where None.
+        data: a folder of clips, a video, a folder of movies or of frames, or a name such as ``moving-digits``.
+        options: keywords of the dataset. With ``crop``, also those of ``Crops``, which then draws windows from it.
+        preprocessing: how frames from files are prepared; None for 64 x 64 in colour.
 
     Raises:
-        UsageError: no such path and no such dataset, or an option that does not fit.
-        DataError: what is there cannot be used.
+        UsageError: neither the path nor the dataset exists, or an option does not fit.
+        DataError: the data cannot be used.
     """
     options = dict(options or {})
-    own = [key for key in Crops.options() if key in options] if "crop" in options else []
-    cropping = {key: options.pop(key) for key in own}
+    names = [key for key in Crops.options() if key in options] if "crop" in options else []
+    cropping = {key: options.pop(key) for key in names}
     if is_footage(data):
-        prepared = (preprocessing or Preprocessing.of(DEFAULT_SIZE)).to_json()
+        decoding = (preprocessing or Preprocessing.of(DEFAULT_SIZE)).to_json()
         plugin = registry.load("datasets", "files")
-        dataset = plugin.from_config({"path": str(data), **prepared, **options})
-    elif os.path.exists(data):  # noqa: PTH110  # A name that no file can have is an error to pathlib.
+        dataset = plugin.from_config({"path": str(data), **decoding, **options})
+    elif os.path.exists(data):  # noqa: PTH110  # pathlib raises an error for invalid file names.
         dataset = ClipFolder.from_config({"path": str(data), **options})
     else:
         dataset = _by_name(str(data), options)
@@ -49,11 +50,11 @@ def open_data(
 
 
 def resolve_options(data: str | Path, options: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The options of DATA, with the defaults of a dataset that is given by its name.
+    """The options of DATA, completed by the defaults if it is the name of a dataset.
 
     Args:
-        data: as in ``open_data``, which says what is wrong with it.
-        options: those that are given.
+        data: see ``open_data``, which reports what is wrong with it.
+        options: options of the user.
     """
     if os.path.exists(data) or str(data) not in {row.name for row in registry.installed("datasets")}:  # noqa: PTH110
         return dict(options or {})
@@ -61,116 +62,128 @@ def resolve_options(data: str | Path, options: Mapping[str, Any] | None) -> dict
 
 
 def is_footage(data: str | Path) -> bool:
-    """Whether DATA is files to be decoded, rather than a folder of clips or the name of a dataset.
+    """Whether DATA is a path to files that must be decoded.
 
     Raises:
-        DataError: it is a folder of latents or a trained model.
+        DataError: the path is a folder of latents or a trained model.
     """
     path = Path(data)
     if not os.path.exists(path):  # noqa: PTH110
         return False
-    holds = folder_format(path)
-    if (path / ARTIFACT).is_file() or holds == LATENTS:
-        what = "latents" if holds == LATENTS else "a trained model"
-        raise DataError(f"{path} holds {what}; expected a video, or a folder of movies, of frames or of clips.")
-    return holds != FORMAT
+    format_name = folder_format(path)
+    if (path / ARTIFACT).is_file() or format_name == LATENTS:
+        content = "latents" if format_name == LATENTS else "a trained model"
+        raise DataError(f"{path} holds {content}; expected a video, or a folder of movies, of frames or of clips.")
+    return format_name != FORMAT
 
 
-def check_frame_shape(dataset: Dataset, wanted: tuple[int, ...], whose: str) -> None:
-    """Refuse frames that a model was not made for.
+def check_frame_shape(dataset: Dataset, shape: tuple[int, ...], whose: str) -> None:
+    """Refuse frames of another shape than a model expects.
+
+    Args:
+        dataset: the data.
+        shape: (h, w, c) that the model expects.
+        whose: description of the model, such as ``the model in runs/ae``.
 
     Raises:
-        DataError: the dataset's frames are of another shape.
+        DataError: the frames have another shape.
     """
-    if dataset.frame_shape != tuple(wanted):
+    if dataset.frame_shape != tuple(shape):
         raise DataError(
             f"The frames of {dataset.name} are {_by(dataset.frame_shape)} (h x w x c); {whose} was trained on "
-            f"{_by(wanted)}. Give data of that size."
+            f"{_by(shape)}. Use data of that size."
         )
 
 
-def check_streams(dataset: Dataset, wanted: Mapping[str, int], whose: str) -> None:
-    """Refuse data without the side streams that a model is driven by.
+def check_streams(dataset: Dataset, streams: Mapping[str, int], whose: str) -> None:
+    """Refuse data without the side streams that a model needs.
+
+    Args:
+        dataset: the data.
+        streams: width of each stream that the model needs, by name.
+        whose: description of the model.
 
     Raises:
-        DataError: a stream is missing, or of another width.
+        DataError: a stream is missing, or has another width.
     """
-    if any(dataset.streams.get(name) != width for name, width in wanted.items()):
+    if any(dataset.streams.get(name) != width for name, width in streams.items()):
         raise DataError(
-            f"{whose} is driven by {_streams(wanted)}; {dataset.name} has {_streams(dataset.streams)}. "
-            "Give data with those streams."
+            f"{whose} is driven by {_streams(streams)}; {dataset.name} has {_streams(dataset.streams)}. "
+            "Use data with those streams."
         )
 
 
 def check_seed(seed: int) -> None:
-    """Refuse a seed that some generator does not take.
+    """Refuse a seed that some random number generator does not accept.
 
     Raises:
-        UsageError: it is out of range.
+        UsageError: the seed is out of range.
     """
     if not 0 <= seed < 2**31:
         raise UsageError(f"seed is {seed}; expected a whole number from 0 to {2**31 - 1}.")
 
 
 def parse_size(text: str | int) -> tuple[int, int]:
-    """``64`` or ``48x64`` (h x w) to (h, w).
+    """Convert a size, ``64`` or ``48x64`` (h x w), to (h, w).
 
     Raises:
-        UsageError: anything else.
+        UsageError: the text is no size.
     """
-    found = re.fullmatch(r"(\d+)(?:x(\d+))?", str(text).strip().lower())
-    if not found:
+    match = re.fullmatch(r"(\d+)(?:x(\d+))?", str(text).strip().lower())
+    if not match:
         raise UsageError(f"The size is {text!r}; expected a number of pixels such as 64, or 48x64 (h x w).")
-    return int(found[1]), int(found[2] or found[1])
+    return int(match[1]), int(match[2] or match[1])
 
 
 def parse_frames(value: str | int, dataset: Dataset, clip: int, what: str, *, first: int = 0) -> int:
-    """A number of frames, or a time such as ``1.5s``, to frames: how many it takes to the frame nearest to that time.
+    """Convert a number of frames, or a time such as ``1.5s``, to a number of frames.
+
+    A time is converted to the number of the nearest frame, counted from ``first``.
 
     Args:
         value: the number, or the time.
-        dataset: knows when frames are shown; after the last one it is taken to go on at its frame rate.
-        clip: which clip.
-        what: what the value is, for the error.
-        first: the frame that is counted from.
+        dataset: the dataset, which has the times of the frames. After the last frame its frame rate is used.
+        clip: number of the clip.
+        what: name of the value, for the message.
+        first: number of the frame from which the time and the frames count.
 
     Raises:
-        UsageError: neither, or no such clip.
+        UsageError: the value is neither a number nor a time, or the clip does not exist.
     """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)(s?)", str(value).strip())
-    if not found or (not found[2] and "." in found[1]):
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(s?)", str(value).strip())
+    if not match or (not match[2] and "." in match[1]):
         raise UsageError(f"{what} is {value!r}; expected a number of frames such as 30, or a time such as 1.5s.")
-    if not found[2]:
-        return int(found[1])
+    if not match[2]:
+        return int(match[1])
     last = dataset.check_range(clip, 0, None)[1] - 1
 
     def time(frame: int) -> float:
         return float(dataset.times(clip, frame, frame + 1)[0])
 
     beyond = max(0, first - last)
-    wanted = time(min(first, last)) + beyond / dataset.fps + float(found[1])
-    if wanted >= time(last):
-        return last - first + round((wanted - time(last)) * dataset.fps)
-    after = bisect_left(range(last), wanted, key=time)
-    # Of two that are as near the later one; times are sums of floating-point numbers.
-    nearer = after - 1 if after and wanted - time(after - 1) < time(after) - wanted - 1e-9 else after
-    return max(0, nearer - first)
+    target = time(min(first, last)) + beyond / dataset.fps + float(match[1])
+    if target >= time(last):
+        return last - first + round((target - time(last)) * dataset.fps)
+    after = bisect_left(range(last), target, key=time)
+    # The later one of two equally near frames; the tolerance is for sums of floating-point numbers.
+    nearest = after - 1 if after and target - time(after - 1) < time(after) - target - 1e-9 else after
+    return max(0, nearest - first)
 
 
 def _by_name(name: str, options: dict[str, Any]) -> Dataset:
-    known = [row.name for row in registry.installed("datasets")]
-    if name in known:
+    names = [row.name for row in registry.installed("datasets")]
+    if name in names:
         return registry.load("datasets", name).from_config(options)
     raise UsageError(
-        f"There is no file or folder {name!r}, and no dataset of that name. {did_you_mean(name, known)}"
-        f"Expected a video, a folder of movies, frames or clips, or one of {listed(known)}."
+        f"There is no file or folder {name!r}, and no dataset of that name. {did_you_mean(name, names)}"
+        f"Expected a video, a folder of movies, frames or clips, or one of {listed(names)}."
     )
 
 
 def _streams(widths: Mapping[str, int]) -> str:
     """Streams in words: ``the streams action (width 3) and audio (width 64)``."""
-    named = listed(f"{name} (width {width})" for name, width in widths.items())
-    return f"the stream{'s' if len(widths) > 1 else ''} {named}" if widths else "no streams"
+    names = listed(f"{name} (width {width})" for name, width in widths.items())
+    return f"the stream{'s' if len(widths) > 1 else ''} {names}" if widths else "no streams"
 
 
 def _by(shape: tuple[int, ...]) -> str:

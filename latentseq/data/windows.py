@@ -1,4 +1,4 @@
-"""Windows of data, and the sources that parts are fitted on."""
+"""Windows of data, and the sources that plugins are trained on."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
@@ -12,31 +12,32 @@ from latentseq.protocols import Dataset
 from latentseq.storage.latents import LatentFolder
 
 VALIDATION_WINDOWS = 512
-"""Validation looks at no more windows than these, evenly spread; the same ones every time."""
-
-
+"""Maximum number of validation windows. They are evenly spread, and the same in every validation."""
 DEFAULT_LENGTH = 30
-"""Items of a training window."""
-
+"""Default number of items of a training window."""
 
 Reader: TypeAlias = Callable[[np.ndarray, np.ndarray, int], Batch]
+"""Reads windows: (clips (b,), starts (b,), length) -> batch."""
 
 
 class RangeWindows(Windows):
-    """All windows of one length inside ranges of clips; none leaves its range."""
+    """All windows of one length inside ranges of clips."""
 
     def __init__(self, ranges: np.ndarray, length: int, stride: int, read: Reader):
         """Count the windows.
 
         Args:
             ranges: (m, 3) int, rows (clip, start, stop).
-            length: items of a window.
-            stride: items from one window's start to the next.
-            read: (clips (b,), starts (b,), length) -> batch.
+            length: number of items of a window.
+            stride: number of items from the start of one window to the next.
+            read: function that reads windows.
         """
-        self.length, self.stride, self._read = length, stride, read
+        self.length = length
+        self.stride = stride
+        self._read = read
         counts = np.maximum(0, (ranges[:, 2] - ranges[:, 1] - length) // stride + 1)
-        self._ranges, self._ends = ranges[counts > 0], np.cumsum(counts[counts > 0])
+        self._ranges = ranges[counts > 0]
+        self._ends = np.cumsum(counts[counts > 0])
 
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0
@@ -46,17 +47,17 @@ class RangeWindows(Windows):
         return self._read(*self.places(indices), self.length)
 
     def places(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Clips (b,) and starts (b,) of the windows at ``indices`` (b,)."""
+        """The clips (b,) and the starts (b,) of the windows at ``indices`` (b,)."""
         row = np.searchsorted(self._ends, indices, side="right")
         first = np.where(row > 0, self._ends[row - 1], 0)
         return self._ranges[row, 0], self._ranges[row, 1] + (indices - first) * self.stride
 
 
 def frame_source(dataset: Dataset) -> Source:
-    """Single frames, as an encoder is fitted on: ``x`` (b, h, w, c).
+    """Single frames for the training of an encoder: ``x`` (b, h, w, c).
 
     Raises:
-        DataError: no frame for training or for validation.
+        DataError: there is no frame for training or for validation.
     """
 
     def read(clips: np.ndarray, starts: np.ndarray, length: int) -> Batch:
@@ -66,13 +67,13 @@ def frame_source(dataset: Dataset) -> Source:
 
 
 def clip_source(dataset: Dataset, streams: Iterable[str], length: int | None = None, stride: int = 1) -> Source:
-    """Windows of frames, as predictors are fitted on: ``frames`` (b, t, h, w, c), and streams.
+    """Windows of frames for the training of predictors: ``frames`` (b, t, h, w, c), and streams.
 
     Args:
         dataset: the clips.
         streams: names of the streams that drive the predictor.
-        length: frames of a window; 30 where None, or as many as the clips have.
-        stride: frames from one window's start to the next.
+        length: number of frames of a window; None for 30, or for the longest clip if it is shorter.
+        stride: number of frames from the start of one window to the next.
 
     Raises:
         DataError: no clip is long enough.
@@ -87,15 +88,15 @@ def clip_source(dataset: Dataset, streams: Iterable[str], length: int | None = N
 
 
 def latent_source(folder: LatentFolder, length: int | None = None, stride: int = 1) -> Source:
-    """Windows of latents, as dynamics are fitted on: ``mean`` (b, t, *latent_shape), ``log_var``, streams.
+    """Windows of latents for the training of dynamics: ``mean`` (b, t, *latent_shape), ``log_var``, and streams.
 
     Args:
         folder: the latents.
-        length: items of a window; 30 where None, or as many as the clips have.
-        stride: items from one window's start to the next.
+        length: number of items of a window; None for 30, or for the longest clip if it is shorter.
+        stride: number of items from the start of one window to the next.
 
     Raises:
-        UsageError: a length below 2, a stride below 1.
+        UsageError: the length is below 2, or the stride is below 1.
         DataError: no clip is long enough.
     """
     check_windows(length, stride)
@@ -103,10 +104,10 @@ def latent_source(folder: LatentFolder, length: int | None = None, stride: int =
 
 
 def check_windows(length: int | None, stride: int) -> None:
-    """Refuse windows that are none.
+    """Check length and stride of windows.
 
     Raises:
-        UsageError: a length below 2, a stride below 1.
+        UsageError: the length is below 2, or the stride is below 1.
     """
     if length is not None and length < 2:
         raise UsageError(f"length is {length}; expected windows of 2 items or more.")
@@ -115,15 +116,15 @@ def check_windows(length: int | None, stride: int) -> None:
 
 
 def validation_batches(windows: Windows, batch_size: int) -> Iterator[Batch]:
-    """The windows that validation looks at, in order; the last batch may be smaller."""
+    """The windows of a validation, in order. The last batch may be smaller."""
     n = min(len(windows), VALIDATION_WINDOWS)
-    chosen = np.linspace(0, len(windows) - 1, n).astype(np.int64)
+    indices = np.linspace(0, len(windows) - 1, n).astype(np.int64)
     for start in range(0, n, batch_size):
-        yield windows.take(chosen[start : start + batch_size])
+        yield windows.take(indices[start : start + batch_size])
 
 
 def _source(data: Dataset | LatentFolder, length: int | None, stride: int, read: Reader, what: str) -> Source:
-    """Windows of training and validation; a validation range shorter than a window gives shorter windows."""
+    """Windows for training and validation. Validation windows are shorter if the validation clips are."""
     ranges = split_ranges(data.lengths, data.split)
     longest = {k: _longest(r) for k, r in ranges.items()}
     if length is None:
@@ -131,19 +132,19 @@ def _source(data: Dataset | LatentFolder, length: int | None, stride: int, read:
         check_windows(length, stride)
     if longest["train"] < length:
         raise DataError(
-            f"Windows of {length} {what} were asked for; the longest training clip has {longest['train']}. "
-            "Ask for shorter windows with --length, or give longer clips."
+            f"The windows have {length} {what}, but the longest training clip has {longest['train']}. "
+            "Choose shorter windows with --length, or use longer clips."
         )
     if longest["validation"] < min(2, length):
         count = sum(int((r[:, 2] - r[:, 1]).sum()) for r in ranges.values())
         raise DataError(
-            f"Nothing is left to validate on: the data has {count} {what} in all. "
-            "Give a longer clip, or at least three clips."
+            f"No data is left for validation: the number of {what} is {count}. Use a longer clip, or at least three "
+            "clips."
         )
-    held_length = min(length, longest["validation"])
+    validation_length = min(length, longest["validation"])
     return Source(
         train=RangeWindows(ranges["train"], length, stride, read),
-        validation=RangeWindows(ranges["validation"], held_length, stride, read),
+        validation=RangeWindows(ranges["validation"], validation_length, stride, read),
     )
 
 

@@ -1,1 +1,1 @@
-"""From files to a folder of clips: what is to be done, doing it, and putting the results together."""
+"""Ingestion: from files to a folder of clips. It plans tasks, does them, and assembles the results."""

@@ -1,4 +1,4 @@
-"""Putting shards together: which rows are which clip, and the manifest that says so."""
+"""Assembles shards: divides their rows into clips, and builds the manifest."""
 
 import itertools
 from collections.abc import Iterator
@@ -17,37 +17,37 @@ from latentseq.storage.clip_table import pack
 from latentseq.storage.frames import FORMAT
 
 
-def assemble(plan: Plan, done: list[tuple[Task, Shard]]) -> tuple[dict[str, Any], list[Skipped]]:
-    """The manifest of what was done.
+def assemble(plan: Plan, results: list[tuple[Task, Shard]]) -> tuple[dict[str, Any], list[Skipped]]:
+    """Build the manifest.
 
     Args:
-        plan: what was to be done.
-        done: tasks and their shards, in order.
+        plan: plan of the ingestion.
+        results: tasks and their shards, in order.
 
     Returns:
-        The manifest, with no clips in it where nothing is left; and what was skipped, damage that was found while
-        decoding included.
+        The manifest, without clips if there are none; and the skipped files, including those that turned out to be
+        damaged.
     """
-    names = [source.found.name for source in plan.sources]
+    names = [source.file.name for source in plan.sources]
     failed: dict[int, str] = {}
-    for task, shard in done:
+    for task, shard in results:
         for part, about in zip(task.parts, shard.parts, strict=True):
             if "error" in about:
                 reason = about["error"].replace(plan.sources[part.source].digest, names[part.source])
                 failed.setdefault(part.source, reason)
     skipped = plan.skipped + [Skipped(names[i], reason) for i, reason in sorted(failed.items())]
-    kept = [(task, shard) for task, shard in done if any(part.source not in failed for part in task.parts)]
-    kept = [(task, shard) for task, shard in kept if sum(about["rows"] for about in shard.parts)]
-    clips = list(_crops(plan, kept, failed) if plan.recipe.crop else _scenes(plan, kept, failed))
-    _share_out(plan, clips)
-    taken = {clip["source"] for clip in clips}
-    tried = {part.source for task, _ in done for part in task.parts}
+    usable = [(task, shard) for task, shard in results if any(part.source not in failed for part in task.parts)]
+    usable = [(task, shard) for task, shard in usable if sum(about["rows"] for about in shard.parts)]
+    clips = list(_crops(plan, usable, failed) if plan.recipe.crop else _scenes(plan, usable, failed))
+    _assign_splits(plan, clips)
+    with_clips = {clip["source"] for clip in clips}
+    with_tasks = {part.source for task, _ in results for part in task.parts}
     skipped += [
-        Skipped(name, _no_clip(plan.recipe, i in tried), damaged=False)
+        Skipped(name, _no_clip(plan.recipe, i in with_tasks), damaged=False)
         for i, name in enumerate(names)
-        if i not in taken and i not in failed
+        if i not in with_clips and i not in failed
     ]
-    numbers = {source: number for number, source in enumerate(sorted(taken))}
+    numbers = {source: number for number, source in enumerate(sorted(with_clips))}
     for clip in clips:
         clip["source"] = numbers[clip["source"]]
     manifest = {
@@ -59,7 +59,7 @@ def assemble(plan: Plan, done: list[tuple[Task, Shard]]) -> tuple[dict[str, Any]
         "plan": plan.digest(),
         "source": {"dataset": "ingest", "config": plan.recipe.to_json()},
         "decoder": {"av": av.__version__, "pillow": PIL.__version__},
-        "sources": [_about(plan.sources[i]) for i in sorted(taken)],
+        "sources": [_about(plan.sources[i]) for i in sorted(with_clips)],
         "skipped": [{"path": each.name, "reason": each.reason} for each in skipped],
         "clips": pack(clips),
         "shards": [
@@ -69,36 +69,36 @@ def assemble(plan: Plan, done: list[tuple[Task, Shard]]) -> tuple[dict[str, Any]
                 "sha256": shard.sha256,
                 "sources": sorted({numbers[part.source] for part in task.parts if part.source in numbers}),
             }
-            for task, shard in kept
+            for task, shard in usable
         ],
     }
     return manifest, skipped
 
 
-def _scenes(plan: Plan, kept: list[tuple[Task, Shard]], failed: dict[int, str]) -> Iterator[dict[str, Any]]:
-    """Clips of whole footage: never across a cut, and cut to one length where that is asked for."""
+def _scenes(plan: Plan, usable: list[tuple[Task, Shard]], failed: dict[int, str]) -> Iterator[dict[str, Any]]:
+    """Clips of whole frames. They never cross a cut, and have ``clip_length`` frames if the recipe says so."""
     first: dict[int, int] = {}
-    found: dict[int, list[int]] = {}
+    cuts: dict[int, list[int]] = {}
     row = 0
-    for task, shard in kept:
+    for task, shard in usable:
         for part, about in zip(task.parts, shard.parts, strict=True):
             first.setdefault(part.source, row)
-            found.setdefault(part.source, []).extend(about.get("cuts", []))
+            cuts.setdefault(part.source, []).extend(about.get("cuts", []))
             row += about["rows"]
-    recipe, taken = plan.recipe, [i for i in range(len(plan.sources)) if i in first and i not in failed]
-    firsts, total = places([plan.sources[i] for i in taken])
-    for i, at in zip(taken, firsts, strict=True):
+    recipe, numbers = plan.recipe, [i for i in range(len(plan.sources)) if i in first and i not in failed]
+    firsts, total = places([plan.sources[i] for i in numbers])
+    for i, at in zip(numbers, firsts, strict=True):
         source, rows = plan.sources[i], plan.sources[i].rows
         count = len(rows.numbers)
-        # The first row whose picture is the cut's or a later one.
-        starts = np.searchsorted(rows.numbers, np.array(found[i], np.int64))
+        # A scene starts at the first row whose picture is at the cut or after it.
+        starts = np.searchsorted(rows.numbers, np.array(cuts[i], np.int64))
         edges = np.unique(np.concatenate([[0, count], rows.breaks, starts[starts < count]]))
         for start, stop in itertools.pairwise(edges.tolist()):
             if recipe.cuts and stop - start < recipe.min_length:
                 continue
             length = recipe.clip_length or stop - start
             for begin in range(start, stop - length + 1, recipe.stride or length):
-                split = source.found.split
+                split = source.file.split
                 if split is None and recipe.overlapping:
                     split = split_by_share((at + begin) / total, (at + begin + length) / total)
                     if split is None:
@@ -113,35 +113,35 @@ def _scenes(plan: Plan, kept: list[tuple[Task, Shard]], failed: dict[int, str]) 
                 }
 
 
-def _share_out(plan: Plan, clips: list[dict[str, Any]]) -> None:
-    """Give clips their splits where they are from several folders.
+def _assign_splits(plan: Plan, clips: list[dict[str, Any]]) -> None:
+    """Assign splits to clips from several folders.
 
-    Clips that may share frames have theirs already. Where all of those were named and none for validation, whole
-    files are held out for it.
+    Clips that may share frames have a split already. If their files have splits but none is for validation, whole
+    files are held out for validation.
     """
     split = [clip["split"] for clip in clips]
-    folders = [folder_of(plan.sources[clip["source"]].found.name) for clip in clips]
+    folders = [folder_of(plan.sources[clip["source"]].file.name) for clip in clips]
     if not (plan.recipe.overlapping or plan.recipe.crop):
         split = split_by_folder(folders, split)
-    elif any(plan.sources[clip["source"]].found.split for clip in clips):
+    elif any(plan.sources[clip["source"]].file.split for clip in clips):
         of_sources = {clip["source"]: clip["split"] for clip in clips}
-        of_folders = [folder_of(plan.sources[i].found.name) for i in of_sources]
-        shared = dict(zip(of_sources, split_by_folder(of_folders, list(of_sources.values())), strict=True))
-        split = [shared[clip["source"]] for clip in clips]
+        of_folders = [folder_of(plan.sources[i].file.name) for i in of_sources]
+        splits = dict(zip(of_sources, split_by_folder(of_folders, list(of_sources.values())), strict=True))
+        split = [splits[clip["source"]] for clip in clips]
     for clip, name in zip(clips, split, strict=True):
         clip["split"] = name
 
 
-def _crops(plan: Plan, kept: list[tuple[Task, Shard]], failed: dict[int, str]) -> Iterator[dict[str, Any]]:
-    """Clips that were cut out; those of one stretch of film are on one side of a split."""
+def _crops(plan: Plan, usable: list[tuple[Task, Shard]], failed: dict[int, str]) -> Iterator[dict[str, Any]]:
+    """Crops. All crops of one part of a film belong to one split."""
     assert plan.recipe.crop is not None
     length, row = plan.recipe.crop.length, 0
     firsts, total = places(plan.sources)
-    for task, shard in kept:
+    for task, shard in usable:
         for part, about in zip(task.parts, shard.parts, strict=True):
             source = plan.sources[part.source]
             middle = (firsts[part.source] + (part.start + part.stop) / 2) / total
-            split = source.found.split or split_by_share(middle, middle)
+            split = source.file.split or split_by_share(middle, middle)
             for start in about.get("crops", []) if part.source not in failed else []:
                 yield {
                     "row": row,
@@ -156,26 +156,27 @@ def _crops(plan: Plan, kept: list[tuple[Task, Shard]], failed: dict[int, str]) -
 
 
 def _seconds(source: Source, row: int) -> float:
-    """When a row comes on, to a tenth of a millisecond."""
+    """The time of a row in seconds, to a tenth of a millisecond."""
     return round(float(source.rows.times[row]), 4)
 
 
-def _no_clip(recipe: Recipe, tried: bool) -> str:
-    """Why footage that can be read gave no clip."""
-    if recipe.crop and tried:
-        return f"Too little in it moves by {recipe.crop.motion:g}, which --motion asks for."
+def _no_clip(recipe: Recipe, has_tasks: bool) -> str:
+    """The reason why readable footage has no clip."""
+    if recipe.crop and has_tasks:
+        return f"No crop of it has a motion of {recipe.crop.motion:g} (--motion)."
     if recipe.crop:
-        return f"No crop fell to it: {recipe.count:,} were asked for."
-    least = max(recipe.min_length if recipe.cuts else 1, recipe.clip_length or 1)
+        return f"No crop was drawn from it: --count is {recipe.count:,}."
+    minimum = max(recipe.min_length if recipe.cuts else 1, recipe.clip_length or 1)
+    frames = "1 frame" if minimum == 1 else f"{minimum} frames"
     inside = " that lies within one split" if recipe.overlapping else ""
-    return f"It has no scene of {least} frames or more{inside}."
+    return f"It has no scene of {frames} or more{inside}."
 
 
 def _about(source: Source) -> dict[str, Any]:
-    """What the manifest says of a source."""
+    """The entry of a source in the manifest."""
     footage = source.footage
     return {
-        "path": source.found.name,
+        "path": source.file.name,
         "sha256": source.digest,
         "kind": footage.kind,
         "detail": footage.detail,

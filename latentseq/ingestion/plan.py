@@ -1,4 +1,4 @@
-"""What an ingestion will do: which footage, cut into which tasks. Planning decodes next to nothing."""
+"""The plan of an ingestion: which footage is used, and how it is divided into tasks. Almost nothing is decoded."""
 
 import hashlib
 import itertools
@@ -22,25 +22,25 @@ from latentseq.media.preprocessing import MAX_PIXELS, MAX_SIDE, Preprocessing
 from latentseq.storage.shards import SHARD_BYTES
 
 VERSION = 2
-"""Of what a task writes: another one makes all shards anew."""
+"""Version of the content of shards. A new version writes all shards again."""
 MAX_ROWS = 10_000_000
-"""Of one file at another frame rate: 4 days of 25 a second. Their times take memory."""
+"""Maximum number of rows of one file at another frame rate: 4 days at 25 per second. Their times take memory."""
 STRETCH_BYTES = 64 << 20
-"""Crops are drawn from stretches of film of about so many bytes, held in memory."""
+"""Approximate size of the part of a film from which crops are drawn, in bytes. It is held in memory."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Footage that is taken.
+    """Footage that is used.
 
     Attributes:
-        found: what and where it is.
-        rows: which of its pictures are kept.
-        digest: SHA-256 of its content.
-        preprocessing: of its frames.
+        file: the footage, with its name and its split.
+        rows: the pictures that become rows.
+        digest: SHA-256 of the content.
+        preprocessing: how its frames are prepared.
     """
 
-    found: Found
+    file: Found
     rows: Rows
     digest: str
     preprocessing: Preprocessing
@@ -48,11 +48,18 @@ class Source:
     @property
     def footage(self) -> Footage:
         """The pictures."""
-        return self.found.footage
+        return self.file.footage
 
 
 class Part(NamedTuple):
-    """Rows ``start`` to ``stop`` of a source; ``quota`` crops are drawn from them where crops are made."""
+    """Rows ``start`` to ``stop`` of a source.
+
+    Attributes:
+        source: number of the source.
+        start: first row.
+        stop: row after the last one.
+        quota: number of crops to draw from the rows.
+    """
 
     source: int
     start: int
@@ -62,11 +69,11 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Task:
-    """What one shard holds: several small sources, or a stretch of a large one.
+    """The content of one shard: several small sources, or a part of a large one.
 
     Attributes:
-        parts: in order.
-        name: of the shard's file, from a hash of everything that its content depends on.
+        parts: the parts, in order.
+        name: name of the shard's file, from a hash of everything that its content depends on.
     """
 
     parts: tuple[Part, ...]
@@ -75,15 +82,15 @@ class Task:
 
 @dataclass(frozen=True)
 class Plan:
-    """An ingestion before it is done.
+    """The plan of an ingestion.
 
     Attributes:
-        recipe: what is done to all footage.
-        sources: what is taken, in order.
-        skipped: what is not.
-        tasks: in the order of their rows.
-        streams: width of each side stream.
-        fps: of the frames.
+        recipe: the options for all footage.
+        sources: the footage that is used, in order.
+        skipped: the files that are skipped.
+        tasks: the tasks, in the order of their rows.
+        streams: width of each side stream, by name.
+        fps: number of frames per second.
     """
 
     recipe: Recipe
@@ -102,30 +109,36 @@ class Plan:
 
     @property
     def rows(self) -> int:
-        """Rows that will be written, if nothing turns out to be damaged."""
+        """Number of rows that will be written, if no source turns out to be damaged."""
         return sum(rows_written(self.recipe, part) for task in self.tasks for part in task.parts)
 
     @property
     def row_bytes(self) -> int:
-        """Of one row, streams included; the time of it is next to nothing."""
+        """Size of one row in bytes: the frame and its streams, without the time."""
         return math.prod(self.frame_shape) + 4 * sum(self.streams.values())
 
     def digest(self) -> str:
-        """SHA-256 of all that the result depends on."""
-        names = [(source.found.name, source.digest, source.found.split) for source in self.sources]
+        """SHA-256 of everything that the result depends on."""
+        names = [(source.file.name, source.digest, source.file.split) for source in self.sources]
         skipped = [each[:2] for each in self.skipped]
         return _hash([self.recipe.to_json(), names, skipped, [task.name for task in self.tasks]])
 
 
-def make_plan(recipe: Recipe, found: list[Found], skipped: list[Skipped], workers: int) -> Plan:
-    """Decide what is done.
+def make_plan(recipe: Recipe, files: list[Found], skipped: list[Skipped], workers: int) -> Plan:
+    """Plan an ingestion.
+
+    Args:
+        recipe: the options.
+        files: the footage that was found.
+        skipped: files that are skipped already.
+        workers: number of threads.
 
     Raises:
-        DataError: nothing can be taken.
+        DataError: no footage can be used.
     """
     skipped = list(skipped)
-    fitting = []
-    for each in found:
+    usable = []
+    for each in files:
         reason = _too_much(recipe.preprocessing, each.footage)
         if reason:
             skipped.append(Skipped(each.name, reason))
@@ -136,12 +149,15 @@ def make_plan(recipe: Recipe, found: list[Found], skipped: list[Skipped], worker
         if reason:
             skipped.append(Skipped(each.name, reason))
         else:
-            fitting.append((each, rows, replace(recipe.preprocessing, size=size)))
-    if not fitting:
+            usable.append((each, rows, replace(recipe.preprocessing, size=size)))
+    if not usable:
         raise nothing_found(skipped)
     with ThreadPoolExecutor(workers) as pool:
-        digests = list(pool.map(lambda each: each[0].footage.digest(), fitting))
-    sources = [Source(f, r, digest, p) for (f, r, p), digest in zip(fitting, digests, strict=True)]
+        digests = list(pool.map(lambda each: each[0].footage.digest(), usable))
+    sources = [
+        Source(file, rows, digest, preprocessing)
+        for (file, rows, preprocessing), digest in zip(usable, digests, strict=True)
+    ]
     fps = sources[0].rows.fps
     if recipe.audio != "none" and not any(source.footage.sound for source in sources):
         recipe = replace(recipe, audio="none")
@@ -152,30 +168,31 @@ def make_plan(recipe: Recipe, found: list[Found], skipped: list[Skipped], worker
 
 
 def tasks_of(plan: Plan, parts: list[Part], round: int = 0) -> list[Task]:
-    """Pack parts into shards: small ones together, those of a source that does not fit into one by themselves.
+    """Pack parts into shards. Small parts share a shard; a part of a larger source has a shard of its own.
 
     Args:
-        plan: whose parts they are.
-        parts: in order.
+        plan: the plan.
+        parts: parts of its sources, in order.
         round: how often crops were drawn from these parts before.
     """
     packs: list[list[Part]] = []
-    filled, full = 0, True
+    rows, full = 0, True
     for part in parts:
         size = rows_written(plan.recipe, part)
         piece = not plan.recipe.crop and part.stop - part.start < len(plan.sources[part.source].rows.numbers)
-        if full or piece or filled + size > _rows_of_shard(plan):
+        if full or piece or rows + size > _rows_of_shard(plan):
             packs.append([])
-            filled = 0
+            rows = 0
         packs[-1].append(part)
-        filled, full = filled + size, piece
+        rows += size
+        full = piece
     return [Task(tuple(pack), _name(plan, pack, round)) for pack in packs]
 
 
 def stretches(plan: Plan) -> list[Part]:
-    """Every source, in pieces that are held in memory while crops are drawn from them.
+    """Divide every source into parts that fit into memory while crops are drawn from them.
 
-    None goes on from one clip of a file to the next, or lies on both sides of a split.
+    No part crosses the border between two clips of a file or between two splits.
     """
     assert plan.recipe.crop is not None
     parts, length = [], plan.recipe.crop.length
@@ -183,41 +200,41 @@ def stretches(plan: Plan) -> list[Part]:
     shares = np.cumsum(list(SHARES.values()))[:-1]
     for i, source in enumerate(plan.sources):
         most = max(2 * length, STRETCH_BYTES // math.prod(source.preprocessing.frame_shape))
-        count, borders = len(source.rows.numbers), [] if source.found.split else np.rint(total * shares) - firsts[i]
+        count, borders = len(source.rows.numbers), [] if source.file.split else np.rint(total * shares) - firsts[i]
         for start, stop in itertools.pairwise([0, *source.rows.breaks.tolist(), count]):
             inner = [int(border) for border in borders if start + length <= border <= stop - length]
             for first, last in itertools.pairwise([start, *inner, stop]):
-                pieces = min(max(1, (last - first) // most), (last - first) // length)  # None where it is too short.
+                pieces = min(max(1, (last - first) // most), (last - first) // length)  # 0 if it is too short.
                 ends = [first + (last - first) * k // pieces for k in range(pieces + 1)] if pieces else []
                 parts += [Part(i, *piece) for piece in itertools.pairwise(ends)]
     return parts
 
 
 def places(sources: Sequence[Source]) -> tuple[list[int], int]:
-    """Where each source starts in the order in which rows are shared out among splits, and how many rows there are.
+    """The first row of each source in the order in which splits are assigned, and the total number of rows.
 
-    That order is spread over the folders: they may be in the order of their classes.
+    The order is spread over the folders, because folders may be sorted by class.
     """
     counts = np.array([len(source.rows.numbers) for source in sources], np.int64)
-    order, firsts = spread([folder_of(source.found.name) for source in sources]), np.zeros(len(counts), np.int64)
+    order, firsts = spread([folder_of(source.file.name) for source in sources]), np.zeros(len(counts), np.int64)
     firsts[order] = np.cumsum(counts[order]) - counts[order]
     return firsts.tolist(), int(counts.sum())
 
 
 def with_quotas(parts: list[Part], count: int) -> list[Part]:
-    """Share ``count`` crops out among parts, by their rows; parts that get none are left out."""
+    """Distribute ``count`` crops over parts in proportion to their rows. Parts without crops are left out."""
     ends = np.cumsum([part.stop - part.start for part in parts])
     quotas = np.diff(ends * count // ends[-1], prepend=0)
     return [part._replace(quota=int(q)) for part, q in zip(parts, quotas, strict=True) if q]
 
 
 def rows_written(recipe: Recipe, part: Part) -> int:
-    """How many rows a part gives."""
+    """The number of rows that a part writes."""
     return part.quota * recipe.crop.length if recipe.crop else part.stop - part.start
 
 
 def _too_much(preprocessing: Preprocessing, footage: Footage) -> str | None:
-    """Why footage would fill the memory: a file can claim any times, and any shape of its pixels."""
+    """The reason why footage would fill the memory, if it would: a file can claim any times and shapes."""
     seconds, fps = footage.end - float(footage.times[0]), preprocessing.fps or 0
     if footage.timed and seconds * fps > MAX_ROWS:
         return (
@@ -234,18 +251,21 @@ def _too_much(preprocessing: Preprocessing, footage: Footage) -> str | None:
 
 
 def _misfit(recipe: Recipe, rows: Rows, size: tuple[int, int]) -> str | None:
-    """Why footage cannot be taken as it is asked for."""
+    """The reason why footage does not fit the options, if it does not."""
     count = int(np.diff([0, *rows.breaks, len(rows.numbers)]).max())
-    need = recipe.crop.length if recipe.crop else recipe.clip_length or 1
-    has = f"{'Its longest clip' if len(rows.breaks) else 'It'} has {count} frames"
-    if count < need:
-        return f"{has}, and clips of {need} are asked for."
+    length = recipe.crop.length if recipe.crop else recipe.clip_length or 1
+    frames = "1 frame" if count == 1 else f"{count} frames"
+    has = f"{'Its longest clip' if len(rows.breaks) else 'It'} has {frames}"
+    if count < length:
+        return f"{has}, fewer than the {length} of a clip."
     if recipe.cuts and count < recipe.min_length:
-        return f"{has}, and scenes of at least {recipe.min_length} are asked for."
+        return f"{has}, fewer than the {recipe.min_length} of a scene (--min-length)."
+    h, w = size
     if recipe.crop and min(size) < recipe.crop.side:
-        return f"Its frames are {size[0]} x {size[1]} (h x w), and crops of {recipe.crop.side} are asked for."
+        side = recipe.crop.side
+        return f"Its frames are {h} x {w} (h x w), too small for crops of {side} x {side}."
     if max(size) > MAX_SIDE:
-        return f"Its frames are {size[0]} x {size[1]} (h x w); expected sides of at most {MAX_SIDE}, or a --size."
+        return f"Its frames are {h} x {w} (h x w); expected sides of at most {MAX_SIDE}, or a --size."
     return None
 
 
@@ -254,7 +274,7 @@ def _rows_of_shard(plan: Plan) -> int:
 
 
 def _chunks(plan: Plan) -> list[Part]:
-    """Every source, in pieces that fit into a shard; all about as long, so that no worker is left with the rest."""
+    """Divide every source into parts of about equal length that fit into a shard, so that workers end together."""
     parts = []
     for i, source in enumerate(plan.sources):
         n = len(source.rows.numbers)
@@ -265,10 +285,10 @@ def _chunks(plan: Plan) -> list[Part]:
 
 
 def _name(plan: Plan, pack: list[Part], round: int) -> str:
-    """The file's name: the same for the same task, whatever else is taken along."""
+    """The name of a shard's file. It depends on the task alone, not on the other sources of the plan."""
     parts = [(plan.sources[part.source].digest, *part[1:]) for part in pack]
-    made_by = [VERSION, av.__version__, PIL.__version__]
-    return f"shard-{_hash([made_by, plan.recipe.of_shards(), plan.streams, round, parts])[:20]}.h5"
+    versions = [VERSION, av.__version__, PIL.__version__]
+    return f"shard-{_hash([versions, plan.recipe.of_shards(), plan.streams, round, parts])[:20]}.h5"
 
 
 def _hash(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""What is said of an ingestion: the plan before it, progress during it, the summary after it."""
+"""Reports of an ingestion: the plan before, the progress during, and the summary after."""
 
 import threading
 import time
@@ -13,39 +13,42 @@ from latentseq.ingestion.plan import Plan, Source, Task
 from latentseq.protocols import Progress
 from latentseq.storage.clip_table import values
 
-LISTED = 20
-"""Lines of one kind that are shown; the manifest has them all."""
-_NAMED = 3
-"""Places that are named in one line."""
-_TRIED = 32
-"""Pictures decoded to estimate how long it will take."""
+MAX_LINES = 20
+"""Maximum number of lines of one kind. The manifest has them all."""
+_MAX_NAMES = 3
+"""Maximum number of folders or files that are named in one line."""
+_SAMPLE = 32
+"""Number of pictures of a source that are decoded to estimate the duration."""
 
 
 class Counter:
-    """Counts rows and files while several threads work, and tells of them."""
+    """Counts rows and files while several threads work, and reports the progress."""
 
     def __init__(self, plan: Plan, progress: Progress):
-        """Start at nothing."""
-        self._plan, self._progress, self._lock = plan, progress, threading.Lock()
-        self._rows = self._total = 0
+        """Start at zero."""
+        self._plan = plan
+        self._progress = progress
+        self._lock = threading.Lock()
+        self._rows = 0
+        self._total = 0
         self._left: dict[int, int] = {}
 
     def expect(self, tasks: list[Task]) -> None:
-        """Say what is to be done."""
+        """Add tasks to the total."""
         for task in tasks:
             for part in task.parts:
                 self._total += part.stop - part.start
                 self._left[part.source] = self._left.get(part.source, 0) + 1
 
     def rows_done(self, rows: int) -> None:
-        """Say that more rows were read; from any thread."""
+        """Count rows that were read. Any thread may call this."""
         with self._lock:
             self._rows += rows
             share = min(1.0, self._rows / self._total)
             self._progress.update(share, f"{self._files()} files, {self._rows:,} of {self._total:,} frames")
 
     def tasks_done(self, tasks: list[Task]) -> None:
-        """Say that tasks are over."""
+        """Count tasks that are finished."""
         with self._lock:
             for task in tasks:
                 for part in task.parts:
@@ -56,9 +59,9 @@ class Counter:
 
 
 def plan_report(plan: Plan, workers: int) -> str:
-    """The plan in words: files, frames, what is skipped and why, disk, time."""
+    """Describe a plan: files, frames, skipped files with reasons, disk space and duration."""
     recipe, lines = plan.recipe, []
-    for source in plan.sources[:LISTED]:
+    for source in plan.sources[:MAX_LINES]:
         footage = source.footage
         h, w = footage.size
         facts = [
@@ -67,28 +70,28 @@ def plan_report(plan: Plan, workers: int) -> str:
             f"{len(footage.times):,} pictures",
             f"{source.rows.fps:g} a second",
             *(["sound"] if footage.sound else []),
-            *([source.found.split] if source.found.split else []),
+            *([source.file.split] if source.file.split else []),
         ]
-        lines.append(f"take {source.found.name}: {', '.join(facts)}")
+        lines.append(f"take {source.file.name}: {', '.join(facts)}")
     lines += _more(len(plan.sources))
-    lines += _readings([(source.found.name, source.footage.reading) for source in plan.sources])
+    lines += _readings([(source.file.name, source.footage.reading) for source in plan.sources])
     lines += list(_skipped([(each.name, each.reason) for each in plan.skipped]))
     shape = " x ".join(map(str, plan.frame_shape))
-    made = _counted(recipe.count, "crop") if recipe.crop else _counted(plan.rows, "frame")
+    items = _count(recipe.count, "crop") if recipe.crop else _count(plan.rows, "frame")
     streams = "".join(f" and {name} {width}" for name, width in plan.streams.items())
-    read = sum(len(source.rows.numbers) for source in plan.sources)
-    seconds = sum(_seconds_a_row(source) * len(source.rows.numbers) for source in plan.sources[:LISTED])
-    seconds *= read / sum(len(source.rows.numbers) for source in plan.sources[:LISTED])
+    total = sum(len(source.rows.numbers) for source in plan.sources)
+    seconds = sum(_seconds_per_row(source) * len(source.rows.numbers) for source in plan.sources[:MAX_LINES])
+    seconds *= total / sum(len(source.rows.numbers) for source in plan.sources[:MAX_LINES])
     lines.append(
-        f"{made} of {shape}{streams}, {plan.fps:g} a second, from {len(plan.sources)} of "
-        f"{_counted(len(plan.sources) + len(plan.skipped), 'file')}: {plan.rows * plan.row_bytes / 1e6:,.1f} MB, "
-        f"{_counted(len(plan.tasks), 'shard')}, about {max(1, round(seconds)):,} s with {_counted(workers, 'worker')}"
+        f"{items} of {shape}{streams}, {plan.fps:g} a second, from {len(plan.sources)} of "
+        f"{_count(len(plan.sources) + len(plan.skipped), 'file')}: {plan.rows * plan.row_bytes / 1e6:,.1f} MB, "
+        f"{_count(len(plan.tasks), 'shard')}, about {max(1, round(seconds)):,} s with {_count(workers, 'worker')}"
     )
     return "\n".join([*lines, *_hints(plan)])
 
 
 def summary(manifest: dict[str, Any], plan: Plan) -> Iterator[str]:
-    """What came of it, line by line."""
+    """Describe the result, line by line."""
     yield from _readings([(each["path"], each.get("reading", "")) for each in manifest["sources"]])
     yield from _skipped([(each["path"], each["reason"]) for each in manifest["skipped"]])
     yield from _remarks(plan)
@@ -97,17 +100,17 @@ def summary(manifest: dict[str, Any], plan: Plan) -> Iterator[str]:
     shape = " x ".join(map(str, manifest["frame_shape"]))
     streams = "".join(f", {name} {width}" for name, width in manifest["streams"].items())
     yield (
-        f"{_counted(clips, 'clip')}, {_counted(frames, 'frame')} of {shape}{streams}, from "
-        f"{len(manifest['sources'])} of {_counted(len(manifest['sources']) + len(manifest['skipped']), 'file')}"
+        f"{_count(clips, 'clip')}, {_count(frames, 'frame')} of {shape}{streams}, from "
+        f"{len(manifest['sources'])} of {_count(len(manifest['sources']) + len(manifest['skipped']), 'file')}"
     )
     yield from held_out(manifest)
     if plan.recipe.crop and clips < plan.recipe.count:
-        yield f"{plan.recipe.count:,} crops were asked for; no more have a motion of {plan.recipe.crop.motion:g}"
+        yield f"--count is {plan.recipe.count:,}, but no other crops have a motion of {plan.recipe.crop.motion:g}"
     yield from _hints(plan)
 
 
 def held_out(manifest: dict[str, Any]) -> Iterator[str]:
-    """Which clips are for validation and for test, and from where they are."""
+    """Describe the clips for validation and for test, and their files or folders."""
     runs = manifest["clips"]
     lengths = np.repeat([run["length"] for run in runs], [run["count"] for run in runs])
     split, sources = values(runs, "split"), values(runs, "source")
@@ -121,60 +124,60 @@ def held_out(manifest: dict[str, Any]) -> Iterator[str]:
             continue
         where = list(dict.fromkeys(places[clip] for clip in rows[:, 0]))
         what = "folder" if places is folders else "file"
-        told = listed(where) if len(where) <= _NAMED else f"{len(where):,} of {_counted(len(set(places)), what)}"
-        partly = bool((rows[:, 2] - rows[:, 1] < lengths[rows[:, 0]]).any())
-        frames = _counted(int((rows[:, 2] - rows[:, 1]).sum()), "frame") + " of " if partly else ""
-        yield f"held out for {part}: {frames}{_counted(len(rows), 'clip')}, from {told}"
+        origin = listed(where) if len(where) <= _MAX_NAMES else f"{len(where):,} of {_count(len(set(places)), what)}"
+        partial = bool((rows[:, 2] - rows[:, 1] < lengths[rows[:, 0]]).any())
+        frames = _count(int((rows[:, 2] - rows[:, 1]).sum()), "frame") + " of " if partial else ""
+        yield f"held out for {part}: {frames}{_count(len(rows), 'clip')}, from {origin}"
 
 
 def _hints(plan: Plan) -> Iterator[str]:
     rates = sorted({round(source.rows.fps, 2) for source in plan.sources})
     if len(rates) > 1:
-        yield f"Frame rates differ, from {rates[0]:g} to {rates[-1]:g} a second: --fps {rates[0]:g} makes them one."
+        yield f"Frame rates differ, from {rates[0]:g} to {rates[-1]:g} a second: --fps {rates[0]:g} makes them equal."
 
 
 def _remarks(plan: Plan) -> Iterator[str]:
-    """What is done to pictures that people may not expect."""
-    remarks = [f"{each.found.name}: {each.footage.remark}." for each in plan.sources if each.footage.remark]
-    yield from remarks[:LISTED]
+    """Changes to pictures that people may not expect."""
+    remarks = [f"{each.file.name}: {each.footage.remark}." for each in plan.sources if each.footage.remark]
+    yield from remarks[:MAX_LINES]
     yield from _more(len(remarks))
 
 
 def _skipped(skipped: list[tuple[str, str]]) -> Iterator[str]:
-    for name, reason in skipped[:LISTED]:
+    for name, reason in skipped[:MAX_LINES]:
         yield f"skip {name}: {reason}"
     yield from _more(len(skipped))
 
 
 def _readings(sources: list[tuple[str, str]]) -> list[str]:
-    """How files were read where that had to be decided: a line for all that are read alike."""
-    alike: dict[str, list[str]] = {}
+    """How files were interpreted if there was a choice, one line per way."""
+    groups: dict[str, list[str]] = {}
     for name, reading in sources:
-        alike.setdefault(reading, []).append(name)
-    alike.pop("", None)
+        groups.setdefault(reading, []).append(name)
+    groups.pop("", None)
     lines = [
         f"{names[0]}{f' and {len(names) - 1:,} more' if len(names) > 1 else ''}: {reading}"
-        for reading, names in alike.items()
+        for reading, names in groups.items()
     ]
-    return lines[:LISTED] + _more(len(lines))
+    return lines[:MAX_LINES] + _more(len(lines))
 
 
 def _more(count: int) -> list[str]:
-    return [f"… and {count - LISTED:,} more"] if count > LISTED else []
+    return [f"… and {count - MAX_LINES:,} more"] if count > MAX_LINES else []
 
 
-def _counted(n: int, what: str) -> str:
-    return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
+def _count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
-def _seconds_a_row(source: Source) -> float:
-    """How long one row takes, by trying."""
-    numbers = source.rows.numbers[:_TRIED]
+def _seconds_per_row(source: Source) -> float:
+    """Measure how long it takes to decode one row."""
+    numbers = source.rows.numbers[:_SAMPLE]
     start = time.perf_counter()
     try:
         for picture in source.footage.walk(np.asarray(numbers)):
             picture.frame(source.preprocessing)
-    except Exception:  # Whatever is wrong with it will be told when it is decoded.
+    except Exception:  # Decoding will report what is wrong.
         return 0.0
     finally:
         source.footage.close()

@@ -1,4 +1,4 @@
-"""Doing tasks: decode pictures, look for cuts or draw crops, and write one shard for each."""
+"""Does the tasks of an ingestion: decodes pictures, finds cuts or draws crops, and writes one shard per task."""
 
 import hashlib
 import threading
@@ -20,20 +20,21 @@ from latentseq.storage.ledger import Ledger
 from latentseq.storage.reading import Fields
 from latentseq.storage.shards import ABOUT, read_about, write_shard
 
-TOLD_EVERY = 64
-"""Rows between two words of progress."""
+PROGRESS_ROWS = 64
+"""Number of rows between two reports of progress."""
 PATIENCE = 10
-"""Crops that a stretch may fail to give before it is given up, beside four for each one that it gives."""
+"""Number of attempts without a crop after which a part is given up, plus four for each crop that it gave."""
 
 
 class Shard(NamedTuple):
-    """A shard that is there.
+    """A complete shard.
 
     Attributes:
-        file: its name.
-        sha256: of the file.
-        parts: what each part of its task came to: ``rows``; ``cuts``, the pictures that start a scene; ``crops``,
-            the first row of each; ``error``, why there are none, with the source's digest for its name.
+        file: name of the file.
+        sha256: SHA-256 of the file.
+        parts: result of each part of its task: ``rows``, the number of rows; ``cuts``, the pictures that start a
+            scene; ``crops``, the first row of each crop; ``error``, why there are no rows, with the digest of the
+            source in place of its name.
     """
 
     file: str
@@ -42,46 +43,50 @@ class Shard(NamedTuple):
 
 
 class Stopped(Exception):
-    """The work was called off."""
+    """The work was stopped."""
 
 
 class Worker:
-    """Does tasks in one thread; a task whose shard is there already is not done again.
+    """Does tasks in one thread. A task whose shard is complete is not done again.
 
-    But one that found damage is: the trouble may have been the disk's, and over by now.
+    A task that found damage is done again, because the reason may have been the disk.
     """
 
-    def __init__(self, plan: Plan, ledger: Ledger, told: Callable[[int], None], stop: threading.Event):
-        """Prepare.
+    def __init__(self, plan: Plan, ledger: Ledger, report: Callable[[int], None], stop: threading.Event):
+        """Prepare the work.
 
         Args:
-            plan: whose tasks they are.
-            ledger: of the shards that are there; new ones go beside it.
-            told: called with the number of rows read since the last call.
-            stop: once set, work ends with ``Stopped``.
+            plan: the plan of the tasks.
+            ledger: list of the complete shards. New shards are written into its folder.
+            report: called with the number of rows that were read since the last call.
+            stop: once set, the work ends with ``Stopped``.
         """
-        self._plan, self._ledger, self._told, self._stop = plan, ledger, told, stop
+        self._plan = plan
+        self._ledger = ledger
+        self._report = report
+        self._stop = stop
         self._open: tuple[int, Footage] | None = None
 
     def do(self, tasks: Sequence[Task]) -> list[Shard]:
-        """Make the shards of tasks, in order.
+        """Do tasks in order, and return their shards.
 
         Raises:
-            Stopped: it was called off.
+            Stopped: the work was stopped.
             TryAgainError: the disk is full.
         """
-        done = []
+        shards = []
         try:
             for task in tasks:
-                self._go_on()
-                done.append(self._there(task) or self._made(task))
-            return done
+                self._check_stop()
+                shards.append(self._read_shard(task) or self._write_shard(task))
+            return shards
         finally:
             self._close()
 
-    def _there(self, task: Task) -> Shard | None:
-        path, known = self._ledger.folder / task.name, self._ledger.intact(task.name)
-        if known is None:
+    def _read_shard(self, task: Task) -> Shard | None:
+        """The complete shard of a task; None if the task has to be done."""
+        path, entry = self._ledger.folder / task.name, self._ledger.intact(task.name)
+        if entry is None:
             return None
         try:
             parts = _parts_of(path, task)
@@ -89,10 +94,11 @@ class Worker:
             return None
         if any("error" in about for about in parts):
             return None
-        self._told(sum(part.stop - part.start for part in task.parts))
-        return Shard(task.name, known["sha256"], parts)
+        self._report(sum(part.stop - part.start for part in task.parts))
+        return Shard(task.name, entry["sha256"], parts)
 
-    def _made(self, task: Task) -> Shard:
+    def _write_shard(self, task: Task) -> Shard:
+        """Do a task, and write its shard."""
         pieces: list[dict[str, np.ndarray]] = []
         parts: list[dict[str, Any]] = []
         for number, part in enumerate(task.parts):
@@ -104,23 +110,23 @@ class Worker:
         self._ledger.add({"file": task.name, "sha256": digest})
         return Shard(task.name, digest, parts)
 
-    def _part(self, part: Part, chance: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """The arrays of a part, and what it came to; ``chance`` is what its crops are drawn by."""
+    def _part(self, part: Part, seed: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """The arrays and the result of a part. Its crops are drawn by ``seed``."""
         source = self._plan.sources[part.source]
         try:
-            frames, found = self._decoded(source, self._footage(part.source), part)
+            frames, scene_starts = self._decode(source, self._footage(part.source), part)
             times = source.rows.times[part.start : part.stop]
             arrays = {"frames": frames, "times": times, **self._sound(source, part)}
-            return self._drawn(arrays, part, chance) if self._plan.recipe.crop else (arrays, {"cuts": found})
+            return self._draw(arrays, part, seed) if self._plan.recipe.crop else (arrays, {"cuts": scene_starts})
         except (Stopped, MemoryError):
             raise
-        except Exception as error:  # One strange file must not keep the others from being taken.
+        except Exception as error:  # One broken file must not stop the others.
             if later := unread_now(source.footage.path, error):
                 raise later from error
-            return self._nothing(), {"error": told(error, source.footage.path, source.digest)}
+            return self._no_rows(), {"error": told(error, source.footage.path, source.digest)}
 
-    def _decoded(self, source: Source, footage: Footage, part: Part) -> tuple[np.ndarray, list[int]]:
-        """The frames of a part, and where scenes start in it."""
+    def _decode(self, source: Source, footage: Footage, part: Part) -> tuple[np.ndarray, list[int]]:
+        """The frames of a part, and the pictures in it that start a scene."""
         numbers = source.rows.numbers[part.start : part.stop]
         frames = np.empty((len(numbers), *source.preprocessing.frame_shape), np.uint8)
         if not self._plan.recipe.cuts:
@@ -130,19 +136,19 @@ class Worker:
             return frames, []
         first = int(numbers[0]) if part.start else 0
         last = len(footage.times) if part.stop == len(source.rows.numbers) else int(source.rows.numbers[part.stop])
-        seen = range(max(0, first - cuts.BEFORE), min(len(footage.times), last + cuts.AFTER))
+        window = range(max(0, first - cuts.BEFORE), min(len(footage.times), last + cuts.AFTER))
         small = cuts.looked_at(footage.size)
 
         def pictures() -> Iterator[np.ndarray]:
             row = 0
-            for number, picture in zip(seen, footage.walk(np.array(seen)), strict=True):
+            for number, picture in zip(window, footage.walk(np.array(window)), strict=True):
                 while row < len(numbers) and numbers[row] == number:
                     frames[row] = picture.frame(source.preprocessing)
                     self._tick(row, len(numbers))
                     row += 1
                 yield picture.frame(small)
 
-        return frames, cuts.find_cuts(pictures(), seen.start, first, last)
+        return frames, cuts.find_cuts(pictures(), window.start, first, last)
 
     def _sound(self, source: Source, part: Part) -> dict[str, np.ndarray]:
         """The side streams of a part."""
@@ -155,39 +161,39 @@ class Worker:
         features, mask = audio.rows(source.footage.path, times, kind, self._plan.fps)
         return {"audio": features, "audio_mask": mask}
 
-    def _drawn(
-        self, arrays: dict[str, np.ndarray], part: Part, chance: str
+    def _draw(
+        self, arrays: dict[str, np.ndarray], part: Part, seed: str
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Crops of a part, and the rows of it that they start at; fewer than its quota where too little moves."""
+        """The crops of a part, and the rows at which they start; fewer than its quota if too little moves."""
         recipe = self._plan.recipe
         crop = recipe.crop
         assert crop is not None
-        seed = hashlib.sha256(chance.encode()).digest()
-        random = np.random.default_rng([recipe.seed, *np.frombuffer(seed, np.uint32)])
-        drawn: list[tuple[int, np.ndarray]] = []
-        free = int(random.binomial(part.quota, crop.still))  # So many need not move.
-        failed, patience = 0, min(part.quota, PATIENCE)
-        while len(drawn) < part.quota and failed < patience + 4 * max(0, len(drawn) - free):
-            self._go_on()
-            each = draw(arrays["frames"], replace(crop, still=float(len(drawn) < free)), random)
+        digest = hashlib.sha256(seed.encode()).digest()
+        random = np.random.default_rng([recipe.seed, *np.frombuffer(digest, np.uint32)])
+        crops: list[tuple[int, np.ndarray]] = []
+        still = int(random.binomial(part.quota, crop.still))  # The number of crops that need no motion.
+        failures, patience = 0, min(part.quota, PATIENCE)
+        while len(crops) < part.quota and failures < patience + 4 * max(0, len(crops) - still):
+            self._check_stop()
+            each = draw(arrays["frames"], replace(crop, still=float(len(crops) < still)), random)
             if each:
-                drawn.append(each)
+                crops.append(each)
             else:
-                failed += 1
-        if not drawn:
-            return self._nothing(), {"crops": []}
-        rows = np.concatenate([np.arange(t, t + crop.length) for t, _ in drawn])
+                failures += 1
+        if not crops:
+            return self._no_rows(), {"crops": []}
+        rows = np.concatenate([np.arange(t, t + crop.length) for t, _ in crops])
         streams = {name: array[rows] for name, array in arrays.items() if name != "frames"}
-        frames = np.concatenate([frames for _, frames in drawn])
-        return {"frames": frames, **streams}, {"crops": [part.start + t for t, _ in drawn]}
+        frames = np.concatenate([frames for _, frames in crops])
+        return {"frames": frames, **streams}, {"crops": [part.start + t for t, _ in crops]}
 
-    def _nothing(self) -> dict[str, np.ndarray]:
-        """No rows of each array."""
+    def _no_rows(self) -> dict[str, np.ndarray]:
+        """Arrays without rows."""
         streams = {name: np.zeros((0, width), np.float32) for name, width in self._plan.streams.items()}
         return {"frames": np.zeros((0, *self._plan.frame_shape), np.uint8), "times": np.zeros(0), **streams}
 
     def _footage(self, source: int) -> Footage:
-        """The footage of a source, for this thread alone; the one before it is closed."""
+        """The footage of a source, for this thread only. The footage before it is closed."""
         if self._open is None or self._open[0] != source:
             self._close()
             self._open = (source, self._plan.sources[source].footage.another())
@@ -199,17 +205,21 @@ class Worker:
         self._open = None
 
     def _tick(self, row: int, rows: int) -> None:
-        if row % TOLD_EVERY == TOLD_EVERY - 1 or row == rows - 1:
-            self._told(row % TOLD_EVERY + 1)
-        self._go_on()
+        if row % PROGRESS_ROWS == PROGRESS_ROWS - 1 or row == rows - 1:
+            self._report(row % PROGRESS_ROWS + 1)
+        self._check_stop()
 
-    def _go_on(self) -> None:
+    def _check_stop(self) -> None:
         if self._stop.is_set():
             raise Stopped
 
 
 def _parts_of(path: Path, task: Task) -> list[dict[str, Any]]:
-    """What a shard says that its parts came to, if that can be."""
+    """Read the results of a task's parts from its shard.
+
+    Raises:
+        DataError: the shard is damaged, or does not fit the task.
+    """
     about = Fields(read_about(path), path)
     parts = about.many("parts")
     if len(parts) != len(task.parts):
@@ -222,19 +232,19 @@ def _parts_of(path: Path, task: Task) -> list[dict[str, Any]]:
             if key in part and not all(type(value) is int and value >= 0 for value in each.many(key)):
                 each.refuse(key, part[key], "numbers of pictures")
     if any(array.shape[0] != rows for name, array in stored_arrays(path).items() if name != ABOUT):
-        about.refuse("parts", parts, "as many rows as are there")
+        about.refuse("parts", parts, "the number of rows in the shard")
     return parts
 
 
-def still_missing(plan: Plan, done: list[tuple[Task, Shard]]) -> list[Part]:
-    """The parts to draw more crops from, with their quotas, where others did not move enough; empty when done.
+def still_missing(plan: Plan, results: list[tuple[Task, Shard]]) -> list[Part]:
+    """The parts to draw more crops from, with their quotas, because others did not move enough; empty at the end.
 
-    Every round gives all that it is asked for, or finds parts that are not asked again: there is a last one.
+    Each round draws all missing crops, or finds parts that are exhausted. So there is a last round.
     """
-    found = [pair for task, shard in done for pair in zip(task.parts, shard.parts, strict=True)]
-    damaged = {part.source for part, about in found if "error" in about}
-    crops = [(part, len(about["crops"])) for part, about in found if part.source not in damaged]
+    pairs = [pair for task, shard in results for pair in zip(task.parts, shard.parts, strict=True)]
+    damaged = {part.source for part, about in pairs if "error" in about}
+    crops = [(part, len(about["crops"])) for part, about in pairs if part.source not in damaged]
     missing = plan.recipe.count - sum(count for _, count in crops)
-    given_up = {part._replace(quota=0) for part, count in crops if count < part.quota}
-    left = [part for part in stretches(plan) if part.source not in damaged and part not in given_up]
+    exhausted = {part._replace(quota=0) for part, count in crops if count < part.quota}
+    left = [part for part in stretches(plan) if part.source not in damaged and part not in exhausted]
     return with_quotas(left, missing) if left and missing else []

@@ -1,1 +1,1 @@
-"""Files on disk: atomic writes, shards of frames and latents, artifact folders."""
+"""Files and folders on disk: atomic writes, shards of frames and latents, trained models."""

@@ -1,7 +1,7 @@
-"""A trained plugin on disk: ``artifact.json`` beside the plain files of its state.
+"""A trained plugin on disk: ``artifact.json`` and the plain files of its state.
 
-The plugin is rebuilt by installed code from its configuration; nothing in the folder is executed. The fingerprint
-is over plugin, configuration and state, so equal fingerprints mean equal models.
+Installed code builds the plugin from its configuration; nothing in the folder is executed. The fingerprint covers
+plugin, configuration and state, so equal fingerprints mean equal models.
 """
 
 import contextlib
@@ -35,35 +35,40 @@ from latentseq.storage.reading import (
 )
 
 ARTIFACT = "artifact.json"
+"""Name of the file that describes a trained plugin."""
 FORMAT = "latentseq-artifact/1"
+"""Name of the file's format."""
 ARTIFACT_BYTES = 4 << 20
+"""Maximum size of the file in bytes."""
 MAX_FILES = 10_000
+"""Maximum number of state files."""
 MAX_ITEM = 1 << 26
-"""Values of what an encoder takes or gives."""
+"""Maximum number of values in one input or output of an encoder."""
 GROUPS = ("encoders", "decoders", "dynamics", "predictors")
-"""Of plugins that have a state."""
+"""Groups of plugins that have a state."""
 ENCODER = "encoder"
-"""The folder beside dynamics that holds their encoder."""
+"""Folder of the encoder inside the folder of dynamics."""
 _LOADING: ContextVar[Path | None] = ContextVar("loading", default=None)
-"""The artifact that is being loaded: what its configuration says opens no other folder."""
+"""The artifact that is being loaded. Its configuration must not open another folder."""
 _ALLOWED: ContextVar[tuple[str, ...]] = ContextVar("allowed", default=())
-"""Plugins that whatever is loaded now may be, beside those that it is allowed itself."""
-_VERSIONS = ("latentseq", "keras", "tensorflow", "jax", "numpy")
+"""Plugins that any artifact may load now, in addition to those that it is allowed itself."""
+_DISTRIBUTIONS = ("latentseq", "keras", "tensorflow", "jax", "numpy")
+"""Distributions whose versions are recorded."""
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """What ``artifact.json`` says.
+    """The content of ``artifact.json``.
 
     Attributes:
         path: the folder.
-        group: of the plugin, as in the registry.
-        plugin: its registered name.
-        config: its constructor's keywords.
-        preprocessing: how frames have to be prepared for it.
-        fingerprint: SHA-256 over plugin, configuration and state.
+        group: group of the plugin in the registry.
+        plugin: registered name of the plugin.
+        config: constructor keywords of the plugin.
+        preprocessing: how frames must be prepared for the plugin.
+        fingerprint: SHA-256 of plugin, configuration and state.
         about: the whole file.
-        allowed: plugins that may be loaded beside the built-in ones.
+        allowed: plugins that may be loaded in addition to the built-in ones.
     """
 
     path: Path
@@ -76,38 +81,37 @@ class Artifact:
     allowed: tuple[str, ...] = ()
 
     def allow(self, plugins: Sequence[str]) -> Self:
-        """The same artifact, which may load these plugins too.
+        """The same artifact, which may load these plugins in addition.
 
         Args:
             plugins: names of plugins that are not built in.
 
         Raises:
-            UsageError: its own plugin, or one that its configuration names, is neither built in nor among them.
-            DataError: its configuration has more nested parts than any model has.
+            UsageError: its plugin, or one that its configuration names, is neither built in nor allowed.
+            DataError: its configuration has more nested parts than any model.
         """
         allowed = (*plugins, *_ALLOWED.get())
         registry.check_allowed([self.plugin, self.config], allowed, self.path, self.group)
         return replace(self, allowed=allowed)
 
     def plugin_class(self) -> Any:
-        """The class of the plugin, whose names have passed the gate.
+        """Import the class of the plugin, if it and the plugins in its configuration are allowed.
 
         Raises:
-            UsageError: it is not installed, or it or one that its configuration names is neither built in nor
-                allowed.
-            DataError: its configuration has more nested parts than any model has.
+            UsageError: the plugin is not installed, or a plugin is neither built in nor allowed.
+            DataError: the configuration has more nested parts than any model.
         """
         self.allow(self.allowed)
         return registry.load(self.group, self.plugin)
 
     def load(self) -> Any:
-        """Build the plugin and load its state, from no files but those that the artifact lists.
+        """Build the plugin and load its state, only from the files that the artifact lists.
 
         Raises:
-            DataError: a state file is missing or not the one that was saved, or does not fit the plugin; or the
-                configuration names a folder, where a stranger would choose what is read here.
+            DataError: a state file is missing, was changed, or does not fit the plugin; or the configuration names a
+                folder as a part.
             UsageError: the plugin is not installed, or is neither built in nor allowed.
-            TryAgainError: it does not fit into memory, or cannot be read now.
+            TryAgainError: the plugin does not fit into memory, or cannot be read now.
         """
         self.allow(self.allowed)  # Before anything is imported.
         for name, digest in self.about["files"].items():
@@ -118,42 +122,42 @@ class Artifact:
                 )
         check_memory(self.config, self.path)
         plugin_class = self.plugin_class()
-        with self._listed() as folder:
-            within = _LOADING.set(self.path)
+        with self._state_folder() as folder:
+            token = _LOADING.set(self.path)
             try:
                 plugin = plugin_class.from_config(self.config)
                 plugin.load_state(folder)
             except LatentseqError as error:
-                raise type(error)(self._told(error, folder)) from error
-            except Exception as cause:  # Whatever a plugin raises where its options are out of all range.
+                raise type(error)(self._reason(error, folder)) from error
+            except Exception as cause:  # A plugin may raise anything if its options are out of range.
                 if later := unread(self.path, cause) or lacking(self.path, cause):
                     raise later from cause
                 reason = shorten(
-                    f"{type(cause).__name__}: {self._told(cause, folder)}".rstrip("."), 300, placeholder=" …"
+                    f"{type(cause).__name__}: {self._reason(cause, folder)}".rstrip("."), 300, placeholder=" …"
                 )
                 raise DataError(
                     f"{self.path} cannot be loaded as the {self.plugin!r} of {self.group}: {reason}. Its "
-                    "configuration or its files do not fit the plugin that is installed. Copy the folder again, or "
-                    "train again."
+                    "configuration or its files do not fit the installed plugin. Copy the folder again, or train "
+                    "again."
                 ) from cause
             finally:
-                _LOADING.reset(within)
+                _LOADING.reset(token)
         return plugin
 
     def shape(self, key: str) -> tuple[int, ...]:
-        """A shape that the configuration says, such as ``input_shape``.
+        """A shape in the configuration, such as ``input_shape``.
 
         Raises:
-            DataError: it says none.
+            DataError: the configuration has no such shape.
         """
         return Fields(self.config, self.path / ARTIFACT, "config").shape(key, (1, 2, 3), MAX_ITEM)
 
     @property
     def footage(self) -> dict[str, Any]:
-        """What is known of the data that it was trained on (``mismatch.traits_of``); nothing of older artifacts.
+        """Properties of the training data (``mismatch.traits_of``); empty for old artifacts.
 
         Raises:
-            DataError: it is not what it has to be.
+            DataError: a property has the wrong type or range.
         """
         training = self.about.get("training")
         if not isinstance(training, dict) or "footage" not in training:
@@ -173,7 +177,7 @@ class Artifact:
         return traits
 
     def _digest(self, name: str) -> str | None:
-        """SHA-256 of a state file; None where there is none."""
+        """SHA-256 of a state file; None if the file does not exist."""
         try:
             with open_regular(self.path / name) as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
@@ -182,29 +186,29 @@ class Artifact:
                 raise later from cause
             return None
 
-    def _told(self, cause: object, folder: Path) -> str:
-        """What went wrong with files in ``_listed``, told of those that they stand for."""
+    def _reason(self, cause: object, folder: Path) -> str:
+        """The message of an exception, with the paths of ``_state_folder`` replaced by those of the artifact."""
         text = str(cause).replace(str(folder), str(self.path))
         others = {path.name for path in self.path.iterdir()} - {ARTIFACT, *self.about["files"]}
-        odd = sorted(name for name in others if name in text)
-        return f"{text} {self.path / ARTIFACT} does not list {odd[0]}, so that is not read." if odd else text
+        names = sorted(name for name in others if name in text)
+        return f"{text} {self.path / ARTIFACT} does not list {names[0]}, so it is not read." if names else text
 
     @contextlib.contextmanager
-    def _listed(self) -> Iterator[Path]:
-        """A folder in which the listed state files are, and nothing else that lies beside them."""
+    def _state_folder(self) -> Iterator[Path]:
+        """A temporary folder with links to the state files that the artifact lists, and to nothing else."""
         try:
             with tempfile.TemporaryDirectory() as work:
                 for name in self.about["files"]:
                     (Path(work) / name).parent.mkdir(parents=True, exist_ok=True)
                     (Path(work) / name).symlink_to(inside(self.path, name).absolute())
                 yield Path(work)
-        except OSError as cause:  # What a plugin raises itself never comes as far as here.
+        except OSError as cause:  # Errors of the plugin itself are converted before.
             raise try_again("A folder for temporary files", cause) from cause
 
 
 @contextlib.contextmanager
 def allowing(plugins: Sequence[str]) -> Iterator[None]:
-    """Let artifacts that a plugin loads in the block, as parts of itself, be these plugins too.
+    """Allow these plugins to all artifacts that are loaded in the block, such as the parts of a plugin.
 
     Args:
         plugins: names of plugins that are not built in.
@@ -219,17 +223,17 @@ def allowing(plugins: Sequence[str]) -> Iterator[None]:
 def save_artifact(
     plugin: Plugin, group: str, folder: Path, *, preprocessing: Mapping[str, Any], training: Mapping[str, Any]
 ) -> Artifact:
-    """Write a plugin's state and, last of all, ``artifact.json``.
+    """Write the state of a plugin and then ``artifact.json``.
 
     Args:
         plugin: the trained plugin.
-        group: its registry group.
-        folder: where to; other files in it are left alone.
-        preprocessing: how frames have to be prepared for it.
+        group: its group in the registry.
+        folder: the folder to write into; other files in it stay.
+        preprocessing: how frames must be prepared for the plugin.
         training: data fingerprint, seed, budget and result, for the record.
 
     Returns:
-        The artifact, as ``read_artifact`` gives it.
+        The artifact, as ``read_artifact`` returns it.
 
     Raises:
         TryAgainError: the disk is full.
@@ -257,15 +261,15 @@ def read_artifact(folder: Path, group: str | None = None) -> Artifact:
 
     Args:
         folder: a run folder.
-        group: what it has to be, if that matters.
+        group: expected group of the plugin; None for any.
 
     Raises:
-        DataError: there is none, or it is not one, or of another group, or names files outside of its folder.
+        DataError: the file is missing or invalid, has another group, or names files outside its folder.
     """
-    if loaded := _LOADING.get():
+    if loading := _LOADING.get():
         raise DataError(
-            f"{loaded / ARTIFACT} names the part {shown(str(folder))}; expected the name of an installed plugin. A "
-            "model from a stranger shall not choose what is read here."
+            f"{loading / ARTIFACT} names the part {shown(str(folder))}; expected the name of an installed plugin. A "
+            "model must not choose which other files are read here."
         )
     if not inside(folder, ARTIFACT).is_file():
         raise DataError(
@@ -276,25 +280,29 @@ def read_artifact(folder: Path, group: str | None = None) -> Artifact:
     keys = ("group", "plugin", "config", "preprocessing", "fingerprint")
     missing = [key for key in (*keys, "files") if key not in about]
     if missing:
-        raise DataError(f"{folder / ARTIFACT} is not an artifact: {listed(missing)} is missing.")
+        verb = "is" if len(missing) == 1 else "are"
+        raise DataError(f"{folder / ARTIFACT} is not an artifact: {listed(missing)} {verb} missing.")
     _check_types(about, folder / ARTIFACT)
     artifact = Artifact(path=folder, about=about, **{key: about[key] for key in keys})
     if about.get("format") != FORMAT:
-        raise DataError(f"{folder} is of format {about.get('format')!r}; expected {FORMAT!r}.")
+        raise DataError(f"{folder} has format {about.get('format')!r}; expected {FORMAT!r}.")
     outside = [name for name in about["files"] if not is_plain(name, folders=True)]
     if outside:
         raise DataError(
-            f"{folder / ARTIFACT} names files outside of its folder: {listed(map(shown, outside))}. Do not use it."
+            f"{folder / ARTIFACT} names files outside its folder: {listed(map(shown, outside))}. Do not use it."
         )
     for name in about["files"]:
         inside(folder, name)
     if _fingerprint(about) != artifact.fingerprint:
         raise DataError(
-            f"{folder / ARTIFACT} is not the file that was saved: plugin, config or files do not fit its "
+            f"{folder / ARTIFACT} is not the file that was saved: plugin, config or files do not match its "
             "fingerprint. Copy the folder again, or train again."
         )
     if group and artifact.group != group:
-        raise DataError(f"{folder} holds the {artifact.plugin!r} of {artifact.group}; expected one of {group}.")
+        raise DataError(
+            f"{folder} holds the {registry.singular(artifact.group)} {artifact.plugin!r}; expected one of the "
+            f"{group}."
+        )
     check_seal(about, folder / ARTIFACT)
     return artifact
 
@@ -313,10 +321,10 @@ def copy_artifact(artifact: Artifact, folder: Path) -> None:
 
 
 def read_encoder(folder: Path) -> Artifact:
-    """The encoder that lies beside dynamics, in a folder of its own.
+    """Read the encoder of dynamics.
 
     Args:
-        folder: of the dynamics.
+        folder: folder of the dynamics.
 
     Raises:
         DataError: as ``read_artifact``.
@@ -325,10 +333,10 @@ def read_encoder(folder: Path) -> Artifact:
 
 
 def _check_types(about: Mapping[str, Any], path: Path) -> None:
-    """Refuse fields of another type than is written."""
+    """Check the types of the fields."""
     fields = Fields(about, path)
     if about["group"] not in GROUPS:
-        fields.refuse("group", about["group"], listed(GROUPS))
+        fields.refuse("group", about["group"], f"{', '.join(GROUPS[:-1])} or {GROUPS[-1]}")
     if not fields.text("plugin", 200).isprintable():
         fields.refuse("plugin", about["plugin"], "a name")
     fields.inner("config")
@@ -348,10 +356,10 @@ def _fingerprint(about: Mapping[str, Any]) -> str:
 
 
 def _installed_versions() -> dict[str, str]:
-    found = {}
-    for name in _VERSIONS:
+    versions = {}
+    for name in _DISTRIBUTIONS:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions

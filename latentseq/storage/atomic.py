@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Atomic writes: a file is complete, or it does not exist."""
 
 import contextlib
 import errno
@@ -17,18 +17,18 @@ from latentseq.errors import NOT_NOW, TryAgainError
 from latentseq.storage.reading import SEAL, read_object, seal
 
 _UNSYNCED = {errno.EINVAL, errno.ENOTSUP, errno.EBADF}
-"""What filesystems say that have no flush of folders."""
+"""Numbers of errors of filesystems that cannot flush a folder."""
 _TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.latentseq\.tmp")
-"""The name of a temporary file. Nobody can foresee it, and nobody else gives a file such a name."""
+"""The name of a temporary file. It is random, and no other program uses such names."""
 
 
 def write_bytes(path: Path, data: bytes | memoryview, *, temporary: Path | None = None) -> str:
-    """Write a file under a temporary name, flush it to disk, then rename it, and flush the folder.
+    """Write a file under a temporary name, flush it to disk, rename it, and flush the folder.
 
     Args:
         path: the file; an earlier one is replaced.
         data: its content.
-        temporary: where it is written first; a random name beside ``path`` where None. Nothing may be there.
+        temporary: path of the temporary file, which must not exist; None for a random name beside ``path``.
 
     Returns:
         The SHA-256 of the data, in hexadecimal.
@@ -40,11 +40,11 @@ def write_bytes(path: Path, data: bytes | memoryview, *, temporary: Path | None 
     created = False
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # With O_EXCL a link of that name is never followed, and a file of somebody else is never written to.
+        # O_EXCL never follows a link of that name, and never writes to a file that exists.
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         created = True
         with os.fdopen(descriptor, "wb") as file:
-            with contextlib.suppress(OSError):  # So that ``sweep`` sees a writer, where the disk has locks.
+            with contextlib.suppress(OSError):  # The lock tells ``sweep`` that the file has a writer.
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             file.write(data)
             file.flush()
@@ -60,12 +60,12 @@ def write_bytes(path: Path, data: bytes | memoryview, *, temporary: Path | None 
 
 
 def write_json(path: Path, value: Any) -> str:
-    """Write JSON, sorted and indented; returns its SHA-256."""
+    """Write JSON, sorted and indented, and return its SHA-256."""
     return write_bytes(path, (json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n").encode())
 
 
 def write_sealed(path: Path, value: Mapping[str, Any]) -> str:
-    """Write a JSON object with a SHA-256 of its own in it; returns that of the file."""
+    """Write a JSON object that contains its own SHA-256, and return the SHA-256 of the file."""
     return write_json(path, {**value, SEAL: seal(value)})
 
 
@@ -74,19 +74,20 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
 
     Args:
         path: the file.
-        what: what it is, for an error.
+        what: description of the file, for the message.
 
     Raises:
-        DataError: missing, too large, or not a JSON object.
+        DataError: the file is missing, too large, or no JSON object.
+        TryAgainError: the file cannot be read now.
     """
     return read_object(path, what)
 
 
 def rename(source: Path, target: Path) -> None:
-    """Rename, in a way that a power cut does not undo.
+    """Rename a file or folder, and flush the folder so that the new name survives a power failure.
 
     Raises:
-        OSError: it cannot be done.
+        OSError: the rename fails.
     """
     source.replace(target)
     folder = os.open(target.parent, os.O_RDONLY)
@@ -100,10 +101,9 @@ def rename(source: Path, target: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove the temporary files that killed processes left in a folder and below it.
+    """Remove the temporary files of killed processes from a folder and the folders below it.
 
-    What has another name is somebody else's, and so is a link; what a living process writes is locked. All of that
-    stays.
+    Files with other names, links, and files that a running process has locked stay.
     """
     for path in folder.rglob(".*.latentseq.tmp"):
         if _TEMPORARY.fullmatch(path.name) and _is_abandoned(path):
@@ -111,7 +111,7 @@ def sweep(folder: Path) -> None:
 
 
 def _is_abandoned(path: Path) -> bool:
-    """Whether it is a file, and no process holds it."""
+    """Whether a path is a regular file that no process has locked."""
     try:
         file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -120,7 +120,7 @@ def _is_abandoned(path: Path) -> bool:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:  # A disk without locks: the caller holds the folder for itself.
+    except OSError:  # The disk has no locks; the caller holds the folder exclusively.
         pass
     finally:
         regular = stat.S_ISREG(os.fstat(file).st_mode)
@@ -129,13 +129,13 @@ def _is_abandoned(path: Path) -> bool:
 
 
 def _discard(path: Path) -> None:
-    with contextlib.suppress(OSError):  # The error that brought us here is the one worth telling.
+    with contextlib.suppress(OSError):  # The first error is the one to report.
         path.unlink(missing_ok=True)
 
 
 def try_again(what: str, cause: OSError) -> TryAgainError:
-    """What to tell where a file could not be written."""
+    """The error to raise if a file could not be written."""
     return TryAgainError(
-        f"{what} could not be written: {cause.strerror}. What was there before is untouched; make room or choose "
-        "another folder, then run the same command again."
+        f"{what} could not be written: {cause.strerror}. Earlier files are unchanged. Make room or choose another "
+        "folder, then run the same command again."
     )

@@ -1,4 +1,4 @@
-"""Which rows are which clip, as a manifest keeps it: a few runs of equal clips instead of a line for each."""
+"""The table of clips in a manifest: runs of similar clips instead of one entry per clip."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -6,31 +6,32 @@ from typing import Any
 import numpy as np
 
 VARYING = ("start", "end")
-"""What may differ from clip to clip inside a run, kept as lists: the second at which a clip starts, and ends."""
+"""Keys that may differ between the clips of a run and are stored as lists: start and end of a clip in seconds."""
 
 
 def pack(clips: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Runs of clips.
+    """Combine clips into runs.
 
     Args:
-        clips: in order; each says its first ``row``, its ``length`` in rows, and what else is known of it.
+        clips: clips in order. Each has its first ``row``, its ``length`` in rows, and any other values.
 
     Returns:
-        Runs of ``count`` clips of one ``length``, the first at ``row``, each ``step`` rows after the one before.
+        Runs of ``count`` clips of one ``length``. The first starts at ``row``, each next one ``step`` rows later.
     """
     runs: list[dict[str, Any]] = []
     shared: tuple[dict[str, Any], list[str]] = {}, []
     for clip in clips:
         varying = {key: clip[key] for key in VARYING if key in clip}
-        alike = {key: value for key, value in clip.items() if key not in ("row", *VARYING)}
-        same = alike, list(varying)
+        constant = {key: value for key, value in clip.items() if key not in ("row", *VARYING)}
+        signature = constant, list(varying)
         run = runs[-1] if runs else None
         if run and run["count"] == 1:
             run["step"] = clip["row"] - run["row"]
-        if run is None or same != shared or clip["row"] != run["row"] + run["count"] * run["step"]:
+        if run is None or signature != shared or clip["row"] != run["row"] + run["count"] * run["step"]:
             if run and run["count"] == 1:
                 run["step"] = run["length"]
-            run, shared = {**alike, "count": 0, "row": clip["row"], "step": clip["length"]}, same
+            run = {**constant, "count": 0, "row": clip["row"], "step": clip["length"]}
+            shared = signature
             run |= {key: [] for key in varying}
             runs.append(run)
         run["count"] += 1
@@ -46,7 +47,7 @@ def first_rows(runs: Iterable[Mapping[str, Any]]) -> np.ndarray:
 
 
 def values(runs: Iterable[Mapping[str, Any]], key: str) -> list[Any]:
-    """What is known of every clip under ``key``; None where nothing is."""
+    """The value of ``key`` for every clip; None for clips without one."""
     return [
         value
         for run in runs

@@ -1,7 +1,8 @@
-"""Folders that are there whole or not at all, and runs that can be gone on with; one process at a time.
+"""Output folders that appear only when they are complete, and run folders that can be resumed.
 
-In the workspace of an output (``storage.workspace``), ``part`` is a folder that is being written, ``new`` a run that
-is about to begin, ``old`` an earlier result that was set aside, and ``gone`` what is being removed.
+Only one process at a time writes an output. Its workspace (``storage.workspace``) may hold ``part``, the folder that
+is being written; ``new``, a run that starts; ``old``, an earlier result that was set aside; and ``gone``, a folder
+that is being removed.
 """
 
 import contextlib
@@ -15,41 +16,41 @@ from latentseq.storage.inside import check_inside
 from latentseq.storage.workspace import FILE, delete, exclusive
 
 RUN = "run.json"
-"""What a run was asked for: it marks a run folder from its first moment, as artifact.json does a finished one."""
+"""The options of a run. The file marks a run folder from the start, as artifact.json marks a finished one."""
 HISTORY = "history.csv"
-"""What a run has once an epoch of training is over."""
+"""The numbers of a run. The file exists after the first epoch of training."""
 CHECKPOINTS = "checkpoints"
-"""What a run has from its first minute of training to its end."""
+"""The checkpoints of a run. The folder exists from the first minute of training until the end."""
 CACHE = "cache"
-"""What a run decodes or encodes for itself."""
-_HALTED = (KeyboardInterrupt, SystemExit, MemoryError, OSError, TryAgainError)
-"""What ends a command that would have gone on."""
+"""Frames or latents that a run decodes or encodes for itself."""
+_INTERRUPTIONS = (KeyboardInterrupt, SystemExit, MemoryError, OSError, TryAgainError)
+"""Exceptions that interrupt a command although nothing is wrong with it."""
 
 
 @contextlib.contextmanager
-def output_folder(path: Path, marker: str, *, overwrite: bool = False, goes_on: bool = False) -> Iterator[Path]:
-    """A folder to write into, which appears at ``path`` only when the block ends without an error.
+def output_folder(path: Path, marker: str, *, overwrite: bool = False, resumable: bool = False) -> Iterator[Path]:
+    """Provide a folder to write into, which appears at ``path`` only if the block ends without an error.
 
     Args:
-        path: where the result shall be.
-        marker: the file that says that a folder is one of ours; nothing else is ever overwritten.
+        path: path of the result.
+        marker: name of the file that marks an earlier result. Only a folder with this file is overwritten.
         overwrite: replace an earlier result.
-        goes_on: the block can go on from what an interrupted one has left, and tells by itself whether that fits.
+        resumable: keep the folder of an interrupted block. The next block checks whether it can continue from it.
 
     Yields:
-        A folder in the workspace to write into. It is removed when the block fails, but kept where it was only
-        interrupted and can go on.
+        A folder in the workspace. It is removed if the block fails, unless the block was interrupted and is
+        ``resumable``.
 
     Raises:
         UsageError: ``path`` exists.
-        TryAgainError: it cannot be written now.
+        TryAgainError: ``path`` cannot be written now.
     """
     with exclusive(path) as work:
         part = work / "part"
         try:
             _recover(path, work, finished=True)
             check_free(path, marker, overwrite=overwrite)
-            if not goes_on:
+            if not resumable:
                 delete(part)
             part.mkdir(exist_ok=True)
             sweep(part)
@@ -59,51 +60,51 @@ def output_folder(path: Path, marker: str, *, overwrite: bool = False, goes_on: 
             _remove(work / "old", work)
         except BaseException as cause:
             written = _size(part)
-            with contextlib.suppress(OSError):  # The error that brought us here is the one worth telling.
+            with contextlib.suppress(OSError):  # The first error is the one to report.
                 _recover(path, work, finished=False)
-                if not (goes_on and isinstance(cause, _HALTED) and any(part.iterdir())):
+                if not (resumable and isinstance(cause, _INTERRUPTIONS) and any(part.iterdir())):
                     delete(part)
-            _tell(path, cause, written)
+            _raise_try_again(path, cause, written)
             raise
 
 
 @contextlib.contextmanager
 def run_folder(
     path: Path,
-    asked: Mapping[str, Any],
+    options: Mapping[str, Any],
     *,
     last: str,
     may_change: Collection[str] = (),
     overwrite: bool = False,
     resume: bool = False,
 ) -> Iterator[Path]:
-    """A folder that can be looked into while it is being filled, as a training run is.
+    """Provide a folder that is visible while it is being filled, such as that of a training run.
 
     Args:
         path: the folder.
-        asked: what the run is asked for, as JSON: its ``run.json``.
-        last: the file that is written last of all, and so says that a run is finished.
-        may_change: what may be asked for otherwise when the run goes on.
-        overwrite: replace an earlier result, which is set aside until the new one is finished.
-        resume: go on with an unfinished run, if there is one.
+        options: options of the run, as JSON; the content of its ``run.json``.
+        last: name of the file that is written last. It marks a finished run.
+        may_change: names of options that may differ when the run is resumed.
+        overwrite: replace an earlier result. It is set aside until the new run is finished.
+        resume: continue an unfinished run, if there is one.
 
     Yields:
-        ``path``, with nothing but its ``run.json``, or as the unfinished run left it. When the block fails, a run
-        that has begun to learn stays and can be gone on with; one that has not gives way to what was there before.
+        ``path``, with only a ``run.json``, or as the unfinished run left it. If the block fails after training has
+        started, the run stays and can be resumed; otherwise the earlier result is restored.
 
     Raises:
-        UsageError: ``path`` exists, or is a run of other options.
-        TryAgainError: it cannot be written now, or another process is writing it.
+        UsageError: ``path`` exists, or is a run with other options.
+        TryAgainError: ``path`` cannot be written now, or another process is writing it.
     """
     with exclusive(path) as work:
         try:
             _recover(path, work, finished=(path / last).exists())
             if resume and (path / RUN).is_file():
-                check_same(path, asked, may_change)
+                check_same(path, options, may_change)
                 sweep(path)
-                write_json(path / RUN, asked)
+                write_json(path / RUN, options)
             else:
-                _begin(path, work, asked, last, overwrite)
+                _begin(path, work, options, last, overwrite)
         except OSError as cause:
             with contextlib.suppress(OSError):
                 _recover(path, work, finished=False)
@@ -112,45 +113,50 @@ def run_folder(
             yield path
         except BaseException as cause:
             written = _size(path)
-            if not _is_kept(path, cause):
+            if not _is_resumable(path, cause):
                 with contextlib.suppress(OSError):
                     _remove(path, work)
                     _recover(path, work, finished=False)
-            _tell(path, cause, written)
+            _raise_try_again(path, cause, written)
             raise
         _remove(work / "old", work)
 
 
 def settle(path: Path) -> None:
-    """Remove what a process left beside a finished result that was killed at its very end.
+    """Clean up next to a finished result whose process was killed at the very end.
 
     Raises:
-        TryAgainError: another process is writing it.
+        TryAgainError: another process is writing the result.
     """
     with exclusive(path) as work:
         _recover(path, work, finished=True)
 
 
-def check_same(path: Path, asked: Mapping[str, Any], may_change: Collection[str] = ()) -> None:
-    """Refuse to go on with a run that was asked for something else.
+def check_same(path: Path, options: Mapping[str, Any], may_change: Collection[str] = ()) -> None:
+    """Refuse to resume a run that was started with other options.
+
+    Args:
+        path: folder of the run.
+        options: options of the command now, as JSON.
+        may_change: names of options that may differ.
 
     Raises:
-        UsageError: it was.
-        DataError: what it was asked for cannot be read, or a link in the folder leads somewhere else.
+        UsageError: an option differs.
+        DataError: the options of the run cannot be read, or the folder contains a link.
     """
     check_inside(path)
-    before = read_json(path / RUN, "what a run was asked for")
-    for key in sorted({*before, *asked} - set(may_change)):
-        if before.get(key) != asked.get(key):
-            name, was, now = _difference(key, before.get(key), asked.get(key))
+    before = read_json(path / RUN, "the options of a run")
+    for key in sorted({*before, *options} - set(may_change)):
+        if before.get(key) != options.get(key):
+            name, was, now = _difference(key, before.get(key), options.get(key))
             raise UsageError(
-                f"{path} is a run of other options: {name} was {was!r}, and is {now!r} now. "
-                "Repeat the command as it was, choose another folder, or replace the run with --overwrite."
+                f"{path} is a run with other options: {name} was {was!r}, and is {now!r} now. "
+                "Repeat the original command, choose another folder, or replace the run with --overwrite."
             )
 
 
 def _difference(name: str, was: Any, now: Any) -> tuple[str, Any, Any]:
-    """Two values that differ; of two mappings the first item that does, by a dotted name."""
+    """Name and values of the first difference; inside mappings the name is dotted."""
     if isinstance(was, dict) and isinstance(now, dict):
         for key in sorted({*was, *now}):
             if was.get(key) != now.get(key):
@@ -159,19 +165,19 @@ def _difference(name: str, was: Any, now: Any) -> tuple[str, Any, Any]:
 
 
 def check_free(path: Path, marker: str | None, *, overwrite: bool = False, last: str | None = None) -> None:
-    """Refuse to write over what exists.
+    """Refuse to overwrite a file or folder.
 
     Args:
-        path: a file, or a folder, to be written.
-        marker: for a folder, the file that says that it is one of ours; None for a file.
-        overwrite: an earlier result may be replaced.
-        last: the file that a finished run has, where an unfinished one can be gone on with.
+        path: the file or folder to write.
+        marker: for a folder, the name of the file that marks an earlier result; None for a file.
+        overwrite: allow the replacement of an earlier result.
+        last: for a run that can be resumed, the name of the file that marks a finished run.
 
     Raises:
-        UsageError: it exists, and is not to be overwritten.
+        UsageError: ``path`` exists and must not be overwritten.
     """
     if not path.name:
-        raise UsageError(f"{path} is the current folder, which cannot be replaced. Name a folder to make.")
+        raise UsageError(f"{path} is the current folder, which cannot be replaced. Name a new folder.")
     above = next(p for p in path.absolute().parents if p.exists())
     if not above.is_dir():
         raise UsageError(f"{path} cannot be written: {above} is a file, not a folder. Choose another name.")
@@ -181,37 +187,37 @@ def check_free(path: Path, marker: str | None, *, overwrite: bool = False, last:
     if not overwrite:
         if ours and last and not (path / last).exists():
             raise UsageError(
-                f"{path} holds a run that is not finished. Go on with it by the same command and --resume, choose "
-                "another name, or replace it with --overwrite."
+                f"{path} holds an unfinished run. Continue it with the same command and --resume, choose another "
+                "name, or replace it with --overwrite."
             )
         raise UsageError(f"{path} exists already. Choose another name, or replace it with --overwrite.")
     if not ours:
         raise UsageError(
-            f"{path} exists and was not made by this command (it holds no {marker}), so it is not replaced. "
+            f"{path} exists and was not written by this command (it holds no {marker}), so it is not replaced. "
             "Choose another name, or remove it yourself."
             if marker
             else f"{path} is a folder; expected a file or a free name. Choose another name."
         )
 
 
-def _begin(path: Path, work: Path, asked: Mapping[str, Any], last: str, overwrite: bool) -> None:
-    """Put a new run in the place of what was there, which is set aside."""
+def _begin(path: Path, work: Path, options: Mapping[str, Any], last: str, overwrite: bool) -> None:
+    """Start a new run at ``path``; an earlier result is set aside."""
     check_free(path, RUN, overwrite=overwrite, last=last)
     new = work / "new"
     new.mkdir()
-    write_json(new / RUN, asked)
+    write_json(new / RUN, options)
     _set_aside(path, work)
     rename(new, path)
 
 
-def _is_kept(path: Path, cause: BaseException) -> bool:
-    """Whether a run that has failed has something worth going on with."""
-    halted = isinstance(cause, _HALTED) and (path / CACHE).exists()
-    return halted or (path / CHECKPOINTS).exists() or (path / HISTORY).exists()
+def _is_resumable(path: Path, cause: BaseException) -> bool:
+    """Whether a failed run has work to continue from."""
+    interrupted = isinstance(cause, _INTERRUPTIONS) and (path / CACHE).exists()
+    return interrupted or (path / CHECKPOINTS).exists() or (path / HISTORY).exists()
 
 
 def _set_aside(path: Path, work: Path) -> None:
-    """Make room; of two earlier results the older one is kept, since only that was finished."""
+    """Set an earlier result aside. Of two earlier results the older one stays, because only that was finished."""
     if not path.exists():
         return
     if (work / "old").exists() or not any(path.iterdir()):
@@ -221,27 +227,27 @@ def _set_aside(path: Path, work: Path) -> None:
 
 
 def _recover(path: Path, work: Path, *, finished: bool) -> None:
-    """Bring order to what a process left that was killed: there is a result at ``path`` if there ever was one."""
+    """Clean up after a killed process, and restore the earlier result if ``path`` does not exist."""
     for name in ("new", "gone", FILE):
         delete(work / name)
     old = work / "old"
-    there = old.exists() or old.is_symlink()  # A relative link leads nowhere from here, but does again in its place.
-    if there and not path.exists():
+    exists = old.exists() or old.is_symlink()  # A relative link may be broken here, but valid in its old place.
+    if exists and not path.exists():
         rename(old, path)
-    elif there and finished:
+    elif exists and finished:
         _remove(old, work)
 
 
 def _remove(path: Path, work: Path) -> None:
-    """Remove a folder in such a way that no half of it is ever seen."""
+    """Remove a folder; it disappears from ``path`` at once."""
     if path.exists() or path.is_symlink():
         delete(work / "gone")
-        path.replace(work / "gone")  # Not flushed, as a full disk may not let it be.
+        path.replace(work / "gone")  # Without a flush, which may fail on a full disk.
         delete(work / "gone")
 
 
 def _size(folder: Path) -> int:
-    """Bytes of the files in a folder, as far as they can be counted."""
+    """Total size of the files in a folder in bytes, as far as they can be read."""
     size = 0
     with contextlib.suppress(OSError):
         for path in folder.rglob("*"):
@@ -249,7 +255,7 @@ def _size(folder: Path) -> int:
     return size
 
 
-def _tell(path: Path, cause: BaseException, written: int) -> None:
-    """Put an error of the machine's into words; how much was written says how much room is needed at least."""
+def _raise_try_again(path: Path, cause: BaseException, written: int) -> None:
+    """Convert an error of the machine. The number of bytes written shows how much room is needed at least."""
     if isinstance(cause, OSError) and cause.errno in NOT_NOW:
         raise try_again(f"{path} ({written} bytes so far)", cause) from cause

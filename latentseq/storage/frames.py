@@ -1,4 +1,4 @@
-"""A folder of clips: frames (uint8) and side streams in shards."""
+"""Folders of clips: frames (uint8), their times and side streams, in shards."""
 
 import contextlib
 from collections.abc import Iterator
@@ -15,12 +15,13 @@ from latentseq.storage.reading import check_seal
 from latentseq.storage.shards import ShardReader, ShardWriter
 
 FORMAT = CLIPS
+"""Format of the manifest."""
 CHUNK = 256
-"""Frames read at a time where a whole clip is copied or encoded."""
+"""Number of frames that are read at once when a clip is copied or encoded."""
 
 
 class ClipFolder(Dataset):
-    """Clips that ``write_clips`` wrote."""
+    """Clips in a folder that ``write_clips`` or ``ingest`` wrote."""
 
     name: ClassVar[str] = "clips"
     description: ClassVar[str] = "A folder of clips, decoded once and read at random."
@@ -32,17 +33,18 @@ class ClipFolder(Dataset):
             path: the folder.
 
         Raises:
-            DataError: it is not a folder of clips.
+            DataError: ``path`` is not a folder of clips.
         """
         self.path = path
         self._reader = ShardReader(Path(path), FORMAT)
         manifest = self._reader.manifest
-        self._reader.expected = arrays = check_clips(manifest, Path(path) / MANIFEST)
+        arrays = check_clips(manifest, Path(path) / MANIFEST)
+        self._reader.expected = arrays
         check_seal(manifest, Path(path) / MANIFEST)
         self.fps = manifest["fps"]
         self._timed = "times" in arrays
         self.streams = manifest["streams"]
-        self.sources = _whole(manifest)
+        self.sources = _sources(manifest)
         splits = self._reader.clip_values("split")
         self.split = None if None in splits else np.array(splits)
 
@@ -65,11 +67,11 @@ class ClipFolder(Dataset):
         return Clip(rows.pop("frames"), rows)
 
     def times(self, i: int, start: int = 0, stop: int | None = None) -> np.ndarray:
-        """See ``Dataset.times``. A folder that was written before times were kept has those of its frame rate.
+        """See ``Dataset.times``. An old folder without stored times has those of its frame rate.
 
         Raises:
-            UsageError: a clip or a range that does not exist.
-            DataError: what is stored cannot be read, or times do not rise.
+            UsageError: the clip or the range does not exist.
+            DataError: the stored data cannot be read, or the times do not rise.
         """
         if not self._timed:
             return super().times(i, start, stop)
@@ -84,7 +86,7 @@ class ClipFolder(Dataset):
         return times - begin[0]
 
     def fingerprint(self) -> str:
-        """SHA-256 of the content: a copy elsewhere has the same."""
+        """SHA-256 of the content. Copies of a folder have equal fingerprints."""
         return self._reader.fingerprint()
 
     def about(self) -> dict[str, Any]:
@@ -92,21 +94,21 @@ class ClipFolder(Dataset):
         return self._reader.manifest
 
 
-def _whole(manifest: dict[str, Any]) -> list[dict[str, Any]]:
-    """What is known of the sources; of windows that were cut out of them, their size says nothing."""
+def _sources(manifest: dict[str, Any]) -> list[dict[str, Any]]:
+    """The sources of the clips. For crops they have no size, because it is not that of the frames."""
     cropped = "crop" in manifest["source"]["config"]
     return [{k: v for k, v in each.items() if not (cropped and k == "size")} for each in manifest.get("sources", [])]
 
 
 def write_clips(dataset: Dataset, folder: Path, progress: Progress) -> None:
-    """Write every clip of a dataset; memory stays at about one shard.
+    """Copy all clips of a dataset into a folder.
 
-    Where the same work was interrupted it goes on, and a shard that is damaged is made again.
+    It needs memory for about one shard. It continues interrupted work, and writes damaged shards again.
 
     Args:
-        dataset: what to copy.
-        folder: an empty folder, a new one, or one of the same work.
-        progress: told after every chunk.
+        dataset: the clips.
+        folder: a new or empty folder, or one in which the same work was interrupted.
+        progress: receives the progress after every chunk.
 
     Raises:
         DataError: the dataset cannot be read.
@@ -132,13 +134,13 @@ def write_clips(dataset: Dataset, folder: Path, progress: Progress) -> None:
 
 
 def end_clips(writer: ShardWriter, dataset: Dataset) -> None:
-    """Say of the rows written which are the clips of a dataset, and of which split."""
+    """Record which of the written rows belong to which clip, and the splits of the clips."""
     for i, length in enumerate(dataset.lengths.tolist()):
         writer.end_clip(length, split=None if dataset.split is None else str(dataset.split[i]))
 
 
 def all_chunks(lengths: np.ndarray) -> Iterator[tuple[int, int, int]]:
-    """All clips from start to end, ``CHUNK`` frames at a time: (clip, start, stop)."""
+    """Divide all clips into chunks of at most ``CHUNK`` frames: (clip, start, stop)."""
     for i, length in enumerate(lengths.tolist()):
         for start in range(0, length, CHUNK):
             yield i, start, min(start + CHUNK, length)

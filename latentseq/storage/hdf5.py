@@ -1,4 +1,4 @@
-"""What an HDF5 file of ours holds, without following anything in it that leads elsewhere."""
+"""Safe reading of the headers of an HDF5 file: links, filters and external data are refused."""
 
 import math
 import os
@@ -12,11 +12,19 @@ from latentseq.errors import DataError, LatentseqError, unread
 from latentseq.storage.reading import open_regular, shown
 
 MAX_ARRAYS = 1000
+"""Maximum number of arrays in a file."""
 _AXES = 8
+"""Maximum number of axes of an array."""
 
 
 class Stored(NamedTuple):
-    """Where an array lies in a file, in one piece; the first axis of ``shape`` are its rows."""
+    """The place of an array in a file.
+
+    Attributes:
+        offset: position of the first value in the file, in bytes. The values are contiguous.
+        shape: (rows, ...).
+        dtype: type of the values.
+    """
 
     offset: int
     shape: tuple[int, ...]
@@ -24,16 +32,17 @@ class Stored(NamedTuple):
 
 
 def stored_arrays(path: Path) -> dict[str, Stored]:
-    """The arrays of a file, by name: every one a plain dataset whose values are all in it.
+    """Find the arrays of a file, by name. Only headers are read.
 
-    Nothing is read but headers. Links, groups, external and virtual datasets, filters and chunks are refused, and so
-    are values that the file is too small for.
+    Each array must be a plain dataset whose values are contiguous and in this file. Links, groups, external and
+    virtual datasets, filters and chunks are refused, and so are arrays that are larger than the file.
 
     Args:
         path: the file.
 
     Raises:
-        DataError: it is unreadable, or holds something else.
+        DataError: the file is unreadable, or holds something else.
+        TryAgainError: the file cannot be read now.
     """
     try:
         with open_regular(path) as opened:
@@ -42,44 +51,44 @@ def stored_arrays(path: Path) -> dict[str, Stored]:
             return {name: _stored(path, file.id, name.encode(), size) for name in _names(path, file.id)}
     except LatentseqError:
         raise
-    except Exception as cause:  # HDF5 has its own error for every kind of damage.
+    except Exception as cause:  # HDF5 raises many types of errors for damaged files.
         raise unreadable(path, cause) from cause
 
 
 def unreadable(path: Path, reason: object) -> LatentseqError:
-    """The error that says why a shard cannot be read: a DataError, or a TryAgainError where it is not the shard's."""
+    """The error to raise for a shard that cannot be read; a TryAgainError if the shard is not to blame."""
     return unread(path, reason) or DataError(f"{path} cannot be read: {reason}. Make the folder again.")
 
 
 def _names(path: Path, root: Any) -> list[str]:
     if root.get_num_objs() > MAX_ARRAYS:
-        raise unreadable(path, f"it holds {root.get_num_objs()} arrays, expected at most {MAX_ARRAYS}")
+        raise unreadable(path, f"it holds {root.get_num_objs()} arrays; expected at most {MAX_ARRAYS}")
     names: list[str] = []
     root.links.iterate(lambda name: names.append(name.decode()))
     return sorted(names)
 
 
 def _stored(path: Path, root: Any, name: bytes, size: int) -> Stored:
-    told = shown(name.decode())
+    label = shown(name.decode())
     if root.links.get_info(name).type != h5py.h5l.TYPE_HARD:
-        raise unreadable(path, f"{told} in it is a link, expected an array whose values are in this file")
+        raise unreadable(path, f"{label} is a link; expected an array whose values are in this file")
     if h5py.h5o.get_info(root, name).type != h5py.h5o.TYPE_DATASET:
-        raise unreadable(path, f"{told} in it is no array")
+        raise unreadable(path, f"{label} is no array")
     dataset = h5py.h5d.open(root, name)
-    made = dataset.get_create_plist()
-    if made.get_external_count() or made.get_layout() == h5py.h5d.VIRTUAL:
-        raise unreadable(path, f"{told} in it is stored in other files, expected its values in this file")
+    layout = dataset.get_create_plist()
+    if layout.get_external_count() or layout.get_layout() == h5py.h5d.VIRTUAL:
+        raise unreadable(path, f"{label} is stored in other files; expected its values in this file")
     dtype, shape = dataset.dtype, tuple(map(int, dataset.shape))
     if dtype.kind not in "buif" or dtype.itemsize > 8 or dtype.subdtype is not None:
-        raise unreadable(path, f"{told} in it is of type {shown(str(dtype))}, expected numbers")
+        raise unreadable(path, f"{label} has type {shown(str(dtype))}; expected numbers")
     if not 1 <= len(shape) <= _AXES:
-        raise unreadable(path, f"{told} in it has {len(shape)} axes, expected 1 to {_AXES}")
+        raise unreadable(path, f"{label} has {len(shape)} axes; expected 1 to {_AXES}")
     offset = dataset.get_offset()
-    if made.get_layout() != h5py.h5d.CONTIGUOUS or made.get_nfilters() or (offset is None and math.prod(shape)):
-        raise unreadable(path, f'"{told} in it is not {shape[0]} rows in one piece"')
+    if layout.get_layout() != h5py.h5d.CONTIGUOUS or layout.get_nfilters() or (offset is None and math.prod(shape)):
+        raise unreadable(path, f"{label} is not stored as one block of {shape[0]} rows")
     offset, needed = offset or 0, math.prod(shape) * dtype.itemsize
     if offset + needed > size or (needed and dataset.get_storage_size() != needed):
         raise unreadable(
-            path, f"{told} in it claims {needed} bytes from byte {offset} on, and the file has {size} in all"
+            path, f"{label} claims {needed} bytes from byte {offset} on, but the file has only {size} bytes"
         )
     return Stored(offset, shape, dtype)

@@ -1,4 +1,4 @@
-"""What lies inside a folder of ours: reached by plain names and never through a link, which may lead anywhere."""
+"""Paths inside a run folder: plain names are allowed; links, which may lead anywhere, are not."""
 
 import os
 import stat
@@ -9,20 +9,20 @@ from latentseq.storage.reading import is_plain, shown
 
 
 def inside(folder: Path, name: str) -> Path:
-    """The path of something in a folder, which need not exist.
+    """Build the path of a file or folder in a run folder. It need not exist.
 
-    The folder itself is what the user named, and may be a link.
+    The run folder itself may be a link, because the user named it.
 
     Args:
-        folder: of a run.
-        name: relative to it, with ``/`` between folders; it may come from a file.
+        folder: the run folder.
+        name: relative path, with ``/`` between folders. It may come from an untrusted file.
 
     Raises:
-        DataError: the name is absolute or leads out of the folder, or a link stands on the way.
+        DataError: the name is absolute or leads out of the folder, or a folder on the way is a link.
     """
     if not is_plain(name, folders=True):
         raise DataError(
-            f"{folder} cannot be used: {shown(name)} is not the name of a file inside of that folder. Do not use it."
+            f"{folder} cannot be used: {shown(name)} is not the name of a file inside that folder. Do not use it."
         )
     path = folder
     for part in PurePosixPath(name).parts:
@@ -33,14 +33,14 @@ def inside(folder: Path, name: str) -> Path:
 
 
 def check_inside(folder: Path) -> None:
-    """Refuse a folder that is to be written into where something below it is neither a file nor a folder.
+    """Check that a folder contains only files and folders, before something is written into it.
 
     Raises:
-        DataError: it holds a link, a pipe or a device.
+        DataError: the folder contains a link, a pipe or a device.
     """
-    for above, folders, files in os.walk(folder):  # It goes into no link.
+    for parent, folders, files in os.walk(folder):  # Links are not followed.
         for name in sorted([*folders, *files]):
-            path = Path(above, name)
+            path = Path(parent, name)
             mode = path.lstat().st_mode
             if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
                 raise _refusal(path)
@@ -49,6 +49,6 @@ def check_inside(folder: Path) -> None:
 def _refusal(path: Path) -> DataError:
     what = "a link" if path.is_symlink() else "neither a file nor a folder"
     return DataError(
-        f"{path} is {what}. A run folder holds files and folders only, since a link may lead to anything on this "
-        "machine. Put the file or folder itself in its place, or remove it."
+        f"{path} is {what}. A run folder holds only files and folders, because a link may lead to anything on this "
+        "machine. Replace it by the file or folder itself, or remove it."
     )

@@ -1,4 +1,4 @@
-"""A folder of latents: what an encoder made of clips, in shards, with the encoder's fingerprint."""
+"""Folders of latents: encoded clips in shards, with the fingerprint of the encoder."""
 
 import contextlib
 from collections.abc import Iterator
@@ -14,25 +14,28 @@ from latentseq.storage.reading import check_seal
 from latentseq.storage.shards import ShardReader, ShardWriter
 
 FORMAT = LATENTS
+"""Format of the manifest."""
 
 
 class LatentFolder:
-    """Latents that ``write_latents`` wrote: clips of means, of log variances where there is a posterior, of streams.
+    """Latents in a folder that ``write_latents`` wrote: means, log variances if the encoder has them, and streams.
 
     Attributes:
-        lengths: (n,) int64, items of each clip.
-        split: (n,) of 'train', 'validation', 'test', or None.
-        latent_shape: of one item.
-        encoder: fingerprint of the encoder that made them.
-        streams: width of each side stream.
-        fps: items a second.
+        lengths: (n,) int64, the number of items of each clip.
+        split: (n,) array of 'train', 'validation' and 'test', or None.
+        latent_shape: shape of one item.
+        has_posterior: whether there are log variances.
+        encoder: fingerprint of the encoder.
+        data: fingerprint of the encoded data.
+        streams: width of each side stream, by name.
+        fps: number of items per second.
     """
 
     def __init__(self, path: Path):
         """Open a folder.
 
         Raises:
-            DataError: it is not a folder of latents.
+            DataError: ``path`` is not a folder of latents.
         """
         self.path = path
         self._reader = ShardReader(path, FORMAT)
@@ -50,31 +53,31 @@ class LatentFolder:
         self.fps: float = manifest["fps"]
 
     def read(self, i: int, start: int, stop: int) -> dict[str, np.ndarray]:
-        """Items ``start`` to ``stop`` of clip ``i``: ``mean``, ``log_var`` where there is one, and the streams."""
+        """Read items ``start`` to ``stop`` of clip ``i``: ``mean``, ``log_var`` if it exists, and the streams."""
         first = int(self._reader.first_rows[i])
         return self._reader.rows(first + start, first + stop)
 
     def read_windows(self, clips: np.ndarray, starts: np.ndarray, length: int) -> dict[str, np.ndarray]:
-        """Many stretches of one length at once, every array (b, t, ...)."""
+        """Read windows of equal length; each array is (b, t, ...)."""
         parts = [self.read(int(i), int(s), int(s) + length) for i, s in zip(clips, starts, strict=True)]
         return {key: np.stack([p[key] for p in parts]) for key in parts[0]}
 
     def fingerprint(self) -> str:
-        """SHA-256 of the content: a copy elsewhere has the same."""
+        """SHA-256 of the content. Copies of a folder have equal fingerprints."""
         return self._reader.fingerprint()
 
 
 def write_latents(dataset: Dataset, encoder: Encoder, fingerprint: str, folder: Path, progress: Progress) -> None:
-    """Encode every clip of a dataset; memory stays at about one shard.
+    """Encode all clips of a dataset into a folder.
 
-    Where the same work was interrupted it goes on, and a shard that is damaged is made again.
+    It needs memory for about one shard. It continues interrupted work, and writes damaged shards again.
 
     Args:
-        dataset: frames of the encoder's input shape.
+        dataset: clips whose frames have the input shape of the encoder.
         encoder: a trained encoder.
-        fingerprint: the encoder artifact's.
-        folder: an empty folder, a new one, or one of the same work.
-        progress: told after every chunk.
+        fingerprint: fingerprint of the encoder.
+        folder: a new or empty folder, or one in which the same work was interrupted.
+        progress: receives the progress after every batch.
 
     Raises:
         DataError: the dataset cannot be read.
@@ -84,10 +87,10 @@ def write_latents(dataset: Dataset, encoder: Encoder, fingerprint: str, folder: 
     done, total = 0, int(dataset.lengths.sum())
     posterior = encoder.encode(to_float(dataset.read(0, 0, 1).frames)).log_var is not None
     with contextlib.closing(progress):
-        for stretches in _together(dataset.lengths):
-            rows = sum(stop - start for _, start, stop in stretches)
+        for batch in _batches(dataset.lengths):
+            rows = sum(stop - start for _, start, stop in batch)
             if not writer.skip(rows):
-                pieces = [dataset.read(*stretch) for stretch in stretches]
+                pieces = [dataset.read(*chunk) for chunk in batch]
                 latents = encoder.encode(to_float(np.concatenate([clip.frames for clip in pieces])))
                 arrays = {k: a for k, a in latents._asdict().items() if a is not None}
                 streams = {name: np.concatenate([clip.streams[name] for clip in pieces]) for name in dataset.streams}
@@ -104,13 +107,13 @@ def write_latents(dataset: Dataset, encoder: Encoder, fingerprint: str, folder: 
     )
 
 
-def _together(lengths: np.ndarray) -> Iterator[list[tuple[int, int, int]]]:
-    """All clips in order, as (clip, start, stop) of about ``CHUNK`` frames together: an encoder is slow on a few."""
-    stretches: list[tuple[int, int, int]] = []
-    for i, start, stop in all_chunks(lengths):
-        stretches.append((i, start, stop))
-        if sum(stop - start for _, start, stop in stretches) >= CHUNK:
-            yield stretches
-            stretches = []
-    if stretches:
-        yield stretches
+def _batches(lengths: np.ndarray) -> Iterator[list[tuple[int, int, int]]]:
+    """Group chunks (clip, start, stop) into batches of about ``CHUNK`` frames, because small batches are slow."""
+    batch: list[tuple[int, int, int]] = []
+    for chunk in all_chunks(lengths):
+        batch.append(chunk)
+        if sum(stop - start for _, start, stop in batch) >= CHUNK:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

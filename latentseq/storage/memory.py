@@ -1,4 +1,4 @@
-"""What a model asks of memory, compared with what the machine has: a lack of it is no damage."""
+"""Compares the memory that a model needs with the memory of the machine."""
 
 import math
 import os
@@ -11,50 +11,52 @@ from typing import Any
 from latentseq.errors import TryAgainError, not_now
 
 _SHAPE = "_shape"
+"""Suffix of the keywords that hold the shape of one item."""
 _AXES = 8
+"""Maximum number of axes of a shape."""
 _VALUE = 4
-"""Bytes of a float32."""
+"""Size of a float32 in bytes."""
 
 
 def check_memory(config: Mapping[str, Any], where: Path) -> None:
-    """Refuse shapes of which one item is larger than the memory of this machine.
+    """Refuse a model if a single item of one of its shapes does not fit into memory.
 
     Args:
-        config: of a plugin; keys that end with ``_shape`` are the shapes of an item.
-        where: the folder that says it, for the error.
+        config: configuration of a plugin. Keys that end with ``_shape`` hold the shape of one item.
+        where: folder of the model, for the message.
 
     Raises:
-        TryAgainError: naming the shape, what it takes and what there is.
+        TryAgainError: an item does not fit.
     """
-    there = memory()
+    available = memory()
     for key, shape in config.items():
         if not (key.endswith(_SHAPE) and isinstance(shape, list) and len(shape) <= _AXES):
             continue
-        if not all(type(side) is int for side in shape):  # The plugin says what is wrong with it.
+        if not all(type(side) is int for side in shape):  # The plugin reports invalid shapes.
             continue
         needed = _VALUE * math.prod(shape)
-        if needed > there:
+        if needed > available:
             raise _refusal(
                 where, f"one item of {key} {shorten(str(shape), 60, placeholder=' …')} takes {_gib(needed)}"
             )
 
 
 def lacking(where: Path, cause: Exception) -> TryAgainError | None:
-    """What to tell where a model did not fit into memory; None where the cause is another.
+    """The error to raise if a model did not fit into memory; None for any other cause.
 
     Args:
-        where: the folder of the model.
-        cause: what was raised while it was built.
+        where: folder of the model.
+        cause: exception while the model was built.
     """
     if isinstance(cause, OSError) or not not_now(cause):
         return None
-    # TensorFlow names its function before the numbers, and the device after them.
-    first = re.sub(r"{{.*?}} *| on /job:.*", "", str(cause)).strip().splitlines() or ["an array did not fit"]
-    return _refusal(where, shorten(first[0].rstrip("."), 200, placeholder=" …"))
+    # TensorFlow's message has the name of a function before the numbers, and the device after them.
+    lines = re.sub(r"{{.*?}} *| on /job:.*", "", str(cause)).strip().splitlines() or ["an array did not fit"]
+    return _refusal(where, shorten(lines[0].rstrip("."), 200, placeholder=" …"))
 
 
 def memory() -> int:
-    """Bytes of memory that this machine has."""
+    """Size of the memory of this machine in bytes."""
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
@@ -66,5 +68,5 @@ def _refusal(where: Path, what: str) -> TryAgainError:
 
 
 def _gib(count: int) -> str:
-    """Bytes in words, as 1.5 GiB."""
+    """A number of bytes in words, such as 1.5 GiB."""
     return f"{count / 2**30:.1f} GiB" if count < 2**80 else "more than 10^15 GiB"

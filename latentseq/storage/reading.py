@@ -1,4 +1,4 @@
-"""Reading files that may be a stranger's: regular ones, no larger than is sane, every field checked before use."""
+"""Safe reading of untrusted files: only regular files of limited size, and every field is checked before use."""
 
 import contextlib
 import hashlib
@@ -16,22 +16,23 @@ from typing import Any, NoReturn
 from latentseq.errors import DataError, cause_of, listed, unread
 
 JSON_BYTES = 128 << 20
-"""Of a JSON file: a manifest that says start and end of three million clips."""
+"""Maximum size of a JSON file: enough for a manifest with three million clips."""
 JSON_PARTS = 4_000_000
-"""Objects and lists in it, which take up to thirty times their bytes in memory."""
+"""Maximum number of objects and lists in a JSON file. In memory they take up to thirty times their size."""
 JSON_DEPTH = 100
-"""Objects and lists inside one another: far fewer than Python can write or walk through."""
+"""Maximum nesting of objects and lists: far below the limits of Python."""
 SEAL = "seal"
-"""The key of a JSON object under which its own SHA-256 is."""
+"""The key under which a JSON object holds its own SHA-256."""
 _DIGEST = re.compile("[0-9a-f]{64}")
+"""A SHA-256 in hexadecimal."""
 
 
 def open_regular(path: Path) -> io.BufferedReader:
-    """Open a file to read; what is no regular file (a pipe, a device) is never waited for.
+    """Open a regular file for reading. Pipes and devices are refused without waiting for them.
 
     Raises:
-        OSError: it cannot be opened, or is something else.
-        ValueError: no file can have that name.
+        OSError: the file cannot be opened, or is no regular file.
+        ValueError: the name is no valid file name.
     """
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError("expected a regular file")
@@ -43,11 +44,11 @@ def open_regular(path: Path) -> io.BufferedReader:
 
 
 def read_small(path: Path, most: int) -> bytes:
-    """All of a regular file that has to be small.
+    """Read a regular file of at most ``most`` bytes.
 
     Raises:
-        OSError: it cannot be opened, is no regular file, or is larger.
-        ValueError: no file can have that name.
+        OSError: the file cannot be opened, is no regular file, or is larger.
+        ValueError: the name is no valid file name.
     """
     with open_regular(path) as file:
         data = file.read(most + 1)
@@ -57,10 +58,10 @@ def read_small(path: Path, most: int) -> bytes:
 
 
 def parse_json(data: bytes) -> Any:
-    """JSON in UTF-8; NaN and infinite numbers are none.
+    """Parse JSON in UTF-8. NaN and infinite numbers are refused.
 
     Raises:
-        ValueError: it is not JSON, or has more parts, or deeper ones, than anything that is written here.
+        ValueError: the data is no JSON, has more than ``JSON_PARTS`` parts, or is nested deeper than ``JSON_DEPTH``.
     """
     if data.count(b"[") + data.count(b"{") > JSON_PARTS:
         raise ValueError(f"it has more than {JSON_PARTS} lists and objects")
@@ -78,7 +79,7 @@ def parse_json(data: bytes) -> Any:
 
 
 def is_shallow(value: Any) -> bool:
-    """Whether a JSON value has at most ``JSON_DEPTH`` lists and objects inside one another."""
+    """Whether a JSON value is nested at most ``JSON_DEPTH`` levels deep."""
     level = [value]
     for _ in range(JSON_DEPTH + 1):
         inner = (
@@ -95,12 +96,12 @@ def read_object(path: Path, what: str, most: int = JSON_BYTES) -> dict[str, Any]
 
     Args:
         path: the file.
-        what: what it is, for an error.
-        most: bytes that it may have.
+        what: description of the file, for the message.
+        most: maximum size in bytes.
 
     Raises:
-        DataError: missing, too large, or not a JSON object.
-        TryAgainError: it cannot be read now.
+        DataError: the file is missing, too large, or no JSON object.
+        TryAgainError: the file cannot be read now.
     """
     try:
         value = parse_json(read_small(path, most))
@@ -110,13 +111,13 @@ def read_object(path: Path, what: str, most: int = JSON_BYTES) -> dict[str, Any]
         reason = (cause.strerror if isinstance(cause, OSError) else None) or cause
         raise DataError(f"{path} cannot be read as {what}: {reason}.") from cause
     if not isinstance(value, dict):
-        raise DataError(f"{path} cannot be read as {what}: it holds a {type(value).__name__}, expected an object.")
+        raise DataError(f"{path} cannot be read as {what}: it holds a {type(value).__name__}; expected an object.")
     return value
 
 
 @contextlib.contextmanager
 def as_written(path: Path) -> Iterator[None]:
-    """Refuse a file of results in whose values the block fails: somebody has changed them.
+    """Report a file of results as changed if the block, which uses its values, fails.
 
     Args:
         path: the file, or the folder of files.
@@ -128,36 +129,36 @@ def as_written(path: Path) -> Iterator[None]:
         yield
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as cause:
         raise DataError(
-            f"{path} is not as it was written: a value in it is missing or of another kind ({cause_of(cause)}). Run "
-            "the command that wrote it again."
+            f"{path} is not as it was written: a value is missing or has another type ({cause_of(cause)}). Run the "
+            "command that wrote it again."
         ) from cause
 
 
 def seal(value: Mapping[str, Any]) -> str:
-    """SHA-256 over everything that a JSON object says, but for its own ``seal``."""
+    """SHA-256 of the content of a JSON object, without its own ``seal``."""
     rest = {key: each for key, each in value.items() if key != SEAL}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def check_seal(value: Mapping[str, Any], path: Path) -> None:
-    """Refuse what is not as it was written, where it says how that was; the last check, since it tells the least.
+    """Compare a JSON object with its ``seal``, if it has one. Other checks come first, because they say more.
 
     Raises:
-        DataError: it is another.
+        DataError: the object was changed.
     """
     if SEAL in value and value[SEAL] != seal(value):
         raise DataError(
-            f"{path} is not as it was written: what it says has another SHA-256 than its {SEAL!r}. Copy the folder "
+            f"{path} is not as it was written: the SHA-256 of its content is not its {SEAL!r}. Copy the folder "
             "again, or make it again."
         )
 
 
 def is_plain(name: object, *, folders: bool = False) -> bool:
-    """Whether a name is that of a file inside a folder, whatever is there.
+    """Whether a name can only lead to a file inside a folder.
 
     Args:
-        name: from a manifest or an artifact.
-        folders: whether it may lie in folders below.
+        name: name from an untrusted file.
+        folders: allow files in folders below.
     """
     if not isinstance(name, str) or not 0 < len(name) < 1024 or not name.isprintable() or "\\" in name:
         return False
@@ -166,48 +167,49 @@ def is_plain(name: object, *, folders: bool = False) -> bool:
 
 
 def leads_out(folder: Path, name: str) -> bool:
-    """Whether links lead from a plain name in a folder to a place outside of it."""
+    """Whether links lead from a plain name in a folder to a place outside that folder."""
     try:
         return not (folder / name).resolve().is_relative_to(folder.resolve())
-    except (OSError, RuntimeError):  # Links in a circle.
+    except (OSError, RuntimeError):  # The links form a circle.
         return True
 
 
 class Fields:
-    """The fields of a JSON object, each given out when it is of its type and in its range."""
+    """The fields of an untrusted JSON object. Each method checks type and range before it returns a field."""
 
     def __init__(self, values: Any, path: Path, where: str = "") -> None:
-        """Take an object.
+        """Wrap an object.
 
         Args:
-            values: what should be an object.
-            path: the file it is from, for errors.
+            values: the value, which must be an object.
+            path: path of the file, for messages.
             where: the place in the file, such as ``shards[3]``.
 
         Raises:
-            DataError: it is no object.
+            DataError: the value is no object.
         """
-        self.path, self.where, self._values = path, where, values
+        self.path = path
+        self.where = where
+        self._values = values
         if not isinstance(values, dict):
-            self.refuse(where or "all of it", values, "an object")
+            self.refuse(where or "the content", values, "an object")
 
     def require(self, *keys: str) -> None:
-        """Refuse an object that says too little.
+        """Refuse an object without some keys.
 
         Raises:
             DataError: a key is missing.
         """
         missing = [key for key in keys if key not in self._values]
         if missing:
-            raise DataError(
-                f"{self.path} cannot be used: it says nothing of {listed(missing)}. Make the folder again."
-            )
+            verb = "is" if len(missing) == 1 else "are"
+            raise DataError(f"{self.path} cannot be used: {listed(missing)} {verb} missing. Make the folder again.")
 
     def whole(self, key: str, low: int, high: int) -> int:
         """A whole number from ``low`` to ``high``.
 
         Raises:
-            DataError: it is none.
+            DataError: the field is something else.
         """
         value = self._values.get(key)
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
@@ -218,7 +220,7 @@ class Fields:
         """A finite number above ``low``, and at most ``high``.
 
         Raises:
-            DataError: it is none.
+            DataError: the field is something else.
         """
         value = self._values.get(key)
         if not is_number(value) or not low < value <= high:
@@ -226,10 +228,10 @@ class Fields:
         return value
 
     def text(self, key: str, most: int = 4096) -> str:
-        """Text.
+        """A text of at most ``most`` characters.
 
         Raises:
-            DataError: it is none, or is longer than ``most``.
+            DataError: the field is something else.
         """
         value = self._values.get(key)
         if not isinstance(value, str) or len(value) > most:
@@ -240,7 +242,7 @@ class Fields:
         """True or false.
 
         Raises:
-            DataError: it is neither.
+            DataError: the field is something else.
         """
         value = self._values.get(key)
         if not isinstance(value, bool):
@@ -248,10 +250,10 @@ class Fields:
         return value
 
     def digest(self, key: str) -> str:
-        """A SHA-256.
+        """A SHA-256 in hexadecimal.
 
         Raises:
-            DataError: it is none.
+            DataError: the field is something else.
         """
         value = self._values.get(key)
         if not is_digest(value):
@@ -259,10 +261,15 @@ class Fields:
         return value
 
     def shape(self, key: str, axes: tuple[int, ...], most: int) -> tuple[int, ...]:
-        """The shape of an item: whole numbers above 0, of so many axes, whose product is at most ``most``.
+        """The shape of an item: whole numbers above 0 whose product is at most ``most``.
+
+        Args:
+            key: name of the field.
+            axes: allowed numbers of axes.
+            most: maximum number of values in an item.
 
         Raises:
-            DataError: it is none.
+            DataError: the field is something else.
         """
         value = self._values.get(key)
         good = isinstance(value, list) and len(value) in axes
@@ -275,7 +282,7 @@ class Fields:
         """A list.
 
         Raises:
-            DataError: it is none.
+            DataError: the field is something else.
         """
         value = self._values.get(key)
         if not isinstance(value, list):
@@ -286,7 +293,7 @@ class Fields:
         """An object.
 
         Raises:
-            DataError: it is none.
+            DataError: the field is something else.
         """
         value = self._values.get(key)
         if not isinstance(value, dict):
@@ -294,7 +301,7 @@ class Fields:
         return value
 
     def refuse(self, key: str, received: Any, expected: str) -> NoReturn:
-        """Say that a field is not what it has to be.
+        """Raise the error for an invalid field.
 
         Raises:
             DataError: always.
@@ -302,7 +309,7 @@ class Fields:
         name = f"{self.where}.{key}" if self.where and key != self.where else key
         raise DataError(
             f"{self.path} cannot be used: {name} is {shown(received)}; expected {expected}. Make the folder again, "
-            "or get it anew from where it came."
+            "or copy it again from its source."
         )
 
 
@@ -310,7 +317,7 @@ def is_number(value: object) -> bool:
     """Whether a JSON value is a finite number."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
-    return abs(value) < 1e300  # No whole number is too large to be compared.
+    return abs(value) < 1e300  # A comparison works for whole numbers of any size.
 
 
 def is_digest(value: object) -> bool:
@@ -319,22 +326,22 @@ def is_digest(value: object) -> bool:
 
 
 def shown(value: Any) -> str:
-    """A value as an error may quote it: short, and in one line."""
+    """A value for a message: short, on one line, and in ASCII."""
     if isinstance(value, (list, dict)) and len(value) > 8:
         return f"{'a list' if isinstance(value, list) else 'an object'} of {len(value)}"
     return "nothing" if value is None else shorten(ascii(value)[:400], 80, placeholder=" …") or "a long text"
 
 
 class _NotFiniteError(ValueError):
-    """A number that is none."""
+    """A number that is not finite."""
 
 
 def _no_number(text: str) -> NoReturn:
-    raise _NotFiniteError(f"{text} in it is no number")
+    raise _NotFiniteError(f"it contains {text}, which is no number")
 
 
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise _NotFiniteError(f"{text[:20]} in it is too large a number")
+        raise _NotFiniteError(f"it contains {text[:20]}, which is too large a number")
     return value

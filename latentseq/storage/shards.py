@@ -1,8 +1,8 @@
-"""Rows of named arrays in many HDF5 files and one manifest: what clips and latents have in common.
+"""Rows of named arrays in HDF5 files with one manifest: the storage of clips and of latents.
 
-A folder holds ``manifest.json`` and shards, ``shard-….h5``. Rows (one a frame) are numbered through all shards;
-clips are runs of rows, so a long clip may span shards, clips may share rows, and rows may belong to none. A shard is
-built in memory and written whole; the manifest comes last.
+A folder holds ``manifest.json`` and shards, ``shard-….h5``. Rows, one per frame, are numbered through all shards.
+A clip is a run of rows: a long clip may span shards, clips may share rows, and rows may belong to no clip. A shard is
+built in memory and written at once; the manifest is written last.
 """
 
 import hashlib
@@ -29,12 +29,13 @@ from latentseq.storage.manifest import MANIFEST, Arrays, check_fit, check_rows
 from latentseq.storage.reading import JSON_BYTES, open_regular, parse_json
 
 UNFINISHED = "unfinished.json"
-"""What a folder has from its first shard to its manifest, where the work can go on."""
+"""Name of the file that lists the shards of an unfinished folder."""
 SHARD_BYTES = 32 << 20
+"""Size of a shard in bytes, about."""
 OPEN_SHARDS = 64
+"""Maximum number of open files."""
 ABOUT = "about"
-"""The array of a shard that is no rows, but what it was told to keep."""
-"""JSON beside the arrays; as an attribute it could have no more than 64 kB."""
+"""The array of a shard that holds JSON instead of rows. An HDF5 attribute would be limited to 64 kB."""
 
 
 def write_shard(path: Path, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any] | None = None) -> str:
@@ -42,17 +43,17 @@ def write_shard(path: Path, arrays: Mapping[str, np.ndarray], about: Mapping[str
 
     Args:
         path: the file.
-        arrays: by name, (rows, ...) each.
-        about: what else to keep in it, as JSON types.
+        arrays: arrays by name, each (rows, ...).
+        about: further content, as JSON types.
 
     Returns:
-        Its SHA-256, in hexadecimal: the same content gives the same bytes.
+        The SHA-256 of the file, in hexadecimal. Equal content gives equal bytes.
 
     Raises:
         TryAgainError: the disk is full, or the folder cannot be written.
     """
     buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:  # Not in the order of creation: that would keep the time of it too.
+    with h5py.File(buffer, "w") as file:  # Tracking the order of creation would store times as well.
         for key, array in arrays.items():
             file.create_dataset(key, data=array, track_times=False)
         if about is not None:
@@ -62,14 +63,14 @@ def write_shard(path: Path, arrays: Mapping[str, np.ndarray], about: Mapping[str
 
 
 def read_about(path: Path) -> dict[str, Any]:
-    """What ``write_shard`` was told to keep in a shard.
+    """Read the ``about`` of a shard.
 
     Raises:
         DataError: it is missing or damaged.
     """
     about = stored_arrays(path).get(ABOUT)
     if about is None or about.dtype != np.uint8 or len(about.shape) != 1 or about.shape[0] > JSON_BYTES:
-        raise unreadable(path, f"it says nothing of itself under {ABOUT!r}")
+        raise unreadable(path, f"its array {ABOUT!r} is missing, or is no text")
     try:
         with path.open("rb") as file:
             file.seek(about.offset)
@@ -77,64 +78,80 @@ def read_about(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as cause:
         raise unreadable(path, cause) from cause
     if not isinstance(value, dict):
-        raise unreadable(path, "what it says of itself is no object")
+        raise unreadable(path, f"its array {ABOUT!r} holds no object")
     return value
 
 
 class ShardWriter:
-    """Appends rows, clip by clip; memory stays at about one shard."""
+    """Appends rows, clip by clip. It needs memory for about one shard."""
 
-    def __init__(self, folder: Path, of: Mapping[str, Any] | None = None):
-        """Start.
+    def __init__(self, folder: Path, origin: Mapping[str, Any] | None = None):
+        """Start writing.
 
         Args:
-            folder: an empty folder, a new one, or one in which the same work was interrupted.
-            of: what the rows are made of, as JSON; part of the manifest. Where it is given, shards that are there
-                already and whole can be skipped.
+            folder: a new or empty folder, or one in which the same work was interrupted.
+            origin: description of the input, as JSON, for the manifest. With it, complete shards of the same input
+                can be skipped.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self._of = folder, dict(of or {})
+        self.folder = folder
         self.shards: list[dict[str, Any]] = []
         self.clips: list[dict[str, Any]] = []
-        self._ledger = None if of is None else Ledger(folder / UNFINISHED, of)
-        self._left = 0
+        self._origin = dict(origin or {})
+        self._ledger = None if origin is None else Ledger(folder / UNFINISHED, origin)
+        self._skippable = 0
         self._row = 0
         self._parts: list[dict[str, np.ndarray]] = []
         self._bytes = 0
 
     def add(self, rows: Mapping[str, np.ndarray]) -> None:
-        """Append rows: arrays by name, (t, ...) each, the same names, item shapes and dtypes every time."""
+        """Append rows.
+
+        Args:
+            rows: arrays by name, each (t, ...). Names, item shapes and dtypes are the same in every call.
+        """
         self._parts.append(dict(rows))
         self._bytes += sum(a.nbytes for a in rows.values())
         if self._bytes >= SHARD_BYTES:
             self._flush()
 
     def skip(self, rows: int) -> bool:
-        """Whether the next rows, which would be added together, are in a shard that is there already.
+        """Whether the next ``rows`` rows, which would be added together, are in a complete shard already.
 
         Raises:
-            DataError: they are not where the shard says.
+            DataError: the rows do not end where the shard ends.
         """
-        known = self._ledger.intact(self._name()) if self._ledger and not self._left and not self._parts else None
-        if known:
-            self.shards.append(known)
-            self._left = known["rows"]
-        if not self._left:
+        at_start = not self._skippable and not self._parts
+        shard = self._ledger.intact(self._name()) if self._ledger and at_start else None
+        if shard:
+            self.shards.append(shard)
+            self._skippable = shard["rows"]
+        if not self._skippable:
             return False
-        self._left -= rows
-        if self._left < 0:
-            raise DataError(f"{self.folder} was begun by another version of latentseq. Remove it, and begin anew.")
+        self._skippable -= rows
+        if self._skippable < 0:
+            raise DataError(f"{self.folder} was begun by another version of latentseq. Remove it and start again.")
         return True
 
     def end_clip(self, length: int, **about: Any) -> None:
-        """Say that the next ``length`` rows after the last clip are one clip, and what is known of it."""
+        """Declare the next ``length`` rows after the last clip a clip.
+
+        Args:
+            length: number of rows.
+            about: further values of the clip, for the manifest.
+        """
         self.clips.append({"row": self._row, "length": length, **about})
         self._row += length
 
     def close(self, **about: Any) -> None:
-        """Write the last shard, then the manifest with ``about`` in it; what else there was of the work goes."""
+        """Write the last shard and the manifest, and remove all other shards.
+
+        Args:
+            about: further values for the manifest.
+        """
         self._flush()
-        write_sealed(self.folder / MANIFEST, {**self._of, **about, "clips": pack(self.clips), "shards": self.shards})
+        content = {**self._origin, **about, "clips": pack(self.clips), "shards": self.shards}
+        write_sealed(self.folder / MANIFEST, content)
         files = {shard["file"] for shard in self.shards}
         for path in [*self.folder.glob("shard-*.h5"), self.folder / UNFINISHED]:
             if path.name not in files:
@@ -149,7 +166,8 @@ class ShardWriter:
         self.shards.append({"file": name, "rows": len(next(iter(arrays.values()))), "sha256": digest})
         if self._ledger:
             self._ledger.add(self.shards[-1])
-        self._parts, self._bytes = [], 0
+        self._parts = []
+        self._bytes = 0
 
     def _name(self) -> str:
         return f"shard-{len(self.shards):05d}.h5"
@@ -163,41 +181,48 @@ class _Shard(NamedTuple):
 
 
 class ShardReader:
-    """Reads rows anywhere; holds a few files open and no data.
+    """Reads rows at any place. It keeps a few files open, and no data in memory.
 
-    HDF5 says where an array lies; its rows are then read from the file itself, which takes a tenth of the time.
+    HDF5 tells where an array starts; its rows are then read from the file directly, which takes a tenth of the time.
     """
 
     def __init__(self, folder: Path, format_name: str):
-        """Open a folder that was written whole.
+        """Open a complete folder.
 
         Raises:
-            DataError: no manifest, of another format, or one that cannot be true.
+            DataError: the manifest is missing, has another format, or is invalid.
         """
         self.folder = folder
-        self.expected: Arrays | None = None  # What every shard has to hold, where somebody knows.
+        self.expected: Arrays | None = None  # The arrays that each shard must hold, if the caller sets them.
         self.manifest = read_json(folder / MANIFEST, f"the manifest of {format_name}")
         if self.manifest.get("format") != format_name:
             raise DataError(
-                f"{folder} holds {self.manifest.get('format')!r}; expected {format_name!r}. Choose another folder."
+                f"{folder} has format {self.manifest.get('format')!r}; expected {format_name!r}. Choose another "
+                "folder."
             )
         check_rows(self.manifest, folder / MANIFEST)
         self.lengths = np.array(self.clip_values("length"), np.int64)
         self.first_rows = first_rows(self.manifest["clips"])
         self._ends = list(itertools.accumulate(s["rows"] for s in self.manifest["shards"]))
         self._open: OrderedDict[int, _Shard] = OrderedDict()
-        self._whole: set[int] = set()  # Those that were compared with what was written.
-        self._lock = threading.Lock()  # Batches are read ahead in a thread of their own.
+        self._verified: set[int] = set()  # Shards whose SHA-256 was checked.
+        self._lock = threading.Lock()  # Another thread prefetches batches.
 
     def clip_values(self, key: str) -> list[Any]:
-        """What the manifest says of every clip under ``key``; None where it says nothing."""
+        """The value of ``key`` for every clip; None for clips without one."""
         return values(self.manifest["clips"], key)
 
     def rows(self, start: int, stop: int, names: Collection[str] | None = None) -> dict[str, np.ndarray]:
-        """Rows ``start`` to ``stop`` of the arrays of these names; of all arrays where None.
+        """Read rows ``start`` to ``stop``.
+
+        Args:
+            start: first row.
+            stop: row after the last one.
+            names: names of the arrays to read; None for all.
 
         Raises:
             DataError: a shard is missing or damaged, or does not fit the manifest.
+            TryAgainError: a shard cannot be read now.
         """
         pieces: list[dict[str, np.ndarray]] = []
         while start < stop:
@@ -212,7 +237,7 @@ class ShardReader:
         return {key: np.concatenate([p[key] for p in pieces]) for key in pieces[0]}
 
     def fingerprint(self) -> str:
-        """SHA-256 over clips and shard hashes: two folders with the same content have the same."""
+        """SHA-256 of the clips and of the shards' hashes. Folders with equal content have equal fingerprints."""
         content = {key: self.manifest[key] for key in ("clips", "shards")}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -220,14 +245,14 @@ class ShardReader:
         path = self.folder / self.manifest["shards"][shard]["file"]
         try:
             file, arrays = self._opened(shard, path)
-            found = {}
+            rows = {}
             for key in arrays if names is None else names:
                 offset, shape, dtype = arrays[key]
-                found[key] = np.empty((stop - start, *shape[1:]), dtype)
+                rows[key] = np.empty((stop - start, *shape[1:]), dtype)
                 file.seek(offset + start * dtype.itemsize * math.prod(shape[1:]))
-                if file.readinto(found[key].reshape(-1).view(np.uint8)) != found[key].nbytes:  # type: ignore[attr-defined]
+                if file.readinto(rows[key].reshape(-1).view(np.uint8)) != rows[key].nbytes:  # type: ignore[attr-defined]
                     raise OSError("its end is missing")
-            return found
+            return rows
         except (OSError, ValueError) as cause:
             raise unreadable(path, cause) from cause
 
@@ -236,13 +261,13 @@ class ShardReader:
             self._open.move_to_end(shard)
             return self._open[shard]
         rows = self.manifest["shards"][shard]["rows"]
-        if shard not in self._whole and digest_of(path) != self.manifest["shards"][shard]["sha256"]:
-            raise unreadable(path, "it is missing or damaged: its SHA-256 is another than when it was written")
-        self._whole.add(shard)
+        if shard not in self._verified and digest_of(path) != self.manifest["shards"][shard]["sha256"]:
+            raise unreadable(path, "it is missing or damaged: its SHA-256 is not that of the file that was written")
+        self._verified.add(shard)
         arrays = {key: array for key, array in stored_arrays(path).items() if key != ABOUT}
         for key, array in arrays.items():
             if array.shape[0] != rows:
-                raise unreadable(path, f'"{key!r} in it is not {rows} rows in one piece"')
+                raise unreadable(path, f"{key!r} has {array.shape[0]} rows; expected {rows}")
         if not arrays:
             raise unreadable(path, "it holds no rows")
         if self.expected is not None:
@@ -254,7 +279,7 @@ class ShardReader:
 
 
 def folder_format(folder: Path) -> str | None:
-    """What format the manifest in a folder names; None where there is no manifest of ours."""
+    """The format that the manifest in a folder names; None if there is no readable manifest."""
     try:
         return read_json(folder / MANIFEST, "a manifest").get("format")
     except DataError:

@@ -1,4 +1,4 @@
-"""Plain tensors by name in a safetensors file."""
+"""Reads and writes named arrays in safetensors files."""
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -13,45 +13,47 @@ from latentseq.errors import DataError, unread
 from latentseq.storage.atomic import write_bytes
 from latentseq.storage.reading import open_regular
 
-_HEADER, _HEADER_A_TENSOR = 1 << 16, 512
-"""Bytes of a safetensors header: of all, and of one array beside its name."""
-
-
+_HEADER_BYTES = 1 << 16
+"""Maximum size of a header without its arrays."""
+_ARRAY_BYTES = 512
+"""Maximum size of the entry of one array in a header, without the name."""
 _DTYPES: Mapping[str, str] = MappingProxyType(
     {"BOOL": "bool", "BF16": "bfloat16"}
     | {f"{kind[0].upper()}{bits}": f"{kind}{bits}" for kind in ("int", "uint", "float") for bits in (8, 16, 32, 64)}
 )
+"""Name of each dtype in safetensors -> name in NumPy."""
 
 
 def save_tensors(tensors: Mapping[str, np.ndarray], path: Path) -> str:
-    """Write arrays to a safetensors file; returns its SHA-256. The same arrays give the same bytes."""
+    """Write arrays to a safetensors file and return its SHA-256. Equal arrays give equal bytes."""
     return write_bytes(path, save({k: np.array(tensors[k], order="C") for k in sorted(tensors)}))
 
 
 def load_tensors(
     path: Path, expected: Mapping[str, tuple[tuple[int, ...], str]], optional: Collection[str] = ()
 ) -> dict[str, np.ndarray]:
-    """Read arrays, each of the shape and dtype that the configuration calls for.
+    """Read arrays from a safetensors file, and check their names, shapes and dtypes.
 
     Args:
-        path: a safetensors file.
-        expected: shape and dtype by name.
-        optional: names among them that a file may lack, because it was written before there were such arrays.
+        path: the file.
+        expected: name of each array -> shape and dtype.
+        optional: names of arrays that older files may lack.
 
     Raises:
-        DataError: unreadable, or other names, shapes or dtypes.
+        DataError: the file is unreadable, or a name, a shape or a dtype differs.
+        TryAgainError: the file cannot be read now.
     """
     try:
         _check_header(path, expected)
         with safe_open(path, framework="numpy") as file:
-            found = {key: _told(file.get_slice(key)) for key in file.keys()}  # noqa: SIM118  # It is no dict.
-            for key in sorted({*found, *(expected.keys() - set(optional))}):
-                if found.get(key) != expected.get(key):
+            stored = {key: _describe(file.get_slice(key)) for key in file.keys()}  # noqa: SIM118  # It is no dict.
+            for key in sorted({*stored, *(expected.keys() - set(optional))}):
+                if stored.get(key) != expected.get(key):
                     raise DataError(
-                        f"{path} does not fit the configuration beside it: {key} is {found.get(key, 'missing')}; "
+                        f"{path} does not fit the configuration beside it: {key} is {stored.get(key, 'missing')}; "
                         f"expected {expected.get(key, 'no such array')}."
                     )
-            return {key: file.get_tensor(key) for key in sorted(found)}
+            return {key: file.get_tensor(key) for key in sorted(stored)}
     except (OSError, SafetensorError, KeyError, ValueError) as cause:
         if later := unread(path, cause):
             raise later from cause
@@ -59,14 +61,14 @@ def load_tensors(
 
 
 def _check_header(path: Path, expected: Mapping[str, Any]) -> None:
-    """Refuse a header that is far longer than that of the expected arrays: reading it takes memory."""
-    most = _HEADER + sum(_HEADER_A_TENSOR + 6 * len(key) for key in expected)
+    """Refuse a header that is much longer than the expected arrays need, because reading it takes memory."""
+    most = _HEADER_BYTES + sum(_ARRAY_BYTES + 6 * len(key) for key in expected)
     with open_regular(path) as file:
         size = int.from_bytes(file.read(8), "little")
     if size > most:
-        raise ValueError(f"its header says that it is {size} bytes long, expected at most {most}")
+        raise ValueError(f"its header claims {size} bytes; expected at most {most}")
 
 
-def _told(part: Any) -> tuple[tuple[int, ...], str]:
-    """Shape and dtype of an array that is not read yet."""
-    return tuple(part.get_shape()), _DTYPES.get(part.get_dtype(), part.get_dtype())
+def _describe(array: Any) -> tuple[tuple[int, ...], str]:
+    """Shape and dtype of an array, from the header."""
+    return tuple(array.get_shape()), _DTYPES.get(array.get_dtype(), array.get_dtype())

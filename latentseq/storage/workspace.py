@@ -1,8 +1,8 @@
-"""The hidden folder beside an output that is being written: a lock, and what is not finished yet.
+"""The hidden folder beside an output that is being written. It holds a lock and all unfinished work.
 
-The workspace of ``OUT`` is ``.OUT.latentseq``. All that is not finished lies in it, so no other name beside an output
-is ever touched. A file in it, ``lock``, begins with a mark. A folder of that name without the mark was made by
-somebody else: it is left alone, and the command ends with a sentence that says so.
+The workspace of ``OUT`` is ``.OUT.latentseq``. No other name beside an output is ever used. The file ``lock`` in it
+begins with a mark. A folder of that name without the mark belongs to somebody else: it stays unchanged, and the
+command ends with an error.
 """
 
 import contextlib
@@ -18,32 +18,33 @@ from latentseq.errors import TryAgainError, UsageError
 from latentseq.storage.atomic import try_again, write_bytes
 
 LOCK = "lock"
-"""The file whose lock says that a process is at work, and whose content says that the folder is ours."""
+"""Name of the lock file. A running process holds its lock, and its content marks the folder as a workspace."""
 MARK = b"A workspace of latentseq. It may be removed when no command is running.\n"
-"""What the lock file begins with; the number of the process follows."""
+"""The first line of the lock file; the number of the process follows."""
 FILE = "file"
-"""An output of one file that is being written."""
+"""Name of an output file that is being written."""
 _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS}
+"""Numbers of errors of filesystems without locks."""
 
 
 def workspace(path: Path) -> Path:
-    """Where the workspace of an output is."""
+    """The path of the workspace of an output."""
     return path.with_name(f".{path.name}.latentseq")
 
 
 @contextlib.contextmanager
 def exclusive(path: Path) -> Iterator[Path]:
-    """Hold an output for this process alone; the lock of a process that is gone does not count.
+    """Reserve an output for this process. The lock of a process that has ended does not count.
 
     Args:
-        path: a file or folder that is to be written.
+        path: the file or folder to write.
 
     Yields:
-        The workspace. At the end it is removed where nothing is left in it.
+        The workspace. It is removed at the end if it is empty.
 
     Raises:
-        UsageError: something of somebody else has the name of the workspace.
-        TryAgainError: another process is writing the output, or no lock can be made there.
+        UsageError: the name of the workspace is taken by something else.
+        TryAgainError: another process is writing the output, or no lock can be created there.
     """
     work = workspace(path)
     try:
@@ -51,7 +52,7 @@ def exclusive(path: Path) -> Iterator[Path]:
         lock = _hold(work)
     except BlockingIOError as cause:
         raise TryAgainError(
-            f"{path} is being written by another process ({_holder(work)}). Wait until that is done, or choose "
+            f"{path} is being written by another process ({_holder(work)}). Wait until it has ended, or choose "
             "another name."
         ) from cause
     except OSError as cause:
@@ -63,7 +64,7 @@ def exclusive(path: Path) -> Iterator[Path]:
 
 
 def write_output(path: Path, data: bytes) -> str:
-    """Write a file that a user has named, one process at a time; what a killed process left of it is removed.
+    """Write a file that a user has named. Only one process at a time writes it.
 
     Args:
         path: the file; an earlier one is replaced.
@@ -73,7 +74,7 @@ def write_output(path: Path, data: bytes) -> str:
         The SHA-256 of the data, in hexadecimal.
 
     Raises:
-        UsageError: something of somebody else has the name of the workspace.
+        UsageError: the name of the workspace is taken by something else.
         TryAgainError: the disk is full, or another process is writing the file.
     """
     with exclusive(path) as work:
@@ -82,7 +83,7 @@ def write_output(path: Path, data: bytes) -> str:
 
 
 def delete(path: Path) -> None:
-    """Remove a file, a folder or a link, if it is there; what a link leads to stays."""
+    """Remove a file, a folder or a link, if it exists. The target of a link stays."""
     if path.is_symlink() or path.is_file():
         path.unlink(missing_ok=True)
     else:
@@ -90,19 +91,19 @@ def delete(path: Path) -> None:
 
 
 def _hold(work: Path) -> int:
-    """Make the workspace, or take over the one that a killed process left; returns its open and locked file.
+    """Create the workspace, or take over that of a killed process, and return its open and locked file.
 
     Raises:
-        BlockingIOError: another process holds it.
-        UsageError: it is not ours.
-        OSError: it cannot be made.
+        BlockingIOError: another process holds the workspace.
+        UsageError: the folder is no workspace.
+        OSError: the workspace cannot be created.
     """
     while True:
         with contextlib.suppress(FileExistsError):
             work.mkdir(mode=0o700)
         try:
             file = _open_lock(work)
-        except FileNotFoundError:  # Its last holder has removed it meanwhile.
+        except FileNotFoundError:  # The process that held it has removed it meanwhile.
             continue
         try:
             try:
@@ -120,11 +121,11 @@ def _hold(work: Path) -> int:
 
 
 def _open_lock(work: Path) -> int:
-    """Open the lock file. In a folder of somebody else nothing is made and nothing is written."""
-    about = work.lstat()
-    # In a folder that all may write to, such as /tmp, somebody else may have made a workspace to lead us astray.
+    """Open the lock file. Nothing is created or written in a folder that is no workspace."""
+    status = work.lstat()
+    # In a folder that all may write to, such as /tmp, another user may have prepared a malicious workspace.
     owners = (os.geteuid(), work.parent.stat().st_uid)
-    if not stat.S_ISDIR(about.st_mode) or about.st_uid not in owners:
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid not in owners:
         raise _in_the_way(work)
     names = _names(work)
     if names and LOCK not in names:
@@ -139,7 +140,7 @@ def _open_lock(work: Path) -> int:
 
 
 def _is_same(file: int, lock: Path) -> bool:
-    """Whether an open file still is the lock file; its last holder may have removed it meanwhile."""
+    """Whether an open file still is the lock file. The process that held it may have removed it meanwhile."""
     try:
         return os.fstat(file).st_ino == lock.lstat().st_ino
     except FileNotFoundError:
@@ -147,16 +148,16 @@ def _is_same(file: int, lock: Path) -> bool:
 
 
 def _sign(work: Path, file: int) -> None:
-    """Put the mark and the number of this process into a new lock file; check the mark of an old one."""
+    """Write the mark and the number of this process into a new lock file; check the mark of an old one."""
     regular = stat.S_ISREG(os.fstat(file).st_mode)
     mark = os.pread(file, len(MARK), 0) if regular else b"-"
     number = f"{os.getpid():<20}".encode()
     if mark == MARK:
-        with contextlib.suppress(OSError):  # The number is only told to others, and a full disk has no room for it.
+        with contextlib.suppress(OSError):  # The number is only information, and a full disk has no room for it.
             os.pwrite(file, number, len(MARK))
     elif mark or _names(work) != {LOCK}:
         raise _in_the_way(work)
-    else:  # An empty file alone is a new one, or that of a process that was killed before it could write the mark.
+    else:  # A single empty file is new, or its process was killed before it could write the mark.
         try:
             os.pwrite(file, MARK + number, 0)
             os.fsync(file)
@@ -168,10 +169,10 @@ def _sign(work: Path, file: int) -> None:
 
 
 def _release(work: Path, file: int) -> None:
-    """Let go of a workspace; with the mark it stays where something is left in it."""
+    """Release a workspace, and remove it if it is empty."""
     with contextlib.suppress(OSError):
         if _names(work) == {LOCK}:
-            (work / LOCK).unlink()  # Before it is let go of: whoever waits looks again.
+            (work / LOCK).unlink()  # Before the lock is released, so that a waiting process looks again.
             work.rmdir()
     os.close(file)
 
@@ -182,14 +183,14 @@ def _names(work: Path) -> set[str]:
 
 def _in_the_way(work: Path) -> UsageError:
     return UsageError(
-        f"{work} is in the way: latentseq keeps unfinished work under that name, but it was not made by latentseq, "
-        "or belongs to another user. It is not touched. Move it away, or choose another output."
+        f"{work} is in the way: latentseq keeps unfinished work under that name, but it was not written by "
+        "latentseq, or belongs to another user. It stays unchanged. Move it away, or choose another output."
     )
 
 
 def _holder(work: Path) -> str:
-    """Who holds a workspace, in words."""
+    """The process that holds a workspace, in words."""
     try:
         return f"number {int((work / LOCK).read_bytes()[len(MARK) :])}"
     except (OSError, ValueError):
-        return "just begun"
+        return "just started"

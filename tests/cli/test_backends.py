@@ -90,8 +90,8 @@ def test_what_one_backend_trained_is_worth_as_much_on_the_other(on_jax, cli, tmp
 
 def test_an_unknown_backend(refused):
     message = (
-        "Keras is to run on 'tensorflo'. Did you mean 'tensorflow'? Expected jax or tensorflow. Choose one of them "
-        "with --backend, or in the environment variable KERAS_BACKEND."
+        "The backend of Keras is 'tensorflo'. Did you mean 'tensorflow'? Expected jax or tensorflow. Choose one of "
+        "them with --backend, or in the environment variable KERAS_BACKEND."
     )
     assert refused(2, "plugins", "--backend", "tensorflo") == message
     assert refused(2, "--backend=tensorflo", "plugins") == message
@@ -102,8 +102,8 @@ def test_a_backend_that_is_not_installed(name, line, refused, monkeypatch):
     monkeypatch.setattr("latentseq.backend.find_spec", lambda asked: asked != name or None)
     other = {"jax": "tensorflow", "tensorflow": "jax"}[name]
     assert refused(2, "plugins", "--backend", name) == (
-        f"Keras is to run on '{name}', which is not installed. Install it with pip install {line}, or choose another "
-        f"backend with --backend; installed: {other}."
+        f"The backend of Keras is '{name}', which is not installed. Install it with pip install {line}, or choose "
+        f"another backend with --backend; installed: {other}."
     )
 
 
@@ -124,4 +124,4 @@ def test_a_plugin_that_fails_for_its_backend_says_so(install, monkeypatch):
     monkeypatch.setenv(KEY, "teapot")
     with pytest.raises(UsageError) as error:
         registry.load("encoders", "faulty")
-    assert str(error.value).startswith("Keras is to run on 'teapot'. Expected jax or tensorflow. ")
+    assert str(error.value).startswith("The backend of Keras is 'teapot'. Expected jax or tensorflow. ")

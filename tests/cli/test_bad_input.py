@@ -88,7 +88,7 @@ class TestData:
         whose = "the model in " + str(runs / "lstm") if command == "sample" else "the encoder in " + str(runs / "ae")
         assert refused(65, *with_data("moving-squares")[command]) == (
             f"The frames of moving-squares are 40 x 40 x 1 (h x w x c); {whose} was trained on 16 x 16 x 1. "
-            "Give data of that size."
+            "Use data of that size."
         )
 
     @WITH_DATA
@@ -110,15 +110,14 @@ class TestData:
     def test_a_video_too_short_to_validate_on(self, with_data, refused, write_movie, tmp_path):
         film = write_movie("film.mp4", frames=3)
         assert refused(65, *with_data(film)["train-ae"]) == (
-            "Nothing is left to validate on: the data has 3 frames in all. "
-            "Give a longer clip, or at least three clips."
+            "No data is left for validation: the number of frames is 3. Use a longer clip, or at least three clips."
         )
 
     def test_windows_longer_than_the_clips(self, refused, runs, tmp_path):
         command = ["train-lstm", runs / "z", runs / "ae", tmp_path / "out", "--dynamics", "honest-dynamics"]
         assert refused(65, *command, "--length", 50) == (
-            "Windows of 50 latents were asked for; the longest training clip has 12. "
-            "Ask for shorter windows with --length, or give longer clips."
+            "The windows have 50 latents, but the longest training clip has 12. "
+            "Choose shorter windows with --length, or use longer clips."
         )
         assert refused(2, *command, "--length", 1) == "length is 1; expected windows of 2 items or more."
         assert refused(2, *command, "--stride", 0) == "stride is 0; expected 1 item or more."
@@ -153,7 +152,7 @@ class TestModels:
 
     def test_a_model_of_another_kind(self, refused, runs, tmp_path):
         assert refused(65, "encode", *SQUARES, runs / "lstm", tmp_path / "out") == (
-            f"{runs / 'lstm'} holds the 'honest-dynamics' of dynamics; expected one of encoders."
+            f"{runs / 'lstm'} holds the dynamics 'honest-dynamics'; expected one of the encoders."
         )
         assert refused(65, "sample", runs / "ae", *SQUARES, tmp_path / "out.gif") == (
             f"{runs / 'ae'} holds the encoder 'honest-encoder', which does not predict. "
@@ -245,7 +244,7 @@ class TestPriming:
 class TestPlugins:
     def test_an_unknown_plugin(self, refused, runs, tmp_path):
         encoders = "conv-ae, feature-vae, honest-encoder, numpy-pca, pca, stack and vae"
-        tail = "A plugin is installed with pip; `latentseq plugins` lists them all."
+        tail = "Install a plugin with pip; `latentseq plugins` lists all installed ones."
         assert refused(2, "train-ae", *SQUARES, tmp_path / "out", "--encoder", "vea") == (
             f"No encoder is called 'vea'. Did you mean 'vae'? Installed: {encoders}. {tail}"
         )
@@ -301,8 +300,8 @@ class TestPlugins:
 
     def test_an_unknown_kind_of_plugin(self, refused):
         assert refused(2, "plugins", "encoder") == (
-            "There are no 'encoder'. Did you mean 'encoders'? "
-            "Plugins are datasets, decoders, dynamics, encoders and predictors."
+            "'encoder' is no kind of plugin. Did you mean 'encoders'? "
+            "The kinds are datasets, decoders, dynamics, encoders and predictors."
         )
 
 
@@ -332,7 +331,7 @@ class TestBudgetsAndPreparation:
             (["--skip", "0"], "Option skip is 0; expected 1 to keep every frame, 3 to keep every third."),
             (["--fps", "0"], "Option fps is 0.0; expected frames a second, above 0 and at most 1000."),
             (["--data-set", "clip_length=0"], "--clip-length is 0; expected 1 frame or more."),
-            (["--data-set", "crop=0"], "Option crop is 0; expected the side of a window of 1 pixel or more."),
+            (["--data-set", "crop=0"], "Option crop is 0; expected a side of 1 pixel or more."),
             (["--data-set", "audio=3"], "ingest: option audio is 3; expected str."),
         ],
     )

@@ -75,9 +75,7 @@ def test_what_is_wrong_with_the_latents_is_told(cli, tmp_path):
 def test_an_option_of_a_part_that_there_is_not(cli, tmp_path):
     answer = cli("train-ae", *SQUARES, tmp_path / "out", "--encoder", "pca", "--set", "features.widths=[4]")
     assert answer.code == 2
-    assert answer.err == (
-        "error: pca has no part 'features', of which features.widths would be an option. Its parts: none.\n"
-    )
+    assert answer.err == ("error: pca has no part 'features' for the option features.widths. Its parts: none.\n")
     assert not (tmp_path / "out").exists()
 
 

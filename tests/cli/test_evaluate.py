@@ -107,7 +107,7 @@ def test_models_of_different_sizes(command, runs, other, refused, tmp_path):
 def test_data_of_another_size(command, other, refused, tmp_path):
     assert refused(65, command[0], other, *command[2:], "--out", tmp_path / "out") == (
         f"The frames of moving-squares are 16 x 16 x 1 (h x w x c); the model in {other} was trained on 8 x 8 x 1. "
-        "Give data of that size."
+        "Use data of that size."
     )
 
 
@@ -121,8 +121,8 @@ def test_what_does_not_fit_is_told_and_nothing_written(command, runs, refused, t
     assert refused(2, *command, *out, "--seed", -1).startswith("seed is -1;")
     assert "which does not predict" in refused(65, command[0], runs / "ae", *command[2:], *out)
     assert refused(2, *command, "--out", runs, "--overwrite") == (
-        f"{runs} exists and was not made by this command (it holds no metrics.json), so it is not replaced. Choose "
-        "another name, or remove it yourself."
+        f"{runs} exists and was not written by this command (it holds no metrics.json), so it is not replaced. "
+        "Choose another name, or remove it yourself."
     )
 
 

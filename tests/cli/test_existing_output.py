@@ -39,7 +39,7 @@ def test_a_folder_of_somebody_else_is_never_replaced(command, commands, refused,
     (tmp_path / "out" / "thesis.tex").write_text("years of work")
     marker = {"encode": "manifest.json", "evaluate": "metrics.json"}.get(command, "run.json")
     assert refused(2, *commands(tmp_path / "out")[command], "--overwrite") == (
-        f"{tmp_path / 'out'} exists and was not made by this command (it holds no {marker}), so it is not "
+        f"{tmp_path / 'out'} exists and was not written by this command (it holds no {marker}), so it is not "
         "replaced. Choose another name, or remove it yourself."
     )
 
@@ -66,7 +66,7 @@ def test_a_demo_that_was_killed_goes_on_and_one_that_is_finished_does_not(monkey
     with pytest.raises(UsageError) as caught:
         chain.demo(out)
     assert str(caught.value) == (
-        f"{out} is a run of other options: seed was 1, and is 0 now. Repeat the command as it was, choose another "
+        f"{out} is a run with other options: seed was 1, and is 0 now. Repeat the original command, choose another "
         "folder, or replace the run with --overwrite."
     )
     (out / chain.CONTINUATION).touch()
@@ -100,5 +100,5 @@ def test_an_output_that_holds_its_own_input(runs, refused):
 def test_the_current_folder(refused, runs, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert refused(2, "encode", *SQUARES, runs / "ae", ".") == (
-        ". is the current folder, which cannot be replaced. Name a folder to make."
+        ". is the current folder, which cannot be replaced. Name a new folder."
     )

@@ -50,7 +50,7 @@ def test_an_existing_export_is_kept_until_it_is_asked_to_be_replaced(refused, cl
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "thesis.tex").write_text("years of work")
     assert refused(2, "export", *SQUARES, tmp_path / "thesis", "--overwrite") == (
-        f"{tmp_path / 'thesis'} exists and was not made by this command (it holds no export.json), so it is not "
+        f"{tmp_path / 'thesis'} exists and was not written by this command (it holds no export.json), so it is not "
         "replaced. Choose another name, or remove it yourself."
     )
 

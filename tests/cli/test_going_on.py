@@ -30,8 +30,8 @@ def stopped(honest, cli, tmp_path, monkeypatch):
 
 def test_a_run_goes_on_by_the_same_command(stopped, cli, tmp_path, tree):
     assert cli(*stopped).err == (
-        f"error: {tmp_path / 'ae'} holds a run that is not finished. Go on with it by the same command and --resume, "
-        "choose another name, or replace it with --overwrite.\n"
+        f"error: {tmp_path / 'ae'} holds an unfinished run. Continue it with the same command and --resume, choose "
+        "another name, or replace it with --overwrite.\n"
     )
     assert cli(*stopped, "--resume").out == f"{tmp_path / 'ae'}\n"
     left = tree(tmp_path)
@@ -49,8 +49,8 @@ def test_a_run_of_other_options_is_not_gone_on_with(stopped, cli, tmp_path):
     answer = cli(*stopped, "--seed", 4, "--resume")
     assert (answer.code, answer.err) == (
         2,
-        f"error: {tmp_path / 'ae'} is a run of other options: seed was 0, and is 4 now. Repeat the command as it "
-        "was, choose another folder, or replace the run with --overwrite.\n",
+        f"error: {tmp_path / 'ae'} is a run with other options: seed was 0, and is 4 now. Repeat the original "
+        "command, choose another folder, or replace the run with --overwrite.\n",
     )
     answer = cli(*stopped, "--set", "latent_dim=3", "--resume")
     assert "other options: options.latent_dim was 4, and is 3 now. " in answer.err

@@ -38,7 +38,7 @@ def test_a_summary_ends_it(footage, cli, tmp_path):
     assert (answer.code, answer.out) == (0, f"{out}\n")
     assert answer.err.splitlines() == [
         "skip in/notes.txt: .txt is not a known type of video, image or array file.",
-        "skip in/short.npy: It has 6 frames, and clips of 10 are asked for.",
+        "skip in/short.npy: It has 6 frames, fewer than the 10 of a clip.",
         "1 clip, 10 frames of 16 x 24 x 3, from 1 of 3 files",
         "held out for validation: 1 frame of 1 clip, from in/film.mp4",
         "held out for test: 1 frame of 1 clip, from in/film.mp4",
@@ -59,7 +59,7 @@ def test_long_lists_are_cut_short(cli, tmp_path):
 
 def test_different_rates_are_pointed_out(write_movie, cli, tmp_path):
     films = [write_movie("a.mp4", 10, fps=30), write_movie("b.mp4", 10, fps=12), array(tmp_path / "c.npy", 4)]
-    hint = "Frame rates differ, from 12 to 30 a second: --fps 12 makes them one."
+    hint = "Frame rates differ, from 12 to 30 a second: --fps 12 makes them equal."
     assert cli("ingest", *films, tmp_path / "out").err.splitlines()[-1] == hint
     assert cli("ingest", *films, tmp_path / "out", "--dry-run").out.splitlines()[-1] == hint
     assert "rates differ" not in cli("ingest", *films, tmp_path / "one", "--fps", 12).err
@@ -78,7 +78,7 @@ def test_crops_that_are_missing_are_pointed_out(cli, tmp_path):
     assert 0 < clips < 25
     assert [lines[1], lines[-1]] == [
         f"{clips} clips, {10 * clips} frames of 8 x 8 x 1, from 1 of 1 file",
-        "50 crops were asked for; no more have a motion of 0.01",
+        "--count is 50, but no other crops have a motion of 0.01",
     ]
 
 
@@ -90,7 +90,7 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(footage, cli, tmp_
     assert answer.out.splitlines() == [
         "take in/film.mp4: video h264 yuv420p, 48 x 96, 40 pictures, 25 a second",
         "skip in/notes.txt: .txt is not a known type of video, image or array file.",
-        "skip in/short.npy: It has 6 frames, and clips of 10 are asked for.",
+        "skip in/short.npy: It has 6 frames, fewer than the 10 of a clip.",
         "40 frames of 32 x 32 x 3, 25 a second, from 1 of 3 files: 0.1 MB, 1 shard, about 1 s with 3 workers",
     ]
     assert tree(tmp_path) == before

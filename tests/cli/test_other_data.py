@@ -7,9 +7,9 @@ import pytest
 
 QUICK = ["--steps", 2, "--quiet"]
 SAID = [
-    "fast.mp4 has 60 frames a second, and the {} in {} was trained on 25: what moves does so at another speed. Read "
+    "fast.mp4 has 60 frames a second, and the {} in {} was trained on 25: motion has another speed. Read "
     "the file at that rate with --data-set fps=25.",
-    "fast.mp4 has colour, and the {} in {} was trained on gray pictures: the colour is left out.",
+    "fast.mp4 has colour, and the {} in {} was trained on gray pictures: the colour is ignored.",
     "fast.mp4 has pictures of 48 x 48 (h x w), 1.00 times as wide as high, and the {} in {} was trained on 2.00. "
     "Other parts of each picture are cut off to fit.",
 ]

@@ -153,7 +153,7 @@ class TestRefused:
     def test_frames_of_another_size(self, runs, refused, tmp_path):
         assert refused(65, "surprise", runs / "lstm", "moving-squares", tmp_path / "out") == (
             "The frames of moving-squares are 40 x 40 x 1 (h x w x c); the model in "
-            f"{runs / 'lstm'} was trained on 16 x 16 x 1. Give data of that size."
+            f"{runs / 'lstm'} was trained on 16 x 16 x 1. Use data of that size."
         )
 
     def test_data_without_the_streams(self, runs, refused, cli, tmp_path):
@@ -176,7 +176,7 @@ class TestRefused:
         for command, out, model in (("surprise", "out", "The model"), ("sample", "out.gif", f"The model in {lstm}")):
             assert refused(65, command, lstm, "moving-squares", tmp_path / out, "--data-set", "size=8") == (
                 f"{model} is driven by the stream phase (width 1); moving-squares has no streams. "
-                "Give data with those streams."
+                "Use data with those streams."
             )
 
     def test_a_clip_that_does_not_exist_and_no_moment(self, runs, refused, tmp_path):
@@ -193,7 +193,7 @@ class TestRefused:
     def test_somebody_elses_folder(self, runs, refused, tmp_path):
         (tmp_path / "out").mkdir()
         (tmp_path / "out" / "surprise.txt").write_text("a party")
-        assert "was not made by this command (it holds no surprise.json)" in refused(
+        assert "was not written by this command (it holds no surprise.json)" in refused(
             2, "surprise", runs / "lstm", *SQUARES, tmp_path / "out", "--overwrite"
         )
 

@@ -101,8 +101,8 @@ PARTS = "expected some of decoder, dynamics and encoder."
         (["--from", "lstm", "--tune", ""], f"The parts to tune are none; {PARTS}"),
         (
             ["--from", "lstm", "--length", 13],
-            "Windows of 13 frames were asked for; the longest training clip has 12. Ask for shorter windows with "
-            "--length, or give longer clips.",
+            "The windows have 13 frames, but the longest training clip has 12. Choose shorter windows with "
+            "--length, or use longer clips.",
         ),
     ],
 )

@@ -37,13 +37,13 @@ def _one_file(where: Path, seed: int) -> None:
     write_bytes(where / "out", _content(seed))
 
 
-def _output(where: Path, seed: int, goes_on: bool = False) -> None:
-    with output_folder(where / "out", "marker.json", overwrite=True, goes_on=goes_on) as folder:
+def _output(where: Path, seed: int, resumable: bool = False) -> None:
+    with output_folder(where / "out", "marker.json", overwrite=True, resumable=resumable) as folder:
         _fill(folder, seed)
 
 
 def _output_goes_on(where: Path, seed: int) -> None:
-    _output(where, seed, goes_on=True)
+    _output(where, seed, resumable=True)
 
 
 def _run(where: Path, seed: int, resume: bool = False) -> None:

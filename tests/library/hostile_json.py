@@ -55,9 +55,9 @@ def of_json() -> dict[str, Case]:
         "bytes that are no text": _json(_text(b'{"a": "\xff\xfe"}'), "it is not JSON."),
         "nothing": _json(_text(b""), "it is not JSON."),
         "half of an object": _json(_text(b'{"format": "latentseq-'), "it is not JSON."),
-        "a number that is none": _json(_text(b'{"fps": NaN}'), "NaN in it is no number."),
-        "an infinite number": _json(_text(b'{"fps": -Infinity}'), "-Infinity in it is no number."),
-        "a number too large": _json(_text(b'{"fps": 1e999}'), "1e999 in it is too large a number."),
+        "a number that is none": _json(_text(b'{"fps": NaN}'), "it contains NaN, which is no number."),
+        "an infinite number": _json(_text(b'{"fps": -Infinity}'), "it contains -Infinity, which is no number."),
+        "a number too large": _json(_text(b'{"fps": 1e999}'), "it contains 1e999, which is too large a number."),
         "a number of a million digits": _json(_text(b'{"fps": ' + b"9" * 10**6 + b"}"), "it is not JSON."),
         "lists without end": _json(_text(b"[" * 10**5), "its lists and objects are nested too deeply."),
         "lists as deep as a well": _json(
@@ -70,7 +70,7 @@ def of_json() -> dict[str, Case]:
             _text(b"[" + b"[]," * 5_000_000 + b"[]]"), "it has more than 4000000 lists and objects."
         ),
         "a terabyte": _json(_sparse, "it has more than 134217728 bytes."),
-        "a list": _json(_text(b"[1]"), "it holds a list, expected an object."),
+        "a list": _json(_text(b"[1]"), "it holds a list; expected an object."),
         "a pipe": _json(lambda given: os.mkfifo(given / "manifest.json"), "expected a regular file."),
         "a socket": _json(_socket, "expected a regular file."),
         "a folder": _json(lambda given: (given / "manifest.json").mkdir(), "expected a regular file."),
@@ -141,7 +141,7 @@ def of_manifests() -> dict[str, Case]:
     return {
         "clips that are no list": _said("clips", to={"a": 1}, words="clips is {'a': 1}; expected a list."),
         "a clip that is text": _said("clips", 0, to="x", words="clips[0] is 'x'; expected an object."),
-        "10^12 clips": _said("clips", 0, "count", to=10**12, words="its clips need 6000000000000 rows, and its"),
+        "10^12 clips": _said("clips", 0, "count", to=10**12, words="its clips need 6000000000000 rows, but its"),
         "10^12 clips in one place": _said("clips", 0, "step", to=0, words="clips[0].step is 0; expected a whole"),
         "a count below 0": _said("clips", 0, "count", to=-1, words="clips[0].count is -1; expected a whole number"),
         "a count that is true": _said("clips", 0, "count", to=True, words="clips[0].count is True; expected a whole"),
@@ -165,14 +165,14 @@ def of_manifests() -> dict[str, Case]:
         ),
         "a source that is not listed": _said("clips", 0, "source", to=7, words="clips[0].source is 7; expected"),
         "a million clips of 18 rows": _shard(
-            _overlapping, "it lists 1080000 clips in 18 rows; expected one for each"
+            _overlapping, "it lists 1080000 clips in 18 rows; expected at most one clip"
         ),
         "a sparse terabyte of clips": _shard(_sparse_shards, "it lists 549755813888 clips in 549755813888 rows"),
         "clips of shards that are missing": _shard(_missing_shards, "it lists 274877906944 clips in 549755813888"),
         "shards that are text": _said("shards", to="abc", words="shards is 'abc'; expected a list."),
         "a shard that is a number": _said("shards", 0, to=3, words="shards[0] is 3; expected an object."),
         "a shard of 10^11 rows": _said(
-            "shards", 0, "rows", to=10**11, words="and the manifest says 100000000000 rows"
+            "shards", 0, "rows", to=10**11, words="but the manifest says 100000000000 rows"
         ),
         "a shard of less than no rows": _said("shards", 0, "rows", to=-18, words="shards[0].rows is -18; expected"),
         "a hash that is none": _said(
@@ -192,12 +192,10 @@ def of_manifests() -> dict[str, Case]:
             "shards", 0, "file", to="a\0b", words=r"shards[0].file is 'a\x00b'; expected"
         ),
         "a shard that is no text": _said("shards", 0, "file", to=["a"], words="shards[0].file is ['a']; expected"),
-        "a shard that is a link out": _shard(
-            _linked, "expected a file in the same folder, and it is a link out of it"
-        ),
+        "a shard that is a link out": _shard(_linked, "expected a file in the same folder, not a link out of it"),
         "a shard that is a pipe": _shard(_replaced(os.mkfifo), "cannot be read: expected a regular file."),
         "a shard that is a device": _shard(
-            _replaced(lambda path: path.symlink_to("/dev/zero")), "and it is a link out of it"
+            _replaced(lambda path: path.symlink_to("/dev/zero")), "not a link out of it"
         ),
         "no frames a second": _said("fps", to=0, words="fps is 0; expected a number above 0 and at most 1e+06."),
         "frames a second in words": _said("fps", to="25", words="fps is '25'; expected a number above 0"),
@@ -207,12 +205,16 @@ def of_manifests() -> dict[str, Case]:
             "frame_shape", to=[10**6, 10**6, 3], words="expected a list of 3 whole numbers"
         ),
         "frames of minus one": _said("frame_shape", to=[-1, -1, 3], words="frame_shape is [-1, -1, 3]; expected"),
-        "frames of another shape": _said("frame_shape", to=[5, 4, 1], words="expected uint8 of shape (5, 4, 1)."),
+        "frames of another shape": _said(
+            "frame_shape", to=[5, 4, 1], words="expected uint8 of shape (5, 4, 1) per row."
+        ),
         "streams that are a list": _said("streams", to=["count"], words="streams is ['count']; expected an object."),
         "a stream that is not there": _said(
-            "streams", to={}, words="'count' is float32 of shape (2,) a row; expected"
+            "streams", to={}, words="'count' is float32 of shape (2,) per row; expected"
         ),
-        "a stream of another width": _said("streams", to={"count": 3}, words="expected numbers of shape (3,)."),
+        "a stream of another width": _said(
+            "streams", to={"count": 3}, words="expected numbers of shape (3,) per row."
+        ),
         "a stream of 10^12 values": _said("streams", to={"count": 10**12}, words="streams.count is 1000000000000;"),
         "a stream called frames": _said("streams", to={"frames": 1}, words="expected names of side streams, other"),
         "a stream with a path": _said("streams", to={"../a": 1}, words="expected names of side streams, other than"),
@@ -240,7 +242,7 @@ def of_latents() -> dict[str, Case]:
         return _said(*place, to=to, words=words, of=latents)
 
     return {
-        "latents of another shape": said("latent_shape", to=[4], words="expected floats of shape (4,)."),
+        "latents of another shape": said("latent_shape", to=[4], words="expected floats of shape (4,) per row."),
         "latents of five axes": said(
             "latent_shape", to=[1] * 5, words="expected a list of 1 or 2 or 3 whole numbers"
         ),
@@ -249,7 +251,7 @@ def of_latents() -> dict[str, Case]:
             "has_posterior", to="no", words="has_posterior is 'no'; expected true or false."
         ),
         "no posterior but variances": said("has_posterior", to=False, words="'log_var' is float32 of shape (3,)"),
-        "a posterior without variances": Case(_halves, read_latents, "'log_var' is missing a row; expected floats"),
+        "a posterior without variances": Case(_halves, read_latents, "'log_var' is missing; expected floats"),
         "an encoder that is a number": said("encoder", to=7, words="encoder is 7; expected text of at most 256"),
         "data of a megabyte": said("data", to="x" * 10**6, words="expected text of at most 256 characters."),
     }

@@ -55,12 +55,10 @@ def _with(make: Callable[[Path], object], words: str, use: Callable[[Path], obje
 def of_artifacts() -> dict[str, Case]:
     """What artifact.json may say."""
     digest = "0" * 64
-    outside, linked = "names files outside of its folder: ", "weights.safetensors is a link."
+    outside, linked = "names files outside its folder: ", "weights.safetensors is a link."
     return {
-        "a group that is a list": _said(
-            "group is []; expected decoders, dynamics, encoders and predictors", group=[]
-        ),
-        "a dataset for a model": _said("group is 'datasets'; expected decoders,", group="datasets"),
+        "a group that is a list": _said("group is []; expected encoders, decoders, dynamics or predictors", group=[]),
+        "a dataset for a model": _said("group is 'datasets'; expected encoders,", group="datasets"),
         "a plugin that is a number": _said("plugin is 7; expected text of at most 200 characters.", plugin=7),
         "a plugin that steers the terminal": _said(r"plugin is 'vae\x1b[2J'; expected a name.", plugin="vae\x1b[2J"),
         "a plugin of a module": Case(
@@ -78,7 +76,7 @@ def of_artifacts() -> dict[str, Case]:
         "20,000 files": _said(
             "files is an object of 20000; expected at most", files={str(i): digest for i in range(20_000)}
         ),
-        "a fingerprint that does not fit": _said("do not fit its fingerprint", fingerprint=digest),
+        "a fingerprint that does not fit": _said("do not match its fingerprint", fingerprint=digest),
         "a fingerprint that is none": _said("fingerprint is 'x'; expected a SHA-256", fingerprint="x"),
         "an artifact of five megabytes": _said("it has more than 4194304 bytes.", config={"a": "x" * (5 << 20)}),
         "weights that are a link out": _with(lambda path: path.symlink_to("/etc/passwd"), linked, _read),
@@ -168,12 +166,8 @@ def of_weights() -> dict[str, Case]:
             file.truncate(100 << 20)
 
     return {
-        "a header of 2^63 bytes": _weights(
-            struct.pack("<Q", 1 << 63) + bytes(99), f"{unread}its header says that it is"
-        ),
-        "a header of 90 MB": _weights(
-            huge, f"{unread}its header says that it is 94371840 bytes long, expected at most"
-        ),
+        "a header of 2^63 bytes": _weights(struct.pack("<Q", 1 << 63) + bytes(99), f"{unread}its header claims "),
+        "a header of 90 MB": _weights(huge, f"{unread}its header claims 94371840 bytes; expected at most"),
         "a header that is not there": _weights(b"\1\0\0", unread),
         "a header that is no JSON": _weights(_tensors(b"[" * 5000), unread),
         "an array of a terabyte": _weights(other(shape=[1 << 38]), unread),

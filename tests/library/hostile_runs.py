@@ -67,7 +67,7 @@ def of_names() -> dict[str, Case]:
     parts = {"encoder": {"plugin": "strange", "config": {}}, "dynamics": {"plugin": "lstm", "config": {}}}
     shape = {"input_shape": [16, 16, 1]}
     deep: dict[str, Any] = {"features": "pca"}
-    for _ in range(300):
+    for _ in range(30):
         deep = {"features": "stack", "features_options": deep}
     wide = {f"part{i}_options": {} for i in range(900)}
     too_many = "its configuration has more than 100 nested parts, or more than 16 levels of them."
@@ -78,7 +78,7 @@ def of_names() -> dict[str, Case]:
         "parts of a predictor": _named(parts, _predictor, "UsageError", group="predictors", plugin="latent"),
         "a run.json of a plugin": _config(encoder="strange"),
         "a run.json of a part": _config(encoder="stack", options={"features": "strange"}),
-        "300 parts in one another": Case(
+        "30 parts in one another": Case(
             lambda given: artifact(given, plugin="stack", config=deep), lambda p: read_artifact(p).load(), too_many
         ),
         "900 parts beside one another": Case(
@@ -100,7 +100,7 @@ def _linked(name: str, use: Callable[[Path], object], error: str | int) -> Case:
         (given / "run" / name).unlink(missing_ok=True)
         (given / "run" / name).symlink_to(victim / name)
 
-    return Case(make, use, f"{name} is a link. A run folder holds files and folders only,", error)
+    return Case(make, use, f"{name} is a link. A run folder holds only files and folders,", error)
 
 
 def _resume(given: Path) -> object:
@@ -149,7 +149,7 @@ def _files(listed: dict[str, bytes]) -> Case:
         arrays = {"mean": np.zeros(16), "components": np.zeros((2, 16)), "bounds": np.array([0, 1])}
         save_tensors({k: a.astype(np.float32) for k, a in arrays.items()}, given / "components.safetensors")
 
-    words = "artifact.json does not list components.safetensors, so that is not read."
+    words = "artifact.json does not list components.safetensors, so it is not read."
     return Case(make, lambda given: read_artifact(given).load(), words)
 
 

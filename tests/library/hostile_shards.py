@@ -102,60 +102,63 @@ def _about(given: Path) -> object:
 
 def of_shards() -> dict[str, Case]:
     """Shards that are no plain arrays."""
-    piece = "cannot be read: \"'frames' in it is not 18 rows in one piece\""
+    piece = "cannot be read: 'frames' is not stored as one block of 18 rows"
     return {
         "a soft link in a shard": _shard(
             lambda f, s: f.__setitem__("frames", h5py.SoftLink("/count")),
-            "'frames' in it is a link, expected an array",
+            "'frames' is a link; expected an array",
         ),
         "a soft link to nothing": _shard(
-            lambda f, s: f.__setitem__("frames", h5py.SoftLink("/x")), "'frames' in it is a link, expected an array"
+            lambda f, s: f.__setitem__("frames", h5py.SoftLink("/x")), "'frames' is a link; expected an array"
         ),
         "a link to another file": _shard(
-            lambda f, s: f.__setitem__("frames", h5py.ExternalLink(str(s), "frames")), "'frames' in it is a link, exp"
+            lambda f, s: f.__setitem__("frames", h5py.ExternalLink(str(s), "frames")), "'frames' is a link; exp"
         ),
         "a link to a device": _shard(
-            lambda f, s: f.__setitem__("frames", h5py.ExternalLink("/dev/zero", "frames")), "'frames' in it is a link"
+            lambda f, s: f.__setitem__("frames", h5py.ExternalLink("/dev/zero", "frames")), "'frames' is a link"
         ),
-        "values in another file": _shard(_external, "'frames' in it is stored in other files, expected its values"),
-        "a virtual array": _shard(_virtual, "'frames' in it is stored in other files, expected its values in this"),
+        "values in another file": _shard(_external, "'frames' is stored in other files; expected its values"),
+        "a virtual array": _shard(_virtual, "'frames' is stored in other files; expected its values in this"),
         "an array in chunks": _shard(
             lambda f, s: f.create_dataset("frames", data=FRAMES, chunks=(1, 4, 5, 1)), piece
         ),
         "a packed array": _shard(lambda f, s: f.create_dataset("frames", data=FRAMES, compression="gzip"), piece),
         "an array in the header": _shard(_compact, piece),
-        "a group": _shard(lambda f, s: f.create_group("frames"), "'frames' in it is no array"),
+        "a group": _shard(lambda f, s: f.create_group("frames"), "'frames' is no array"),
         "a group that holds itself": _shard(
-            lambda f, s: f.create_group("frames").__setitem__("frames", f["frames"]), "'frames' in it is no array"
+            lambda f, s: f.create_group("frames").__setitem__("frames", f["frames"]), "'frames' is no array"
         ),
         "an array that was never written": _shard(lambda f, s: f.create_dataset("frames", FRAMES.shape, "u1"), piece),
         "an array of 10^15 rows that was never written": _shard(
             lambda f, s: f.create_dataset("frames", (10**15, 4, 5, 1), "u1"),
-            "'frames' in it is not 1000000000000000 rows in one piece",
+            "'frames' is not stored as one block of 1000000000000000 rows",
         ),
-        "fewer rows than told": _shard(lambda f, s: f.__setitem__("frames", FRAMES[:7]), piece),
-        "a single number": _shard(lambda f, s: f.__setitem__("frames", np.uint8(3)), "has 0 axes, expected 1 to 8"),
+        "fewer rows than told": _shard(
+            lambda f, s: f.__setitem__("frames", FRAMES[:7]), "'frames' has 7 rows; expected 18"
+        ),
+        "a single number": _shard(lambda f, s: f.__setitem__("frames", np.uint8(3)), "has 0 axes; expected 1 to 8"),
         "an array of nothing": _shard(lambda f, s: f.__setitem__("frames", h5py.Empty("u1")), "cannot be read: "),
         "frames of another rank": _shard(
             lambda f, s: f.__setitem__("frames", FRAMES[..., 0]), "is uint8 of shape (4, 5)"
         ),
         "frames of floats": _shard(
-            lambda f, s: f.__setitem__("frames", FRAMES.astype("f4")), "'frames' is float32 of shape (4, 5, 1) a row"
+            lambda f, s: f.__setitem__("frames", FRAMES.astype("f4")),
+            "'frames' is float32 of shape (4, 5, 1) per row",
         ),
         "frames of text": _shard(
-            lambda f, s: f.create_dataset("frames", (18,), h5py.string_dtype()), "of type 'object', expected numbers"
+            lambda f, s: f.create_dataset("frames", (18,), h5py.string_dtype()), "has type 'object'; expected numbers"
         ),
         "frames of references": _shard(
-            lambda f, s: f.create_dataset("frames", (18,), h5py.ref_dtype), "of type 'object', expected numbers"
+            lambda f, s: f.create_dataset("frames", (18,), h5py.ref_dtype), "has type 'object'; expected numbers"
         ),
         "frames of records": _shard(
             lambda f, s: f.create_dataset("frames", (18,), np.dtype([("a", "u1")])), "expected numbers"
         ),
-        "no frames": _shard(lambda f, s: None, "'frames' is missing a row; expected uint8 of shape (4, 5, 1)."),
+        "no frames": _shard(lambda f, s: None, "'frames' is missing; expected uint8 of shape (4, 5, 1) per row."),
         "one array too many": _shard(
             lambda f, s: (f.__setitem__("frames", FRAMES), f.__setitem__("more", COUNT)), "expected no such array."
         ),
-        "1500 arrays": _shard(_many, "it holds 1502 arrays, expected at most 1000"),
+        "1500 arrays": _shard(_many, "it holds 1502 arrays; expected at most 1000"),
         "a name that is no text": _shard(
             lambda f, s: f.id.links.create_hard(b"\xff\xfe", f.id, b"count"), "cannot be read: "
         ),
@@ -163,14 +166,14 @@ def of_shards() -> dict[str, Case]:
         "a header that claims too much": Case(_claiming(10**4), read_clips, "cannot be read: "),
         "verifying a link to a device": _shard(
             lambda f, s: f.__setitem__("frames", h5py.ExternalLink("/dev/zero", "frames")),
-            "'frames' in it is a link, expected an array",
+            "'frames' is a link; expected an array",
             _verified,
         ),
         "what a shard says of itself is a link": _shard(
-            lambda f, s: f.__setitem__("about", h5py.ExternalLink(str(s), "frames")), "is a link, expected", _about
+            lambda f, s: f.__setitem__("about", h5py.ExternalLink(str(s), "frames")), "is a link; expected", _about
         ),
         "what a shard says of itself is floats": _shard(
-            lambda f, s: f.__setitem__("about", COUNT), "it says nothing of itself under 'about'", _about
+            lambda f, s: f.__setitem__("about", COUNT), "its array 'about' is missing, or is no text", _about
         ),
         "what a shard says of itself is no JSON": _shard(
             lambda f, s: f.__setitem__("about", np.zeros(9, "u1")), "it is not JSON", _about

@@ -46,7 +46,7 @@ def test_what_is_not_finite_is_no_picture(value):
     frames[1, 2, 3] = value
     with pytest.raises(DataError) as caught:
         to_uint8(frames)
-    assert str(caught.value) == "The model made frames with values that are not finite. Train it again."
+    assert str(caught.value) == "The model predicts frames with values that are not finite. Train it again."
 
 
 @pytest.mark.parametrize(("shape", "axes"), [((5, 4, 6, 1), 1), ((2, 3, 4, 6, 1), 2)])
@@ -80,7 +80,7 @@ def test_latents_need_no_posterior():
     [
         (0, 255, "from 0 to 255; expected 0 to 1. Divide frames of 0..255 by 255, or give them as uint8."),
         (0, 1.5, "from 0 to 1.5; expected 0 to 1. Divide frames of 0..255 by 255, or give them as uint8."),
-        (-1, 1, "from -1 to 1; expected 0 to 1. Frames of -1..1 become frames of 0..1 by (frames + 1) / 2."),
+        (-1, 1, "from -1 to 1; expected 0 to 1. Convert frames of -1..1 to 0..1 with (frames + 1) / 2."),
         (-2.5, 2, "from -2.5 to 2; expected 0 to 1. Scale the frames to that range before the call."),
         (0, 65535, "from 0 to 65535; expected 0 to 1. Scale the frames to that range before the call."),
     ],
@@ -105,8 +105,8 @@ def test_what_is_not_finite_is_refused(value):
     with pytest.raises(DataError) as caught:
         as_items(x, (3,), "latents")
     assert str(caught.value) == (
-        "latents holds values that are not finite (NaN or infinity); expected finite numbers. Replace them, or leave "
-        "those items out."
+        "latents has values that are not finite (NaN or infinity); expected finite numbers. Replace them, or remove "
+        "those items."
     )
 
 

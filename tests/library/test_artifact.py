@@ -100,7 +100,7 @@ def test_no_artifact(tmp_path):
 def test_another_group(save):
     path = save().path
     assert refused(lambda: read_artifact(path, "dynamics")) == (
-        f"{path} holds the 'honest-encoder' of encoders; expected one of dynamics."
+        f"{path} holds the encoder 'honest-encoder'; expected one of the dynamics."
     )
 
 
@@ -108,7 +108,7 @@ def test_another_format(save):
     path = save().path
     edit(path, format="latentseq-artifact/2")
     assert refused(lambda: read_artifact(path)) == (
-        f"{path} is of format 'latentseq-artifact/2'; expected 'latentseq-artifact/1'."
+        f"{path} has format 'latentseq-artifact/2'; expected 'latentseq-artifact/1'."
     )
 
 
@@ -116,7 +116,7 @@ def test_a_file_that_says_too_little(save):
     path = save().path
     edit(path, group=None, files=None)
     assert refused(lambda: read_artifact(path)) == (
-        f"{path / 'artifact.json'} is not an artifact: files and group is missing."
+        f"{path / 'artifact.json'} is not an artifact: files and group are missing."
     )
 
 

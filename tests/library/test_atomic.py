@@ -41,8 +41,8 @@ def test_a_full_disk(where, tmp_path, tree, monkeypatch):
     with pytest.raises(TryAgainError) as caught:
         write_bytes(path, b"later")
     assert str(caught.value) == (
-        f"{path} (5 bytes) could not be written: No space left on device. What was there before is untouched; "
-        "make room or choose another folder, then run the same command again."
+        f"{path} (5 bytes) could not be written: No space left on device. Earlier files are unchanged. "
+        "Make room or choose another folder, then run the same command again."
     )
     assert tree(tmp_path) == {"file": b"earlier"}
 
@@ -98,7 +98,7 @@ def test_json_holds_numbers_only(tmp_path, tree):
         (None, "No such file or directory."),
         (b"{", "it is not JSON."),
         (b"\xff\xfe", "it is not JSON."),
-        (b"[1]", "it holds a list, expected an object."),
+        (b"[1]", "it holds a list; expected an object."),
     ],
 )
 def test_json_that_cannot_be_read(content, reason, tmp_path):

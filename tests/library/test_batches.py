@@ -7,13 +7,7 @@ import pytest
 
 from latentseq.arrays import Clip, Windows
 from latentseq.data.splits import split_ranges
-from latentseq.data.windows import (
-    VALIDATION_WINDOWS,
-    RangeWindows,
-    frame_source,
-    latent_source,
-    validation_batches,
-)
+from latentseq.data.windows import VALIDATION_WINDOWS, RangeWindows, frame_source, latent_source, validation_batches
 from latentseq.errors import DataError, UsageError
 from latentseq.protocols import Dataset
 from latentseq.storage.latents import FORMAT, LatentFolder
@@ -225,8 +219,8 @@ def message(kind, call, *args, **kwargs):
 def test_messages_of_windows_that_do_not_fit(tmp_path):
     folder = latent_folder(tmp_path / "z", [20, 25, 20, 90, 90])
     assert message(DataError, latent_source, folder, 26) == (
-        "Windows of 26 latents were asked for; the longest training clip has 25. "
-        "Ask for shorter windows with --length, or give longer clips."
+        "The windows have 26 latents, but the longest training clip has 25. "
+        "Choose shorter windows with --length, or use longer clips."
     )
     assert message(UsageError, latent_source, folder, 1) == ("length is 1; expected windows of 2 items or more.")
     assert message(UsageError, latent_source, folder, 5, 0) == ("stride is 0; expected 1 item or more.")
@@ -234,8 +228,8 @@ def test_messages_of_windows_that_do_not_fit(tmp_path):
 
 def test_the_message_of_too_little_data_says_how_much_there_is(tmp_path):
     assert message(DataError, latent_source, latent_folder(tmp_path / "z", [9]), 2) == (
-        "Nothing is left to validate on: the data has 9 latents in all. Give a longer clip, or at least three clips."
+        "No data is left for validation: the number of latents is 9. Use a longer clip, or at least three clips."
     )
     assert message(DataError, frame_source, Frames([2])) == (
-        "Nothing is left to validate on: the data has 2 frames in all. Give a longer clip, or at least three clips."
+        "No data is left for validation: the number of frames is 2. Use a longer clip, or at least three clips."
     )

@@ -71,7 +71,7 @@ def test_an_unknown_option():
 
 
 def test_a_missing_option():
-    assert refused(Thing, {"rate": 1}) == "thing needs the option path; none was given."
+    assert refused(Thing, {"rate": 1}) == "thing needs the option path, which is missing."
 
 
 @pytest.mark.parametrize(
@@ -177,10 +177,9 @@ def test_dotted_options_are_gathered_by_part(given, wanted):
         (
             Whole,
             "lift.a",
-            "whole has no part 'lift', of which lift.a would be an option. Did you mean 'left'? Its parts: left and "
-            "right.",
+            "whole has no part 'lift' for the option lift.a. Did you mean 'left'? Its parts: left and right.",
         ),
-        (Bare, "left.a", "bare has no part 'left', of which left.a would be an option. Its parts: none."),
+        (Bare, "left.a", "bare has no part 'left' for the option left.a. Its parts: none."),
     ],
 )
 def test_an_option_of_no_part_is_refused(plugin, key, wanted):

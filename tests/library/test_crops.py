@@ -231,22 +231,22 @@ def test_the_fingerprint_is_of_the_data_and_the_options():
 @pytest.mark.parametrize(
     ("options", "kind", "message"),
     [
-        ({"crop": 0}, UsageError, "Option crop is 0; expected the side of a window of 1 pixel or more."),
-        ({"clip_length": 1}, UsageError, "The crops have 1 frames; expected 2 or more, for something to move."),
+        ({"crop": 0}, UsageError, "Option crop is 0; expected a side of 1 pixel or more."),
+        ({"clip_length": 1}, UsageError, "Option clip_length is 1; expected crops of 2 frames or more."),
         ({"still": 1.5}, UsageError, "Option still is 1.5; expected a share from 0 to 1."),
-        ({"motion": 1.0}, UsageError, "Option motion is 1.0; expected a number from 0 up to 1."),
-        ({"count": 0}, UsageError, "count is 0 and crop_seed 0; expected 1 or more, and 0 or more."),
-        ({"crop_seed": -1}, UsageError, "count is 10000 and crop_seed -1; expected 1 or more, and 0 or more."),
+        ({"motion": 1.0}, UsageError, "Option motion is 1.0; expected a number from 0 to below 1."),
+        ({"count": 0}, UsageError, "Option count is 0; expected 1 crop or more."),
+        ({"crop_seed": -1}, UsageError, "Option crop_seed is -1; expected a whole number of 0 or more."),
         ({"crop": "5"}, UsageError, "crops: option crop is '5'; expected int."),
         (
             {"crop": 13},
             DataError,
-            "The frames of places are 12 x 16 (h x w), and crops of 13 are asked for.",
+            "The frames of places are 12 x 16 (h x w), too small for crops of 13 x 13. Choose a smaller crop.",
         ),
         (
             {"clip_length": 33},
             DataError,
-            "No training clip of places has 33 frames. Ask for shorter crops.",
+            "No training clip of places has 33 frames. Choose shorter crops.",
         ),
     ],
 )

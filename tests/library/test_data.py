@@ -119,7 +119,7 @@ def test_neither_a_path_nor_a_name():
 
 
 def test_a_dataset_that_needs_a_path():
-    assert refused(lambda: open_data("files"), UsageError) == "files needs the option path; none was given."
+    assert refused(lambda: open_data("files"), UsageError) == "files needs the option path, which is missing."
 
 
 def test_an_unknown_option_of_a_dataset():
@@ -164,7 +164,7 @@ def test_frames_of_another_size(clips):
     check_frame_shape(dataset, [16, 16, 1], "the model")
     assert refused(lambda: check_frame_shape(dataset, (64, 48, 3), "the model in runs/ae"), DataError) == (
         "The frames of clips are 16 x 16 x 1 (h x w x c); the model in runs/ae was trained on 64 x 48 x 3. "
-        "Give data of that size."
+        "Use data of that size."
     )
 
 

@@ -47,7 +47,7 @@ def test_a_hint_is_given_where_a_name_is_close(name, hint):
     assert errors.did_you_mean(name, ["vae", "moving-digits", "moving-squares"]) == hint
 
 
-AGAIN = "Run the same command again; if it stays so, look after the disk, and copy the file again."
+AGAIN = "Run the same command again. If the error stays, check the disk and copy the file again."
 
 
 def caused(error: Exception, cause: Exception) -> Exception:
@@ -103,6 +103,4 @@ def test_a_signal_is_nobodys_fault():
     assert not errors.is_fault(SystemExit(143)) and not errors.is_fault(KeyboardInterrupt())
     assert errors.cause_of(ValueError("No.")) == "ValueError: No"
     assert errors.cause_of(ZeroDivisionError()) == "ZeroDivisionError"
-    assert errors.cause_of(SystemExit(1)) == (
-        "it ended the process by sys.exit(1), where it should raise an exception"
-    )
+    assert errors.cause_of(SystemExit(1)) == ("it called sys.exit(1), but it should raise an exception")

@@ -93,7 +93,7 @@ def test_what_is_not_ours_is_never_replaced(content, open_folder, tmp_path, tree
     with pytest.raises(UsageError) as caught, open_folder(path, overwrite=True):
         pytest.fail("It was entered.")
     assert str(caught.value) == (
-        f"{path} exists and was not made by this command (it holds no run.json), so it is not replaced. "
+        f"{path} exists and was not written by this command (it holds no run.json), so it is not replaced. "
         "Choose another name, or remove it yourself."
     )
     assert tree(tmp_path) == before
@@ -194,8 +194,8 @@ def test_a_run_that_has_begun_to_learn_stays_and_goes_on(begun, error, tmp_path,
     with pytest.raises(UsageError) as caught, run(tmp_path / "run"):
         pytest.fail("It was entered.")
     assert str(caught.value) == (
-        f"{tmp_path / 'run'} holds a run that is not finished. Go on with it by the same command and --resume, "
-        "choose another name, or replace it with --overwrite."
+        f"{tmp_path / 'run'} holds an unfinished run. Continue it with the same command and --resume, choose "
+        "another name, or replace it with --overwrite."
     )
     with run(tmp_path / "run", resume=True) as folder:
         assert (folder / begun).read_text() == "epoch"
@@ -244,7 +244,7 @@ def test_a_run_of_other_options_is_not_gone_on_with(tmp_path, tree):
     with pytest.raises(UsageError) as caught, run_folder(path, other, last=LAST, resume=True):
         pytest.fail("It was entered.")
     assert str(caught.value) == (
-        f"{path} is a run of other options: seed was 0, and is 1 now. Repeat the command as it was, choose another "
+        f"{path} is a run with other options: seed was 0, and is 1 now. Repeat the original command, choose another "
         "folder, or replace the run with --overwrite."
     )
     assert tree(tmp_path) == before
@@ -254,17 +254,17 @@ def test_a_run_of_other_options_is_not_gone_on_with(tmp_path, tree):
 
 
 def test_an_output_that_was_interrupted_goes_on(tmp_path, tree):
-    with pytest.raises(KeyboardInterrupt), output(tmp_path / "out", goes_on=True) as folder:
+    with pytest.raises(KeyboardInterrupt), output(tmp_path / "out", resumable=True) as folder:
         (folder / "half").write_text("half")
         raise KeyboardInterrupt
     assert not (tmp_path / "out").exists()
-    with output(tmp_path / "out", goes_on=True) as folder:
+    with output(tmp_path / "out", resumable=True) as folder:
         assert (folder / "half").read_text() == "half"
     assert tree(tmp_path) == {"out": None, "out/half": b"half"}
 
 
 def test_an_output_that_cannot_go_on_begins_anew(tmp_path, tree):
-    with pytest.raises(KeyboardInterrupt), output(tmp_path / "out", goes_on=True) as folder:
+    with pytest.raises(KeyboardInterrupt), output(tmp_path / "out", resumable=True) as folder:
         (folder / "half").touch()
         raise KeyboardInterrupt
     with output(tmp_path / "out"):
@@ -334,7 +334,7 @@ with exclusive(Path(sys.argv[1])):
         with pytest.raises(TryAgainError) as caught, run(path):
             pytest.fail("It was entered.")
         assert str(caught.value) == (
-            f"{path} is being written by another process (number {other.pid}). Wait until that is done, or choose "
+            f"{path} is being written by another process (number {other.pid}). Wait until it has ended, or choose "
             "another name."
         )
         with exclusive(tmp_path / "another"):

@@ -65,7 +65,7 @@ def test_a_plugin_that_an_artifact_names_is_not_imported(stranger, tmp_path):
             load()
         assert str(caught.value) == (
             f"{stranger} needs the encoder 'strange', which is not built in: it is strange_module:Mine of the "
-            "distribution stranger 1.0. A file from a stranger shall not choose what code runs here. If you trust "
+            "distribution stranger 1.0. A file must not choose which code runs here. If you trust "
             "that distribution, add --allow-plugin strange (in Python, allow_plugins=['strange'])."
         )
     assert "strange_module" not in sys.modules

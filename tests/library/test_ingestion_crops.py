@@ -130,7 +130,7 @@ def test_fewer_come_where_too_little_moves(tmp_path, capsys):
     other = write_array(tmp_path / "other.npy", placed(12))
     out = tmp_path / "out"
     ingest([taken_from, other], out, crop=40, count=500, motion=0.5, still=0.2)
-    assert capsys.readouterr().err.splitlines()[-1] == "500 crops were asked for; no more have a motion of 0.5"
+    assert capsys.readouterr().err.splitlines()[-1] == "--count is 500, but no other crops have a motion of 0.5"
     left = take(out, taken_from, other, crop=40, count=500, motion=0.5, still=0.2)
     assert 46 < len(left.frames) < 154  # The fifth that need not move.
 
@@ -141,7 +141,7 @@ def test_where_nothing_moves_it_is_said(tmp_path):
         take(tmp_path / "out", film, crop=8, count=10, still=0)
     assert str(caught.value) == (
         "There is no footage: expected videos, folders of images, or arrays. "
-        "Skipped: film.npy: Too little in it moves by 0.02, which --motion asks for."
+        "Skipped: film.npy: No crop of it has a motion of 0.02 (--motion)."
     )
     assert not (tmp_path / "out").exists()
 
@@ -152,12 +152,12 @@ def test_footage_that_gave_no_crop_is_named(tmp_path):
     taken = take(tmp_path / "out", tmp_path / "in", crop=8, count=3, still=0, motion=MOVES)
     assert len(taken.frames) == 3
     assert taken.skipped == {
-        "in/a.npy": "Too little in it moves by 0.000653595, which --motion asks for.",
-        "in/d.npy": "Its frames are 40 x 2 (h x w), and crops of 8 are asked for.",
+        "in/a.npy": "No crop of it has a motion of 0.000653595 (--motion).",
+        "in/d.npy": "Its frames are 40 x 2 (h x w), too small for crops of 8 x 8.",
     }
     fewer = take(tmp_path / "fewer", tmp_path / "in", crop=8, count=1, still=0, motion=MOVES)
     assert fewer.sources == ["in/c.npy"]
-    assert {fewer.skipped[f"in/{name}.npy"] for name in "ab"} == {"No crop fell to it: 1 were asked for."}
+    assert {fewer.skipped[f"in/{name}.npy"] for name in "ab"} == {"No crop was drawn from it: --count is 1."}
 
 
 @pytest.mark.parametrize("workers", [1, 4])
@@ -183,9 +183,7 @@ def test_a_crop_stays_within_a_clip(tmp_path):
     assert {t for t, _, _ in corners(taken)} == {0, 1, 2, 3, 100, 101, 102, 103}
     with pytest.raises(DataError) as caught:
         take(tmp_path / "long", array, crop=8, clip_length=13)
-    assert str(caught.value).endswith(
-        "Skipped: a.npy: Its longest clip has 12 frames, and clips of 13 are asked for."
-    )
+    assert str(caught.value).endswith("Skipped: a.npy: Its longest clip has 12 frames, fewer than the 13 of a clip.")
 
 
 @pytest.mark.parametrize("rows", [20, 1000])
@@ -251,8 +249,8 @@ def test_footage_for_crops_that_does_not_fit(tmp_path):
         write_array(tmp_path / "in" / f"{name}.npy", film)
     taken = take(tmp_path / "out", tmp_path / "in", crop=16, count=5, motion=0)
     assert taken.skipped == {
-        "in/short.npy": "It has 9 frames, and clips of 10 are asked for.",
-        "in/low.npy": "Its frames are 15 x 60 (h x w), and crops of 16 are asked for.",
+        "in/short.npy": "It has 9 frames, fewer than the 10 of a clip.",
+        "in/low.npy": "Its frames are 15 x 60 (h x w), too small for crops of 16 x 16.",
     }
     wide = write_array(tmp_path / "wide.npy", np.zeros((10, 16, 8200), np.uint8))
     with pytest.raises(DataError) as caught:

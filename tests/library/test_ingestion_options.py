@@ -84,10 +84,10 @@ def refused(kind, *args, **options):
             "--stride is the distance of clips of --clip-length frames; give both, or neither.",
         ),
         ({"audio": "loud"}, "--audio is 'loud'; expected 'mel', 'wave' or 'none'."),
-        ({"crop": 0}, "Option crop is 0; expected the side of a window of 1 pixel or more."),
-        ({"crop": 8, "clip_length": 1}, "The crops have 1 frames; expected 2 or more, for something to move."),
+        ({"crop": 0}, "Option crop is 0; expected a side of 1 pixel or more."),
+        ({"crop": 8, "clip_length": 1}, "Option clip_length is 1; expected crops of 2 frames or more."),
         ({"crop": 8, "still": 1.5}, "Option still is 1.5; expected a share from 0 to 1."),
-        ({"crop": 8, "motion": 1.0}, "Option motion is 1.0; expected a number from 0 up to 1."),
+        ({"crop": 8, "motion": 1.0}, "Option motion is 1.0; expected a number from 0 to below 1."),
         ({"crop": 8, "count": 0}, "--count is 0; expected 1 crop or more."),
         (
             {"crop": 8, "cuts": True},
@@ -126,13 +126,13 @@ def test_nothing_and_something_that_is_not_there(tmp_path):
 
 def test_footage_that_is_too_short_or_too_small(arrays, tmp_path):
     assert refused(DataError, [arrays], tmp_path / "out", clip_length=13) == (
-        f"{NONE}Skipped: in/a.npy: It has 12 frames, and clips of 13 are asked for. in/b.npy: It has 10 frames, and "
-        "clips of 13 are asked for. in/c.npy: It has 8 frames, and clips of 13 are asked for."
+        f"{NONE}Skipped: in/a.npy: It has 12 frames, fewer than the 13 of a clip. in/b.npy: It has 10 frames, fewer "
+        "than the 13 of a clip. in/c.npy: It has 8 frames, fewer than the 13 of a clip."
     )
     for i in range(6):
         write_array(tmp_path / "more" / f"{i}.npy", numbered(3))
     assert refused(DataError, [tmp_path / "more"], tmp_path / "out", crop=49, clip_length=2).endswith(
-        "more/4.npy: Its frames are 48 x 96 (h x w), and crops of 49 are asked for. … and 1 more."
+        "more/4.npy: Its frames are 48 x 96 (h x w), too small for crops of 49 x 49. … and 1 more."
     )
     assert not (tmp_path / "out").exists()
 
@@ -230,7 +230,7 @@ def test_a_folder_of_somebody_else_is_never_replaced(overwrite, arrays, tmp_path
     (tmp_path / "out" / "shard-mine.h5").write_text("mine")
     before = tree(tmp_path)
     assert refused(UsageError, [arrays], tmp_path / "out", overwrite=overwrite) == (
-        f"{tmp_path / 'out'} exists and was not made by this command (it holds no manifest.json), so it is not "
+        f"{tmp_path / 'out'} exists and was not written by this command (it holds no manifest.json), so it is not "
         "replaced. Choose another name, or remove it yourself."
         if overwrite
         else f"{tmp_path / 'out'} exists already. Choose another name, or replace it with --overwrite."
@@ -344,7 +344,7 @@ def test_a_dry_run_writes_nothing(arrays, tmp_path, tree):
         "take in/b.npy: array uint8, 48 x 96, 10 pictures, 25 a second",
         "in/a.npy: (12, 48, 96) read as T H W: 12 frames of 48 x 96, gray",
         "in/b.npy: (10, 48, 96) read as T H W: 10 frames of 48 x 96, gray",
-        "skip in/c.npy: It has 8 frames, and clips of 9 are asked for.",
+        "skip in/c.npy: It has 8 frames, fewer than the 9 of a clip.",
     ]
     assert text.splitlines()[5:] == [
         "22 frames of 48 x 96 x 1, 25 a second, from 2 of 3 files: 0.1 MB, 5 shards, about 1 s with 2 workers"

@@ -123,12 +123,12 @@ def test_footage_that_is_too_short_is_not_decoded(film, tmp_path):
     short = write_film(tmp_path / "short.mp4", scenes([19]))
     clips = write_array(tmp_path / "clips.npy", np.zeros((9, 7, 64, 96), np.uint8))
     assert take(tmp_path / "out", short, clips, film, cuts=True).skipped == {
-        "short.mp4": "It has 19 frames, and scenes of at least 20 are asked for.",
-        "clips.npy": "Its longest clip has 7 frames, and scenes of at least 20 are asked for.",
+        "short.mp4": "It has 19 frames, fewer than the 20 of a scene (--min-length).",
+        "clips.npy": "Its longest clip has 7 frames, fewer than the 20 of a scene (--min-length).",
     }
     assert take(tmp_path / "long", short, clips, film, clip_length=20).skipped == {
-        "short.mp4": "It has 19 frames, and clips of 20 are asked for.",
-        "clips.npy": "Its longest clip has 7 frames, and clips of 20 are asked for.",
+        "short.mp4": "It has 19 frames, fewer than the 20 of a clip.",
+        "clips.npy": "Its longest clip has 7 frames, fewer than the 20 of a clip.",
     }
 
 

@@ -154,7 +154,7 @@ class TestClips:
     def test_a_clip_that_is_too_short(self, made):
         with pytest.raises(UsageError) as error:
             made(start="1:2", end="3:8", steps=4, clips=True)
-        assert str(error.value) == "Frames 8 to 12 were asked of clip 3, which has 12 frames, 0 to 11."
+        assert str(error.value) == "Frames 8 to 12 of clip 3 were requested; it has frames 0 to 11."
 
 
 class TestWalk:
@@ -216,7 +216,7 @@ class TestPlaces:
         squares = open_data("moving-squares", options=SQUARES)
         with pytest.raises(UsageError, match="Clip 12 does not exist: moving-squares has clips 0 to 11"):
             place("12:0", squares)
-        with pytest.raises(UsageError, match="Frames 12 to 12 were asked of clip 0, which has 12 frames, 0 to 11"):
+        with pytest.raises(UsageError, match="Frames 12 to 12 of clip 0 were requested; it has frames 0 to 11"):
             place("12", squares)
 
 
@@ -242,5 +242,5 @@ def test_frames_of_another_size(made, runs):
         made(data_options={"count": 2})
     assert str(error.value) == (
         f"The frames of moving-squares are 40 x 40 x 1 (h x w x c); the encoder in {runs / 'pca'} was trained on "
-        "16 x 16 x 1. Give data of that size."
+        "16 x 16 x 1. Use data of that size."
     )

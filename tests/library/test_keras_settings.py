@@ -112,6 +112,6 @@ def test_what_the_environment_says_stands(keras_json, monkeypatch):
     with default_backend(), pytest.raises(UsageError) as error:
         check_backend()
     assert str(error.value) == (
-        "Keras is to run on 'torch'. Expected jax or tensorflow. Choose one of them with --backend, or in the "
+        "The backend of Keras is 'torch'. Expected jax or tensorflow. Choose one of them with --backend, or in the "
         "environment variable KERAS_BACKEND."
     )

@@ -246,7 +246,7 @@ def test_streams_drive_a_model():
     with pytest.raises(DataError) as caught:
         measured({"off": Off(conditions={"sound": 1})}, RAMPS, context=2, horizon=3)
     assert str(caught.value) == (
-        "The model off is driven by the stream sound (width 1); ramps has no streams. Give data with those streams."
+        "The model off is driven by the stream sound (width 1); ramps has no streams. Use data with those streams."
     )
 
 

@@ -54,7 +54,7 @@ def test_the_same_data_and_nearly_the_same_rate_are_not_spoken_of():
 def test_another_frame_rate():
     traits = traits_of(Fixed(_film()))
     said = (
-        "film.mp4 has 60 frames a second, and the model in runs/lstm was trained on 25: what moves does so at "
+        "film.mp4 has 60 frames a second, and the model in runs/lstm was trained on 25: motion has "
         "another speed. Read the file at that rate with "
     )
     fast = Fixed(_film(fps=60.0))
@@ -73,7 +73,7 @@ def test_how_many_files_differ():
 def test_colour_for_a_gray_model():
     gray = traits_of(Fixed(_film(gray=True), channels=1))
     assert gray["colour"] is False
-    said = ["film.mp4 has colour, and the model in runs/lstm was trained on gray pictures: the colour is left out."]
+    said = ["film.mp4 has colour, and the model in runs/lstm was trained on gray pictures: the colour is ignored."]
     assert _said(Fixed(_film(), channels=1), gray) == said
     assert not _said(Fixed(_film(gray=True), channels=1), gray)
     # Trained with --gray on films of colour, it left their colour out then as well.

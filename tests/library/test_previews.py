@@ -43,7 +43,7 @@ def test_clips_too_short_to_hold_anything_out_do_not_stop_a_preview(tmp_path):
 def test_a_preview_of_what_is_not_finite_is_refused(tmp_path):
     data, encoder = TwoClips(), HonestEncoder((8, 8, 1))
     encoder.mean[5] = np.nan
-    with pytest.raises(DataError, match=r"^The model made frames with values that are not finite\."):
+    with pytest.raises(DataError, match=r"^The model predicts frames with values that are not finite\."):
         reconstructions(encoder, data)
 
 

@@ -44,8 +44,8 @@ def test_what_cannot_be_read_now_is_not_damaged(number, failing, tmp_path):
     with pytest.raises(TryAgainError) as caught:
         read_json(path, "a manifest")
     assert str(caught.value) == (
-        f"{path} could not be read now: {os.strerror(number)}. Run the same command again; if it stays so, look "
-        "after the disk, and copy the file again."
+        f"{path} could not be read now: {os.strerror(number)}. Run the same command again. If the error stays, check "
+        "the disk and copy the file again."
     )
     with pytest.raises(TryAgainError):
         Checkpoints(tmp_path, "main").load()
@@ -79,7 +79,7 @@ def test_a_seal_holds_all_that_is_said(tmp_path):
     with pytest.raises(DataError) as caught:
         check_seal({**value, "fps": 13.5}, path)
     assert str(caught.value) == (
-        f"{path} is not as it was written: what it says has another SHA-256 than its 'seal'. Copy the folder again, "
+        f"{path} is not as it was written: the SHA-256 of its content is not its 'seal'. Copy the folder again, "
         "or make it again."
     )
     check_seal({"fps": 13.5}, path)  # One that says nothing of itself.
@@ -135,6 +135,6 @@ def test_results_that_were_changed_by_hand(table, name, value, tmp_path):
     with pytest.raises(DataError) as caught:
         table(tmp_path)
     assert str(caught.value).startswith(
-        f"{tmp_path} is not as it was written: a value in it is missing or of another kind ("
+        f"{tmp_path} is not as it was written: a value is missing or has another type ("
     )
     assert str(caught.value).endswith("). Run the command that wrote it again.")

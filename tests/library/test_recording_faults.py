@@ -12,7 +12,7 @@ FAULTY = "LatentseqTest/Faulty-v0"
 UPDATE = "That is a fault of the environment: update it, or choose another one."
 GIVES = "expected a finite number. " + UPDATE
 RATE = "expected a number above 0 and at most 1e+06. " + UPDATE
-LEFT = "it ended the process by sys.exit(1), where it should raise an exception"
+LEFT = "it called sys.exit(1), but it should raise an exception"
 
 
 class Faulty(gymnasium.Env):

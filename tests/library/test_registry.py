@@ -18,7 +18,7 @@ class Pond(Dataset):
 class Cloud:
     pass
 """
-HINT = "A plugin is installed with pip; `latentseq plugins` lists them all."
+HINT = "Install a plugin with pip; `latentseq plugins` lists all installed ones."
 
 
 def refused(group, name, kind=UsageError):
@@ -68,8 +68,8 @@ def test_an_unknown_group():
     with pytest.raises(UsageError) as caught:
         registry.installed("encoder")
     assert str(caught.value) == (
-        "There are no 'encoder'. Did you mean 'encoders'? "
-        "Plugins are datasets, decoders, dynamics, encoders and predictors."
+        "'encoder' is no kind of plugin. Did you mean 'encoders'? "
+        "The kinds are datasets, decoders, dynamics, encoders and predictors."
     )
 
 
@@ -77,8 +77,8 @@ def test_two_claims_on_a_name(install):
     install("ponds", {"datasets": {"pond": "pond_module:Pond"}}, pond_module=MODULE)
     install("lakes", {"datasets": {"pond": "lake_module:Lake", "lake": "pond_module:Pond"}})
     assert refused("datasets", "pond") == (
-        "Two plugins claim the dataset 'pond': lakes (lake_module:Lake) and ponds (pond_module:Pond). "
-        "Uninstall one of the two, or rename it."
+        "2 plugins claim the dataset 'pond': lakes (lake_module:Lake) and ponds (pond_module:Pond). "
+        "Uninstall or rename all but one."
     )
     assert registry.load("datasets", "lake").name == "pond"
     assert {row.distribution for row in registry.installed("datasets") if row.name == "pond"} == {"ponds", "lakes"}
@@ -100,7 +100,7 @@ def test_the_same_claim_twice_is_one(install):
         ("x = ", "SyntaxError: invalid syntax (dry_module.py, line 1)"),
         (
             "import sys; sys.exit(1)",
-            "it ended the process by sys.exit(1), where it should raise an exception",
+            "it called sys.exit(1), but it should raise an exception",
         ),
     ],
 )
@@ -145,7 +145,7 @@ def test_a_constructor_that_takes_what_has_no_name(parameters, named, install):
     install("ponds", {"datasets": {"open": "open_module:Open"}}, open_module=text)
     assert refused("datasets", "open", PluginError) == (
         f"The dataset 'open' (open_module:Open, from ponds 1.0) takes {named} in its constructor; expected keywords "
-        "with names only, because they are its configuration. Ask its author to name them."
+        "with names only, because the keywords are the configuration. Ask the author of the plugin to name them."
     )
 
 
@@ -158,6 +158,6 @@ def test_a_constructor_that_ends_the_process(code, error, install):
         registry.build("datasets", "leaver", None)
     if error is PluginError:
         assert str(caught.value) == (
-            f"pond cannot be built: it ended the process by sys.exit({code}), where it should raise an exception. "
+            f"pond cannot be built: it called sys.exit({code}), but it should raise an exception. "
             "Update or remove the distribution that it comes from."
         )

@@ -199,7 +199,7 @@ def test_a_range_that_does_not_exist(folder):
     clips = ClipFolder(str(folder))
     with pytest.raises(UsageError) as caught:
         clips.read(3, 5, 31)
-    assert str(caught.value) == "Frames 5 to 30 were asked of clip 3, which has 30 frames, 0 to 29."
+    assert str(caught.value) == "Frames 5 to 30 of clip 3 were requested; it has frames 0 to 29."
     with pytest.raises(UsageError) as caught:
         clips.read(6)
     assert str(caught.value) == "Clip 6 does not exist: clips has clips 0 to 5."
@@ -258,7 +258,7 @@ def test_a_shard_that_is_not_laid_out_as_ours_are(folder):  # It would be read a
     first, *rest = manifest(folder)["shards"]
     change(folder, shards=[{**first, "sha256": hashlib.sha256(shard.read_bytes()).hexdigest()}, *rest])
     assert refused(lambda: ClipFolder(str(folder)).read(0)) == (
-        f"{shard} cannot be read: \"'count' in it is not {len(arrays['count'])} rows in one piece\". "
+        f"{shard} cannot be read: 'count' is not stored as one block of {len(arrays['count'])} rows. "
         "Make the folder again."
     )
 
@@ -266,7 +266,7 @@ def test_a_shard_that_is_not_laid_out_as_ours_are(folder):  # It would be read a
 def test_clips_that_need_more_rows_than_there_are(folder):
     change(folder, clips=[{**manifest(folder)["clips"][0], "count": 13}])
     assert refused(lambda: ClipFolder(str(folder))) == (
-        f"{folder / 'manifest.json'} cannot be used: its clips need 52 rows, and its shards have 47. "
+        f"{folder / 'manifest.json'} cannot be used: its clips need 52 rows, but its shards have 47. "
         "Make the folder again."
     )
 
@@ -274,7 +274,7 @@ def test_clips_that_need_more_rows_than_there_are(folder):
 def test_clips_that_do_not_say_where_they_are(folder):
     change(folder, clips=[{"count": 3, "length": 4, "split": "train"}])
     assert refused(lambda: ClipFolder(str(folder))) == (
-        f"{folder / 'manifest.json'} cannot be used: it says nothing of row and step. Make the folder again."
+        f"{folder / 'manifest.json'} cannot be used: row and step are missing. Make the folder again."
     )
 
 
@@ -299,7 +299,7 @@ def test_no_manifest(tmp_path):
 
 def test_another_format(folder):
     assert refused(lambda: LatentFolder(folder)) == (
-        f"{folder} holds 'latentseq-clips/1'; expected 'latentseq-latents/1'. Choose another folder."
+        f"{folder} has format 'latentseq-clips/1'; expected 'latentseq-latents/1'. Choose another folder."
     )
 
 

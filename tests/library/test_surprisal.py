@@ -116,7 +116,7 @@ class TestRefused:
                 surprisal(predictor(conditions={"action": 2, "sound": 4}), Noise(width=width), 0)
             assert str(error.value) == (
                 f"The model is driven by the streams action (width 2) and sound (width 4); noise has {has}. "
-                "Give data with those streams."
+                "Use data with those streams."
             )
 
     def test_a_predictor_without_latents(self):

@@ -154,16 +154,16 @@ def test_times_that_cannot_be_true(wrong, tmp_path):
     ("arrays", "found"),
     [
         ({}, "missing"),
-        ({"times": np.zeros((5, 2))}, "float64 of shape (2,)"),
-        ({"times": np.arange(5)}, "int64 of shape ()"),
+        ({"times": np.zeros((5, 2))}, "float64 of shape (2,) per row"),
+        ({"times": np.arange(5)}, "int64 of shape () per row"),
     ],
 )
 def test_a_shard_without_the_times_that_its_manifest_calls_for(arrays, found, tmp_path):
     folder = clips_of(tmp_path / "clips", **arrays)
     for ask in (ClipFolder(str(folder)).times, ClipFolder(str(folder)).read):
         assert refused(lambda ask=ask: ask(0)) == (
-            f"{folder / 'shard-00000.h5'} does not fit the manifest beside it: 'times' is {found} a row; expected "
-            "floats of shape (). Make the folder again."
+            f"{folder / 'shard-00000.h5'} does not fit the manifest beside it: 'times' is {found}; expected "
+            "floats of shape () per row. Make the folder again."
         )
 
 

@@ -107,7 +107,7 @@ def test_wrong_files_of_a_run(run):
     write_json(run / "artifact.json", {**about, "plugin": "another"})
     assert refused(run) == (
         f"{run} is not as it was written. {run / 'artifact.json'} is not the file that was saved: plugin, config or "
-        "files do not fit its fingerprint. Copy the folder again, or train again. "
+        "files do not match its fingerprint. Copy the folder again, or train again. "
         f"{shard} is damaged: its SHA-256 has changed. {state} is damaged: its SHA-256 has changed." + END
     )
 
@@ -147,7 +147,7 @@ def test_a_shard_whose_arrays_differ(clips):
 def test_a_manifest_that_says_something_else(clips):
     path = clips / "manifest.json"
     path.write_text(path.read_text().replace('"fps": 25.0', '"fps": 26.0'))
-    seal = f"{path} is not as it was written: what it says has another SHA-256 than its 'seal'."
+    seal = f"{path} is not as it was written: the SHA-256 of its content is not its 'seal'."
     assert refused(clips) == f"{clips} is not as it was written. {seal}{END}{END}"
 
 
@@ -156,7 +156,7 @@ def test_a_manifest_of_a_format_that_nobody_reads(clips):
     rewritten(clips, lambda manifest: manifest.update(format="latentseq-clips/9"))
     assert refused(clips) == (
         f"{clips} is not as it was written. {path} cannot be used: format is 'latentseq-clips/9'; expected "
-        "latentseq-clips/1 and latentseq-latents/1. Make the folder again, or get it anew from where it came." + END
+        "latentseq-clips/1 or latentseq-latents/1. Make the folder again, or copy it again from its source." + END
     )
 
 
@@ -208,11 +208,11 @@ def test_a_file_that_cannot_be_read_now_is_not_damaged(clips, monkeypatch):
         ("{", "{} cannot be read as a manifest: it is not JSON."),
         (
             "{}",
-            "{} cannot be used: it says nothing of clips, format, fps, shards and streams. Make the folder again.",
+            "{} cannot be used: clips, format, fps, shards and streams are missing. Make the folder again.",
         ),
         (
             '{"format": "latentseq-clips/1", "clips": [], "fps": 1, "streams": {}, "shards": [{"file": "a"}]}',
-            "{} cannot be used: it says nothing of rows and sha256. Make the folder again.",
+            "{} cannot be used: rows and sha256 are missing. Make the folder again.",
         ),
     ],
 )

@@ -46,8 +46,8 @@ def die(*_, **__):
 
 def in_the_way(path):
     return (
-        f"{path} is in the way: latentseq keeps unfinished work under that name, but it was not made by latentseq, "
-        "or belongs to another user. It is not touched. Move it away, or choose another output."
+        f"{path} is in the way: latentseq keeps unfinished work under that name, but it was not written by "
+        "latentseq, or belongs to another user. It stays unchanged. Move it away, or choose another output."
     )
 
 
@@ -258,7 +258,7 @@ def test_two_processes_do_not_write_one_file(tmp_path):
     with exclusive(path), pytest.raises(TryAgainError) as caught:
         write_output(path, b"GIF")
     assert str(caught.value) == (
-        f"{path} is being written by another process (number {os.getpid()}). Wait until that is done, or choose "
+        f"{path} is being written by another process (number {os.getpid()}). Wait until it has ended, or choose "
         "another name."
     )
     assert not list(tmp_path.iterdir())

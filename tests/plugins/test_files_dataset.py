@@ -379,7 +379,7 @@ def test_nothing_there(tmp_path):
 def test_ranges(write_movie):
     path = str(write_movie("a.mp4", 10))
     assert refused(lambda: Files(path).read(0, 5, 11), UsageError) == (
-        "Frames 5 to 10 were asked of clip 0, which has 10 frames, 0 to 9."
+        "Frames 5 to 10 of clip 0 were requested; it has frames 0 to 9."
     )
 
 

@@ -240,7 +240,7 @@ def test_clips_and_frames_that_do_not_exist(squares):
     dataset = MovingDigits(digits=squares, digit_size=6, **OPTIONS)
     with pytest.raises(UsageError, match="Clip 20 does not exist: moving-digits has clips 0 to 19"):
         dataset.read(20)
-    with pytest.raises(UsageError, match="Frames 9 to 13 were asked of clip 0, which has 12 frames, 0 to 11"):
+    with pytest.raises(UsageError, match="Frames 9 to 13 of clip 0 were requested; it has frames 0 to 11"):
         dataset.read_windows(np.array([0]), np.array([9]), 5)
 
 

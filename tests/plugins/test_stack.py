@@ -211,7 +211,7 @@ def test_an_unknown_part_is_refused():
     )
     assert refused(decoder="vae").startswith("No decoder is called 'vae'. ")
     assert refused(**{"feature.widths": [4]}) == (
-        "stack has no part 'feature', of which feature.widths would be an option. Did you mean 'features'? "
+        "stack has no part 'feature' for the option feature.widths. Did you mean 'features'? "
         "Its parts: decoder, features and latents."
     )
     assert refused(**{"features.width": [4]}).startswith("conv-ae has no option 'width'. Did you mean 'widths'? ")
@@ -245,7 +245,7 @@ def test_a_trained_run_takes_no_options_and_has_to_be_of_its_kind(run):
         "options, or use the name of a plugin."
     )
     assert refused(DataError, decoder=str(run)) == (
-        f"stack: decoder: {run} holds the 'conv-ae' of encoders; expected one of decoders."
+        f"stack: decoder: {run} holds the encoder 'conv-ae'; expected one of the decoders."
     )
 
 
@@ -287,5 +287,5 @@ def test_an_artifact_names_no_folder_as_a_part(deep, tmp_path):
         theirs.load()
     assert str(caught.value) == (
         f"stack: features: {theirs.path / 'artifact.json'} names the part {shown(str(mine.path))}; expected the name "
-        "of an installed plugin. A model from a stranger shall not choose what is read here."
+        "of an installed plugin. A model must not choose which other files are read here."
     )
