@@ -20,11 +20,16 @@ if TYPE_CHECKING:
     from latentseq.commands.train import train
     from latentseq.commands.train_ae import train_ae
     from latentseq.commands.train_lstm import train_lstm
+    from latentseq.commands.tune import tune
     from latentseq.commands.verify import verify
     from latentseq.configurable import Plugin
     from latentseq.data.open import open_data
+    from latentseq.data.windows import WindowOptions
+    from latentseq.ingestion.recipe import IngestOptions
+    from latentseq.media.preprocessing import Preprocessing
     from latentseq.models.run import load_predictor
     from latentseq.protocols import Dataset, Decoder, Dynamics, Encoder, Forecast, History, Predictor
+    from latentseq.training.budget import Budget
 
 __version__ = "0.1.0"
 
@@ -41,6 +46,7 @@ _COMMANDS = (
     "train",
     "train_ae",
     "train_lstm",
+    "tune",
     "verify",
 )
 _HOME = {
@@ -60,6 +66,10 @@ _HOME = {
         ),
         "latentseq.protocols",
     ),
+    "Budget": "latentseq.training.budget",
+    "IngestOptions": "latentseq.ingestion.recipe",
+    "Preprocessing": "latentseq.media.preprocessing",
+    "WindowOptions": "latentseq.data.windows",
     "open_data": "latentseq.data.open",
     "load_predictor": "latentseq.models.run",
     "KerasDynamics": "latentseq.networks.dynamics",
@@ -72,6 +82,7 @@ _HOME = {
 
 __all__ = [
     "Batch",
+    "Budget",
     "Clip",
     "Dataset",
     "Decoder",
@@ -79,11 +90,14 @@ __all__ = [
     "Encoder",
     "Forecast",
     "History",
+    "IngestOptions",
     "Latents",
     "Plugin",
     "Predictor",
+    "Preprocessing",
     "Source",
     "State",
+    "WindowOptions",
     "Windows",
     "encode",
     "evaluate",
@@ -99,6 +113,7 @@ __all__ = [
     "train",
     "train_ae",
     "train_lstm",
+    "tune",
     "verify",
 ]
 

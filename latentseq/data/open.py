@@ -17,8 +17,6 @@ from latentseq.storage.frames import FORMAT, ClipFolder
 from latentseq.storage.latents import FORMAT as LATENTS
 from latentseq.storage.shards import folder_format
 
-DEFAULT_SIZE = 64
-
 
 def open_data(
     data: str | Path, *, options: Mapping[str, Any] | None = None, preprocessing: Preprocessing | None = None
@@ -38,7 +36,7 @@ def open_data(
     own = [key for key in Crops.options() if key in options] if "crop" in options else []
     cropping = {key: options.pop(key) for key in own}
     if is_footage(data):
-        prepared = (preprocessing or Preprocessing.of(DEFAULT_SIZE)).to_json()
+        prepared = (preprocessing or Preprocessing()).to_json()
         plugin = registry.load("datasets", "files")
         dataset = plugin.from_config({"path": str(data), **prepared, **options})
     elif os.path.exists(data):  # noqa: PTH110  # A name that no file can have is an error to pathlib.
@@ -110,18 +108,6 @@ def check_seed(seed: int) -> None:
     """
     if not 0 <= seed < 2**31:
         raise UsageError(f"seed is {seed}; expected a whole number from 0 to {2**31 - 1}.")
-
-
-def parse_size(text: str | int) -> tuple[int, int]:
-    """``64`` or ``48x64`` (h x w) to (h, w).
-
-    Raises:
-        UsageError: anything else.
-    """
-    found = re.fullmatch(r"(\d+)(?:x(\d+))?", str(text).strip().lower())
-    if not found:
-        raise UsageError(f"The size is {text!r}; expected a number of pixels such as 64, or 48x64 (h x w).")
-    return int(found[1]), int(found[2] or found[1])
 
 
 def parse_frames(value: str | int, dataset: Dataset, clip: int, what: str, *, first: int = 0) -> int:

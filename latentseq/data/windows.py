@@ -1,6 +1,7 @@
 """Windows of data, and the sources that parts are fitted on."""
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -17,6 +18,28 @@ VALIDATION_WINDOWS = 512
 
 DEFAULT_LENGTH = 30
 """Items of a training window."""
+
+
+@dataclass(frozen=True)
+class WindowOptions:
+    """How training windows are cut out of clips.
+
+    Attributes:
+        length: number of items (frames or latents) of a window. None stands for 30, or for the length of the longest
+            clip if that is shorter.
+        stride: number of items from the start of one window to the start of the next.
+    """
+
+    length: int | None = None
+    stride: int = 1
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            UsageError: the length is below 2, or the stride is below 1.
+        """
+        check_windows(self.length, self.stride)
 
 
 Reader: TypeAlias = Callable[[np.ndarray, np.ndarray, int], Batch]

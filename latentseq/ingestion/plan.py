@@ -97,7 +97,7 @@ class Plan:
     def frame_shape(self) -> tuple[int, int, int]:
         """(h, w, c) of the frames that will be written."""
         crop = self.recipe.crop
-        h, w = (crop.side, crop.side) if crop else self.recipe.preprocessing.size
+        h, w = (crop.side, crop.side) if crop else self.recipe.preprocessing.shape
         return h, w, self.recipe.channels
 
     @property
@@ -131,7 +131,7 @@ def make_plan(recipe: Recipe, found: list[Found], skipped: list[Skipped], worker
             skipped.append(Skipped(each.name, reason))
             continue
         rows = rows_of(each.footage, recipe.preprocessing)
-        size = each.footage.size if recipe.native else recipe.preprocessing.size
+        size = each.footage.size if recipe.native else recipe.preprocessing.shape
         reason = _misfit(recipe, rows, size)
         if reason:
             skipped.append(Skipped(each.name, reason))
@@ -143,11 +143,13 @@ def make_plan(recipe: Recipe, found: list[Found], skipped: list[Skipped], worker
         digests = list(pool.map(lambda each: each[0].footage.digest(), fitting))
     sources = [Source(f, r, digest, p) for (f, r, p), digest in zip(fitting, digests, strict=True)]
     fps = sources[0].rows.fps
-    if recipe.audio != "none" and not any(source.footage.sound for source in sources):
-        recipe = replace(recipe, audio="none")
-    streams = {"audio": audio.width(recipe.audio, fps), "audio_mask": 1} if recipe.audio != "none" else {}
+    if recipe.options.audio != "none" and not any(source.footage.sound for source in sources):
+        recipe = replace(recipe, options=replace(recipe.options, audio="none"))
+    streams = (
+        {"audio": audio.width(recipe.options.audio, fps), "audio_mask": 1} if recipe.options.audio != "none" else {}
+    )
     plan = Plan(recipe, sources, skipped, [], streams, fps)
-    parts = with_quotas(stretches(plan), recipe.count) if recipe.crop else _chunks(plan)
+    parts = with_quotas(stretches(plan), recipe.options.count) if recipe.crop else _chunks(plan)
     return replace(plan, tasks=tasks_of(plan, parts))
 
 
@@ -228,7 +230,7 @@ def _too_much(preprocessing: Preprocessing, footage: Footage) -> str | None:
     if high * wide > MAX_PIXELS:
         return (
             f"Its frames are {h} x {w} (h x w), and would have to be {high} x {wide} to cover "
-            f"{' x '.join(map(str, preprocessing.size))}. Choose --fit pad or stretch."
+            f"{' x '.join(map(str, preprocessing.shape))}. Choose --fit pad or stretch."
         )
     return None
 
@@ -236,12 +238,12 @@ def _too_much(preprocessing: Preprocessing, footage: Footage) -> str | None:
 def _misfit(recipe: Recipe, rows: Rows, size: tuple[int, int]) -> str | None:
     """Why footage cannot be taken as it is asked for."""
     count = int(np.diff([0, *rows.breaks, len(rows.numbers)]).max())
-    need = recipe.crop.length if recipe.crop else recipe.clip_length or 1
+    need = recipe.crop.length if recipe.crop else recipe.options.clip_length or 1
     has = f"{'Its longest clip' if len(rows.breaks) else 'It'} has {count} frames"
     if count < need:
         return f"{has}, and clips of {need} are asked for."
-    if recipe.cuts and count < recipe.min_length:
-        return f"{has}, and scenes of at least {recipe.min_length} are asked for."
+    if recipe.options.cuts and count < recipe.options.min_length:
+        return f"{has}, and scenes of at least {recipe.options.min_length} are asked for."
     if recipe.crop and min(size) < recipe.crop.side:
         return f"Its frames are {size[0]} x {size[1]} (h x w), and crops of {recipe.crop.side} are asked for."
     if max(size) > MAX_SIDE:

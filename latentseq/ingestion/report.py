@@ -74,7 +74,7 @@ def plan_report(plan: Plan, workers: int) -> str:
     lines += _readings([(source.found.name, source.footage.reading) for source in plan.sources])
     lines += list(_skipped([(each.name, each.reason) for each in plan.skipped]))
     shape = " x ".join(map(str, plan.frame_shape))
-    made = _counted(recipe.count, "crop") if recipe.crop else _counted(plan.rows, "frame")
+    made = _counted(recipe.options.count, "crop") if recipe.crop else _counted(plan.rows, "frame")
     streams = "".join(f" and {name} {width}" for name, width in plan.streams.items())
     read = sum(len(source.rows.numbers) for source in plan.sources)
     seconds = sum(_seconds_a_row(source) * len(source.rows.numbers) for source in plan.sources[:LISTED])
@@ -101,8 +101,9 @@ def summary(manifest: dict[str, Any], plan: Plan) -> Iterator[str]:
         f"{len(manifest['sources'])} of {_counted(len(manifest['sources']) + len(manifest['skipped']), 'file')}"
     )
     yield from held_out(manifest)
-    if plan.recipe.crop and clips < plan.recipe.count:
-        yield f"{plan.recipe.count:,} crops were asked for; no more have a motion of {plan.recipe.crop.motion:g}"
+    if plan.recipe.crop and clips < plan.recipe.options.count:
+        count, motion = plan.recipe.options.count, plan.recipe.crop.motion
+        yield f"{count:,} crops were asked for; no more have a motion of {motion:g}"
     yield from _hints(plan)
 
 

@@ -9,19 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from latentseq.data.crops import CropRecipe
-from latentseq.data.open import DEFAULT_SIZE, check_seed, parse_size
 from latentseq.errors import UsageError
 from latentseq.ingestion.assembly import assemble
 from latentseq.ingestion.plan import Plan, Task, make_plan, tasks_of
-from latentseq.ingestion.recipe import Recipe
+from latentseq.ingestion.recipe import IngestOptions, Recipe
 from latentseq.ingestion.report import Counter, summary
 from latentseq.ingestion.work import Shard, Worker, still_missing
 from latentseq.media import cuts as scene_cuts
 from latentseq.media.discovery import UNFINISHED, Found, discover, nothing_found
-from latentseq.media.layout import parse_axes
-from latentseq.media.levels import parse_range
-from latentseq.media.preprocessing import Preprocessing
+from latentseq.media.preprocessing import Preprocessing, Size
 from latentseq.storage.atomic import read_json, sweep, write_sealed
 from latentseq.storage.folders import check_free
 from latentseq.storage.ledger import Ledger, digest_of
@@ -29,74 +25,54 @@ from latentseq.storage.manifest import MANIFEST, read_manifest
 from latentseq.storage.workspace import exclusive
 from latentseq.training.watch import Watcher
 
-CROP_LENGTH = 10
 MAX_OWN_SIZE = 128
-"""Footage all of one size keeps it up to here, where no size is asked for."""
+"""Largest side of footage that keeps its own size, if all footage has the same size and no size is chosen."""
 
 
 def plan_clips(
     sources: Sequence[str | Path],
     out: Path,
     workers: int,
-    *,
-    size: str | int | None = None,
-    fit: str = "crop",
-    gray: bool = False,
-    fps: float | None = None,
-    skip: int = 1,
-    array: str | None = None,
-    axes: str | None = None,
-    range: str | None = None,
-    cuts: bool = False,
-    min_length: int = 20,
-    clip_length: int | None = None,
-    stride: int | None = None,
-    crop: int | None = None,
-    count: int = 10_000,
-    still: float = 0.05,
-    motion: float = 0.02,
-    audio: str = "mel",
-    seed: int = 0,
+    preprocessing: Preprocessing | None = None,
+    options: IngestOptions | None = None,
 ) -> Plan:
-    """What ``ingest`` would do with these options; ``out`` is not searched, and nothing is written.
+    """Plan what ``ingest`` does with these options. Nothing is written.
+
+    Args:
+        sources: files, and folders that are searched for them.
+        out: folder of the clips, which is not searched.
+        workers: number of files that are looked at in parallel.
+        preprocessing: options of the frames.
+        options: the other options.
 
     Raises:
         UsageError: a source does not exist, or an option does not fit.
-        DataError: nothing that was found can be read.
+        DataError: no file can be read.
     """
     if not sources:
         raise UsageError("There is nothing to ingest: give a video, a folder, or several.")
-    check_seed(seed)
-    cropping = None
-    if crop is not None:
-        cropping = CropRecipe(crop, CROP_LENGTH if clip_length is None else clip_length, float(still), float(motion))
-    wanted = parse_size(size if size is not None else crop or DEFAULT_SIZE)
-    recipe = Recipe(
-        Preprocessing(wanted, fit, gray, skip, None if fps is None else float(fps)),
-        native=cropping is not None and size is None,
-        cuts=cuts,
-        min_length=min_length,
-        clip_length=clip_length,
-        stride=stride,
-        crop=cropping,
-        count=count,
-        audio=audio,
-        seed=seed,
-        array=array,
-        axes=None if axes is None else parse_axes(axes),
-        range=None if range is None else str(parse_range(range)),
-    )
-    if cuts:
+    frames, options = preprocessing or Preprocessing(), options or IngestOptions()
+    if options.cuts:
         scene_cuts.check_installed()
-    found, skipped = discover(
-        [Path(source) for source in sources], array=array, axes=axes, range=range, leave_out=out, workers=workers
+    matches, skipped = discover(
+        [Path(source) for source in sources],
+        array=options.array,
+        axes=options.axes,
+        range=options.range,
+        leave_out=out,
+        workers=workers,
     )
-    if not found:
+    if not matches:
         raise nothing_found(skipped)
-    settled = replace(recipe.preprocessing, gray=gray or all(each.footage.gray for each in found))
-    if size is None and not cropping:
-        settled = replace(settled, size=_own_size(found) or settled.size)
-    return make_plan(replace(recipe, preprocessing=settled), found, skipped, workers)
+    size: Size = frames.shape
+    if frames.size is None:
+        size = options.crop or _own_size(matches) or frames.shape
+    # A whole number and a float of the same value have to give the same plan.
+    fps = None if frames.fps is None else float(frames.fps)
+    gray = frames.gray or all(each.footage.gray for each in matches)
+    settled = replace(frames, size=size, fps=fps, gray=gray)
+    recipe = Recipe(settled, options, native=options.crop is not None and frames.size is None)
+    return make_plan(recipe, matches, skipped, workers)
 
 
 def carry_out(plan: Plan, out: Path, workers: int, watcher: Watcher, *, overwrite: bool) -> None:
@@ -184,7 +160,7 @@ def _all_done(plan: Plan, ledger: Ledger, workers: int, watcher: Watcher) -> lis
     with contextlib.closing(watcher):
         done = _done(plan, plan.tasks, ledger, workers, counter)
         # What is missing has to move: what need not has had its share.
-        moving = replace(plan, recipe=replace(plan.recipe, crop=replace(crop, still=0.0))) if crop else plan
+        moving = replace(plan, recipe=replace(plan.recipe, options=replace(plan.recipe.options, still=0.0)))
         while crop and (parts := still_missing(plan, done)):
             round += 1
             done += _done(moving, tasks_of(moving, parts, round), ledger, workers, counter)

@@ -123,7 +123,7 @@ class Worker:
         """The frames of a part, and where scenes start in it."""
         numbers = source.rows.numbers[part.start : part.stop]
         frames = np.empty((len(numbers), *source.preprocessing.frame_shape), np.uint8)
-        if not self._plan.recipe.cuts:
+        if not self._plan.recipe.options.cuts:
             for row, picture in enumerate(footage.walk(numbers)):
                 frames[row] = picture.frame(source.preprocessing)
                 self._tick(row, len(numbers))
@@ -146,7 +146,7 @@ class Worker:
 
     def _sound(self, source: Source, part: Part) -> dict[str, np.ndarray]:
         """The side streams of a part."""
-        kind, count = self._plan.recipe.audio, part.stop - part.start
+        kind, count = self._plan.recipe.options.audio, part.stop - part.start
         if kind == "none":
             return {}
         if not source.footage.sound:
@@ -163,7 +163,7 @@ class Worker:
         crop = recipe.crop
         assert crop is not None
         seed = hashlib.sha256(chance.encode()).digest()
-        random = np.random.default_rng([recipe.seed, *np.frombuffer(seed, np.uint32)])
+        random = np.random.default_rng([recipe.options.seed, *np.frombuffer(seed, np.uint32)])
         drawn: list[tuple[int, np.ndarray]] = []
         free = int(random.binomial(part.quota, crop.still))  # So many need not move.
         failed, patience = 0, min(part.quota, PATIENCE)
@@ -234,7 +234,7 @@ def still_missing(plan: Plan, done: list[tuple[Task, Shard]]) -> list[Part]:
     found = [pair for task, shard in done for pair in zip(task.parts, shard.parts, strict=True)]
     damaged = {part.source for part, about in found if "error" in about}
     crops = [(part, len(about["crops"])) for part, about in found if part.source not in damaged]
-    missing = plan.recipe.count - sum(count for _, count in crops)
+    missing = plan.recipe.options.count - sum(count for _, count in crops)
     given_up = {part._replace(quota=0) for part, count in crops if count < part.quota}
     left = [part for part in stretches(plan) if part.source not in damaged and part not in given_up]
     return with_quotas(left, missing) if left and missing else []

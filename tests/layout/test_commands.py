@@ -1,11 +1,15 @@
-"""Every command is its function: the same parameters, order and defaults, and it hands them on."""
+"""Every command is its function: the same parameters, order and defaults, and it hands them on.
+
+A parameter of the function that is a dataclass of options stands for its fields: the command has an option for each.
+"""
 
 import importlib
 import inspect
 import re
 import shlex
+from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import typer.main
@@ -18,9 +22,24 @@ SHORTER = {
     "data_options": "--data-set",
     "env_options": "--env-option",
     "allow_plugins": "--allow-plugin",
-    "from_": "--from",
 }
 """Options that are not called as the parameter is."""
+VALUES: dict[str, Any] = {
+    **{"size": "32x48", "fit": "pad", "gray": True, "fps": 12.5, "skip": 2},
+    **{
+        "array": "a",
+        "axes": "THW",
+        "range": "0..9",
+        "cuts": False,
+        "min_length": 3,
+        "clip_length": 4,
+        "stride": None,
+    },
+    **{"crop": 8, "count": 7, "still": 0.5, "motion": 0.25, "audio": "wave", "seed": 6},
+    **{"epochs": 2, "steps": 9, "max_minutes": 1.5, "batch_size": 11, "learning_rate": 0.125},
+    **{"length": 13},
+}
+"""Values of options in dataclasses, which check them. None is a default but where two exclude each other."""
 TYPED = ("config",)
 """What is typed only: a file of options. In Python those are keywords (``runs.read_config``)."""
 
@@ -40,6 +59,22 @@ def function_of(command: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
+def group_of(parameter: inspect.Parameter) -> Any:
+    """The dataclass of options that a parameter takes; None for any other parameter."""
+    return next((kind for kind in get_args(parameter.annotation) if is_dataclass(kind)), None)
+
+
+def flat(function: Any) -> dict[str, inspect.Parameter]:
+    """The parameters of a function, with the fields of options in the place of their dataclass."""
+    parameters: dict[str, inspect.Parameter] = {}
+    for name, parameter in inspect.signature(function).parameters.items():
+        group = group_of(parameter)
+        fields = inspect.signature(group).parameters.values() if group else [parameter]
+        parameters |= {p.name: p.replace(kind=parameter.kind) for p in fields}
+        assert group is None or parameter.default is None, name
+    return parameters
+
+
 def default_of(parameter: inspect.Parameter) -> Any:
     """The default; a path and a number count as what one types for them."""
     value = parameter.default
@@ -57,7 +92,7 @@ def examples(command: str) -> list[str]:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_takes_what_its_function_takes(command):
     mine = {k: p for k, p in inspect.signature(module_of(command).command).parameters.items() if k not in TYPED}
-    theirs = inspect.signature(function_of(command)).parameters
+    theirs = flat(function_of(command))
     assert list(mine) == list(theirs)
     assert {k: default_of(p) for k, p in mine.items()} == {k: default_of(p) for k, p in theirs.items()}
     # Arguments are what the function takes by position; options, by name only.
@@ -78,7 +113,7 @@ def test_an_option_is_called_as_its_parameter(command):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_hands_on_every_parameter(command, monkeypatch, capsys):
     module, name = home_of(command)
-    signature = inspect.signature(function_of(command))
+    signature, parameters = inspect.signature(function_of(command)), flat(function_of(command))
     passed: dict[str, Any] = {}
 
     def record(*args: Any, **keywords: Any) -> Any:
@@ -92,9 +127,17 @@ def test_a_command_hands_on_every_parameter(command, monkeypatch, capsys):
         "latentseq.commands.surprise.table",
     ):
         monkeypatch.setattr(table, lambda out: f"the table of {out}")
-    given = {key: [f"{key}=[1]"] if key in SETTINGS else object() for key in signature.parameters}
-    module_of(command).command(**given)
-    assert passed == {key: {key: [1]} if key in SETTINGS else value for key, value in given.items()}
+    groups = {name: group_of(parameter) for name, parameter in signature.parameters.items()}
+    grouped = {key for group in filter(None, groups.values()) for key in inspect.signature(group).parameters}
+    given = {key: [f"{key}=[1]"] if key in SETTINGS else object() for key in parameters}
+    module_of(command).command(**given | {key: VALUES[key] for key in grouped})
+    for name, group in groups.items():
+        if group:
+            options = passed.pop(name)
+            assert type(options) is group
+            own = inspect.signature(group).parameters
+            assert {key: getattr(options, key) for key in own} == {key: VALUES[key] for key in own}
+    assert passed == {key: {key: [1]} if key in SETTINGS else given[key] for key in given.keys() - grouped}
     if command not in ("show", "verify", "plugins"):
         assert "the result" in capsys.readouterr().out.splitlines()
 
@@ -107,7 +150,7 @@ def test_an_example_is_a_command_line(command):
         program, name, *rest = shlex.split(line)
         assert (program, name) == ("latentseq", command)
         with parsed_by(command).make_context(name, rest) as context:
-            assert set(context.params) - set(TYPED) == set(inspect.signature(function_of(command)).parameters)
+            assert set(context.params) - set(TYPED) == set(flat(function_of(command)))
 
 
 @pytest.mark.parametrize("command", COMMANDS)

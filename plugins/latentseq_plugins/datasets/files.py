@@ -65,7 +65,7 @@ class Files(Dataset):
         self.path, self.size, self.fit, self.gray, self.skip = path, size, fit, gray, skip
         self.array, self.audio, self.axes, self.range = array, audio, axes, range
         self._fps = fps
-        self._preprocessing = Preprocessing.of(size, fit, gray, skip, fps)
+        self._preprocessing = Preprocessing(size, fit, gray, fps, skip)
         if audio not in ("none", *sound.KINDS):
             raise UsageError(f"Option audio is {audio!r}; expected 'mel', 'wave' or 'none'.")
         self._found = _found(Path(path).expanduser(), array, axes, range)
