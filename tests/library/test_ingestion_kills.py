@@ -25,7 +25,8 @@ PARENT = f"""
 import json, mmap, os, signal, sys, threading, time
 from pathlib import Path
 {SMALL}
-from latentseq.commands.ingest import ingest
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from ingesting import ingest
 
 print(*{{"keras", "tensorflow", "jax", "torch"}} & set(sys.modules), flush=True)
 steps, lock = mmap.mmap(-1, 8), threading.Lock()
