@@ -66,11 +66,11 @@ def test_it_goes_on_to_the_same_bytes(cli, trained, tmp_path, monkeypatch):
         ),
         (
             [*UNET, "--size", 32, "--gray"],
-            "--gray and --size are about decoding files, and moving-squares is not decoded. Leave them out; a dataset "
-            "has options of its own, given by --data-set.",
+            "--gray and --size are about decoding files, and moving-squares is not decoded. Leave them out; a "
+            "dataset has options of its own, given by --data-set.",
         ),
         (
-            [*UNET, "--conditions", "audio"],
+            ["--predictor", "conv-lstm", "--conditions", "audio"],
             "moving-squares has no stream audio, which --conditions names; it has no streams. Name streams that are "
             "there, or leave --conditions out.",
         ),

@@ -121,7 +121,7 @@ def test_a_run_of_an_earlier_version_is_tuned_by_another_command(cli, tmp_path):
 
 
 def test_parts_without_networks_are_refused(cli, runs, tmp_path):
-    answer = cli("tune", trained / "lstm", *SQUARES, tmp_path / "tuned", "--from", runs / "lstm", "--allow-plugin", "honest-encoder",
+    answer = cli("tune", runs / "lstm", *SQUARES, tmp_path / "tuned", "--allow-plugin", "honest-encoder",
                  "--allow-plugin", "honest-dynamics", *BUDGET)  # fmt: skip
     assert (answer.code, answer.err) == (
         2,
