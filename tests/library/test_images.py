@@ -291,6 +291,12 @@ def test_preprocessing_survives_json():
     assert preprocessing.to_json() == {"size": [24, 48], "fit": "pad", "gray": True, "skip": 3, "fps": None}
     assert Preprocessing.from_json({**preprocessing.to_json(), "other": 25}) == preprocessing
     assert Preprocessing(64).frame_shape == (64, 64, 3)
+    assert [Preprocessing(size).shape for size in (32, "48x64", [5, 6], None)] == [
+        (32, 32),
+        (48, 64),
+        (5, 6),
+        (64, 64),
+    ]
     assert preprocessing.frame_shape == (24, 48, 1)
     with pytest.raises(DataError, match="'fit' is missing"):
         Preprocessing.from_json({"size": 64})
