@@ -241,9 +241,9 @@ class Forecast(ABC):
 class Dynamics(Plugin):
     """Learns how latents move.
 
-    Constructor keywords: ``latent_shape`` and its own, and ``conditions`` if side streams can drive it. ``train_lstm``
-    fills in ``conditions`` with names and widths f of streams of the data: those that ``--conditions`` names; without
-    it, all streams for a plugin whose keyword has no default, and none for others.
+    Constructor keywords: its own, ``latent_shape``, and ``conditions`` if side streams can drive it. ``train_lstm``
+    fills in ``conditions``, names and widths f of streams of the data: those that ``--conditions`` names; without it,
+    all streams for a plugin whose keyword has no default, and none for others.
     """
 
     context: int = 1
@@ -299,8 +299,8 @@ class LatentView(typing.NamedTuple):
 class Predictor(Plugin):
     """The two verbs on frames, so that latent and pixel models are judged alike.
 
-    Constructor keywords: ``input_shape`` (h, w, c) and its own, and ``conditions`` if side streams can drive it, which
-    ``train`` fills in as ``train_lstm`` does for ``Dynamics``.
+    Constructor keywords: its own, ``input_shape`` (h, w, c), and ``conditions`` if side streams can drive it.
+    ``train`` fills in ``conditions`` as ``train_lstm`` does for ``Dynamics``.
     """
 
     any_size: ClassVar[bool] = False

@@ -31,8 +31,8 @@ def open_streams() -> None:
 def silence_native_logs() -> None:
     """Discard what native code writes to descriptor 2. Python's own standard error stays on the terminal.
 
-    Call this function before TensorFlow is imported. A crash of native code still shows where it happened, because the
-    fault handler writes to the terminal.
+    Call this function before TensorFlow is imported. A crash of native code still shows where it happened:
+    the fault handler writes to the terminal.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)

@@ -34,8 +34,8 @@ def test_streams_by_name(group, plugin, conditions, widths):
         (
             "conv-lstm",
             "audio,sound",
-            "clips has no stream sound, which --conditions names; its streams are actions, audio and audio_mask. Name "
-            "streams that are there, or leave --conditions out.",
+            "clips has no stream sound, which --conditions names; its streams are actions, audio and audio_mask. "
+            "Name streams that are there, or leave --conditions out.",
         ),
         ("unet", "audio", "unet takes no conditions, and --conditions is 'audio'. Leave it out."),
     ],
