@@ -21,7 +21,9 @@ def command(
         typer.Option(help="Split to measure on: test, validation (to choose models) or train."),
     ] = "test",
     clips: Annotated[int, typer.Option(help="Maximum number of windows, evenly spread over the split.")] = 1000,
-    samples: Annotated[int, typer.Option(help="Number of continuations per window, measured from 2 on.")] = 1,
+    samples: Annotated[
+        int, typer.Option(help="Number of continuations per window. Two or more are measured as samples, too.")
+    ] = 1,
     temperature: Annotated[float, typer.Option(help="Temperature of the samples. Single predictions use 0.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Random seed for the samples. The same seed gives the same bytes.")] = 0,
     size: AnySize = None,

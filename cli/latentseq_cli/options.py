@@ -32,8 +32,8 @@ Conditions = Annotated[
 Size = Annotated[
     str | None,
     typer.Option(
-        help="Size of frames decoded from files: 64, or 48x64 (height x width).  [default: 64, or the files' own if "
-        "all are small]"
+        help="Size of frames decoded from files: 64, or 48x64 (height x width).  [default: 64, or the files' own "
+        "size if it is small and the same for all]"
     ),
 ]
 Fit = Annotated[str, typer.Option(help="How to fit pictures of another shape: crop, pad or stretch.")]
@@ -66,14 +66,14 @@ EnvOption = Annotated[
 ]
 Length = Annotated[
     int | None,
-    typer.Option(help="Number of frames in a training window.  [default: 30, or as many as the clips have]"),
+    typer.Option(help="Number of frames in a training window.  [default: 30, or less if all clips are shorter]"),
 ]
 Stride = Annotated[int, typer.Option(help="Number of frames from the start of one window to the start of the next.")]
 Epochs = Annotated[int | None, typer.Option(help="Maximum number of epochs.")]
 Steps = Annotated[int | None, typer.Option(help="Maximum number of batches.")]
 MaxMinutes = Annotated[
     float | None,
-    typer.Option(help="Maximum training time in minutes of wall time.  [default: 10, without another limit]"),
+    typer.Option(help="Maximum training time in minutes of wall time.  [default: 10 if there is no other limit]"),
 ]
 BatchSize = Annotated[
     int | None, typer.Option(help="Number of windows or frames in a batch.  [default: chosen by the plugin]")

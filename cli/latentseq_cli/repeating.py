@@ -45,4 +45,6 @@ def _typed(option: str, value: Any) -> list[str]:
         return [option] if value else []
     if isinstance(value, dict):
         return [word for k, v in value.items() for word in (option, f"{k}={json.dumps(v)}")]
+    if isinstance(value, list):  # A size, which a run from Python may hold as [height, width].
+        return [option, "x".join(map(str, value))]
     return [option, str(value)]

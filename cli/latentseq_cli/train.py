@@ -39,7 +39,7 @@ def command(
     data: Annotated[str, typer.Argument(help=DATA)],
     out: Annotated[Path, typer.Argument(help="Folder of the run.")],
     predictor: Annotated[
-        str | None, typer.Option(help="Name of the predictor, required. `latentseq plugins predictors` lists them.")
+        str | None, typer.Option(help="Name of the predictor (required). `latentseq plugins` lists them.")
     ] = None,
     preset: Preset = None,
     options: Set = None,

@@ -26,7 +26,7 @@ class WindowOptions:
 
     Attributes:
         length: number of items (frames or latents) of a window. None stands for 30, or for the length of the longest
-            clip if that is shorter.
+            training clip if that is shorter.
         stride: number of items from the start of one window to the start of the next.
     """
 
