@@ -33,22 +33,6 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_COMMANDS = (
-    "encode",
-    "evaluate",
-    "export",
-    "ingest",
-    "interpolate",
-    "preview",
-    "record",
-    "sample",
-    "surprise",
-    "train",
-    "train_ae",
-    "train_lstm",
-    "tune",
-    "verify",
-)
 _HOME = {
     **dict.fromkeys(("Batch", "Clip", "Latents", "State"), "latentseq.arrays"),
     **dict.fromkeys(
@@ -77,7 +61,20 @@ _HOME = {
     "TunableEncoder": "latentseq.networks.tunable",
     "TunableDynamics": "latentseq.networks.tunable",
     "LossNetwork": "latentseq.networks.plugin",
-    **{name: f"latentseq.commands.{name}" for name in _COMMANDS},
+    "encode": "latentseq.commands.encode",
+    "evaluate": "latentseq.commands.evaluate",
+    "export": "latentseq.commands.export",
+    "ingest": "latentseq.commands.ingest",
+    "interpolate": "latentseq.commands.interpolate",
+    "preview": "latentseq.commands.preview",
+    "record": "latentseq.commands.record",
+    "sample": "latentseq.commands.sample",
+    "surprise": "latentseq.commands.surprise",
+    "train": "latentseq.commands.train",
+    "train_ae": "latentseq.commands.train_ae",
+    "train_lstm": "latentseq.commands.train_lstm",
+    "tune": "latentseq.commands.tune",
+    "verify": "latentseq.commands.verify",
 }
 
 __all__ = [

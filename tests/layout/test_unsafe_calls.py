@@ -29,10 +29,12 @@ CONSTANT = {
     ("cli/latentseq_cli/main.py", """importlib.import_module(f"latentseq_cli.{_name.replace('-', '_')}")"""),
     ("latentseq/__init__.py", "import_module(_HOME[name])"),
     ("latentseq/media/cuts.py", "importlib.import_module('scenedetect')"),
-    ("latentseq/recording.py", "importlib.import_module(module)"),
+    ("latentseq/commands/record.py", "importlib.import_module(module)"),
+    ("latentseq/networks/heads/__init__.py", """import_module(f"{__name__}.{name.replace('-', '_')}")"""),
 }
-"""Imports by a name that stands in the source (commands, public names, optional libraries), or that a user types: the
-module of an environment to record. None is by a name from a file."""
+"""Imports by a name that stands in the source (commands, public names, optional libraries), by the name of a head,
+which is looked up among the modules of its package first, or by a name that a user types: the module of an environment to
+record. No file chooses another module."""
 NAMES = {
     ("cli/latentseq_cli/main.py", "COMMANDS"),
     ("latentseq/__init__.py", "_HOME"),
