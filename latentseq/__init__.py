@@ -20,10 +20,14 @@ if TYPE_CHECKING:
     from latentseq.commands.train import train
     from latentseq.commands.train_ae import train_ae
     from latentseq.commands.train_lstm import train_lstm
+    from latentseq.commands.tune import tune
     from latentseq.commands.verify import verify
     from latentseq.configurable import Plugin, Presets
     from latentseq.data.open import open_data
+    from latentseq.data.windows import WindowOptions
     from latentseq.errors import DataError, LatentseqError, UsageError
+    from latentseq.ingestion.recipe import IngestOptions
+    from latentseq.media.preprocessing import Preprocessing
     from latentseq.models.run import load_encoder, load_predictor
     from latentseq.networks.dynamics import KerasDynamics
     from latentseq.networks.plugin import KerasPlugin, LossNetwork, in_chunks
@@ -39,29 +43,32 @@ if TYPE_CHECKING:
         Predictor,
         Trainer,
     )
+    from latentseq.training.budget import Budget
 
 __version__ = "0.1.0"
 
-_COMMANDS = (
-    "encode",
-    "evaluate",
-    "export",
-    "ingest",
-    "interpolate",
-    "preview",
-    "record",
-    "sample",
-    "surprise",
-    "train",
-    "train_ae",
-    "train_lstm",
-    "verify",
-)
 _NAMES = {
     "arrays": ("Batch", "Clip", "Latents", "Source", "State", "Windows", "as_items"),
+    "commands.encode": ("encode",),
+    "commands.evaluate": ("evaluate",),
+    "commands.export": ("export",),
+    "commands.ingest": ("ingest",),
+    "commands.interpolate": ("interpolate",),
+    "commands.preview": ("preview",),
+    "commands.record": ("record",),
+    "commands.sample": ("sample",),
+    "commands.surprise": ("surprise",),
+    "commands.train": ("train",),
+    "commands.train_ae": ("train_ae",),
+    "commands.train_lstm": ("train_lstm",),
+    "commands.tune": ("tune",),
+    "commands.verify": ("verify",),
     "configurable": ("Plugin", "Presets"),
     "data.open": ("open_data",),
+    "data.windows": ("WindowOptions",),
     "errors": ("DataError", "LatentseqError", "UsageError"),
+    "ingestion.recipe": ("IngestOptions",),
+    "media.preprocessing": ("Preprocessing",),
     "models.run": ("load_encoder", "load_predictor"),
     "networks.dynamics": ("KerasDynamics",),
     "networks.plugin": ("KerasPlugin", "LossNetwork", "in_chunks"),
@@ -77,12 +84,13 @@ _NAMES = {
         "Predictor",
         "Trainer",
     ),
-    **{f"commands.{name}": (name,) for name in _COMMANDS},
+    "training.budget": ("Budget",),
 }
 _HOME = {name: f"latentseq.{module}" for module, names in _NAMES.items() for name in names}
 
 __all__ = [
     "Batch",
+    "Budget",
     "Clip",
     "DataError",
     "Dataset",
@@ -91,6 +99,7 @@ __all__ = [
     "Encoder",
     "Forecast",
     "History",
+    "IngestOptions",
     "KerasDynamics",
     "KerasPlugin",
     "LatentView",
@@ -99,6 +108,7 @@ __all__ = [
     "LossNetwork",
     "Plugin",
     "Predictor",
+    "Preprocessing",
     "Presets",
     "Source",
     "State",
@@ -106,6 +116,7 @@ __all__ = [
     "TunableDynamics",
     "TunableEncoder",
     "UsageError",
+    "WindowOptions",
     "Windows",
     "as_items",
     "encode",
@@ -124,6 +135,7 @@ __all__ = [
     "train",
     "train_ae",
     "train_lstm",
+    "tune",
     "verify",
 ]
 

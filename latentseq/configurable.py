@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import math
 import types
@@ -188,6 +189,11 @@ def check_types(name: str, function: Callable[..., Any], options: Mapping[str, A
         if key in hints and not _fits(value, hints[key]):
             expected = inspect.formatannotation(hints[key])
             raise UsageError(f"{name}: option {key} is {value!r}; expected {expected}.")
+
+
+def option_names(kind: type[Any]) -> list[str]:
+    """Names of the keywords that a dataclass of options takes, in order."""
+    return [each.name for each in dataclasses.fields(kind) if each.init]
 
 
 def as_json(value: Any) -> Any:

@@ -237,8 +237,9 @@ class Forecast(ABC):
 class Dynamics(Plugin):
     """Learns how latents move.
 
-    Constructor keywords: ``latent_shape`` and ``conditions`` (width f of every side stream it is driven by),
-    filled in by the workflow, and its own.
+    Constructor keywords: its own, ``latent_shape``, and ``conditions`` if side streams can drive it. ``train_lstm``
+    fills in ``conditions``, names and widths f of streams of the data: those that ``--conditions`` names; without it,
+    all streams for a plugin whose keyword has no default, and none for others.
     """
 
     context: int = 1
@@ -288,7 +289,8 @@ class LatentView(typing.NamedTuple):
 class Predictor(Plugin):
     """Observes and imagines frames, so that latent models and pixel models are evaluated alike.
 
-    Constructor keywords: ``input_shape`` (h, w, c) and ``conditions``, filled in by the workflow, and its own.
+    Constructor keywords: its own, ``input_shape`` (h, w, c), and ``conditions`` if side streams can drive it.
+    ``train`` fills in ``conditions`` as ``train_lstm`` does for ``Dynamics``.
     """
 
     any_size: ClassVar[bool] = False

@@ -1,1 +1,1 @@
-"""The command line of latentseq: one thin module a command."""
+"""The command line of latentseq: one thin module per command."""

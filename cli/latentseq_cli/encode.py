@@ -5,15 +5,15 @@ from typing import Annotated
 
 import typer
 
-from latentseq_cli.options import AllowPlugin, DataSet, Overwrite, Quiet, settings
+from latentseq_cli.options import DATA, AllowPlugin, DataSet, Overwrite, Quiet, settings
 
 EXAMPLE = "Example: `latentseq encode film.mp4 runs/ae runs/z`"
 
 
 def command(
-    data: Annotated[str, typer.Argument(help="A video, a folder of movies, frames or clips, or a dataset's name.")],
+    data: Annotated[str, typer.Argument(help=DATA)],
     encoder: Annotated[Path, typer.Argument(help="Run folder of a trained encoder.")],
-    out: Annotated[Path, typer.Argument(help="Folder of latents.")],
+    out: Annotated[Path, typer.Argument(help="Folder of the latents.")],
     data_options: DataSet = None,
     allow_plugins: AllowPlugin = (),  # type: ignore[assignment]
     overwrite: Overwrite = False,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from latentseq_cli.options import Overwrite, Quiet
+from latentseq_cli.options import Fit, Fps, Overwrite, Quiet, Size, Skip
 
 EXAMPLE = "Example: `latentseq ingest films/ clips --size 64 --cuts`"
 
@@ -16,19 +16,21 @@ def command(
         typer.Argument(metavar="SRC…", help="Videos, images, arrays, and folders that are searched for them."),
     ],
     out: Annotated[Path, typer.Argument(help="Folder of the clips.")],
-    size: Annotated[
-        str | None,
-        typer.Option(help="Of the frames: 64, or 48x64 (h x w).  [default: 64, or their own if all are small]"),
+    size: Size = None,
+    fit: Fit = "crop",
+    gray: Annotated[
+        bool,
+        typer.Option("--gray", help="Convert frames to one channel, as is done if no file has colour."),
+    ] = False,
+    fps: Fps = None,
+    skip: Skip = 1,
+    array: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Name of the array to read from .npz and .h5 files.")
     ] = None,
-    fit: Annotated[str, typer.Option(help="Where the shape differs: crop, pad or stretch.")] = "crop",
-    gray: Annotated[bool, typer.Option("--gray", help="One channel; so without colour in any file, too.")] = False,
-    fps: Annotated[float | None, typer.Option(help="Frames a second, by presentation time.")] = None,
-    skip: Annotated[int, typer.Option(help="Keep every n-th frame.")] = 1,
-    array: Annotated[str | None, typer.Option(metavar="KEY", help="Which array of .npz and .h5 files.")] = None,
     axes: Annotated[
         str | None,
         typer.Option(
-            help="Axes of the arrays, a letter for each: T time, N clips, H height, W width, C channels; such as "
+            help="Axes of the arrays, one letter each: T time, N clips, H height, W width, C channels; such as "
             "TNHW.  [default: recognised from the shape]"
         ),
     ] = None,
@@ -40,51 +42,64 @@ def command(
             "  [default: 0..65535, floats 0..1]",
         ),
     ] = None,
-    cuts: Annotated[bool, typer.Option("--cuts", help="A clip ends where a scene does.")] = False,
-    min_length: Annotated[int, typer.Option(help="With --cuts: shorter scenes are left out, in frames.")] = 20,
-    clip_length: Annotated[int | None, typer.Option(help="Cut into clips of so many frames.")] = None,
-    stride: Annotated[int | None, typer.Option(help="Frames from one such clip's start to the next.")] = None,
-    crop: Annotated[
-        int | None, typer.Option(help="Cut windows of that side out of the frames, where something moves.")
+    cuts: Annotated[bool, typer.Option("--cuts", help="End a clip where a scene ends.")] = False,
+    min_length: Annotated[
+        int, typer.Option(help="Minimum length of a scene in frames, with --cuts. Shorter scenes are left out.")
+    ] = 20,
+    clip_length: Annotated[
+        int | None, typer.Option(help="Length of a clip in frames.  [default: whole scenes, crops of 10]")
     ] = None,
-    count: Annotated[int, typer.Option(help="Of these windows.")] = 10_000,
-    still: Annotated[float, typer.Option(help="The share of windows that need not move.")] = 0.05,
-    motion: Annotated[float, typer.Option(help="The least motion of the others, of 1.")] = 0.02,
+    stride: Annotated[
+        int | None,
+        typer.Option(
+            help="Number of frames from the start of one clip to the start of the next.  [default: --clip-length]"
+        ),
+    ] = None,
+    crop: Annotated[
+        int | None,
+        typer.Option(help="Side in pixels of small windows that are cut out of the frames, where something moves."),
+    ] = None,
+    count: Annotated[int, typer.Option(help="Number of crops, with --crop.")] = 10_000,
+    still: Annotated[float, typer.Option(help="Share of the crops that need not move, from 0 to 1.")] = 0.05,
+    motion: Annotated[
+        float, typer.Option(help="Minimum motion of the other crops: mean difference of frames, from 0 to 1.")
+    ] = 0.02,
     audio: Annotated[
-        str, typer.Option(help="What is kept of the sound, a row for each frame: mel, wave or none.")
+        str, typer.Option(help="Features of the sound to keep, one row per frame: mel, wave or none.")
     ] = "mel",
-    workers: Annotated[int, typer.Option(help="Files decoded at a time; 0 for one a core.")] = 0,
-    seed: Annotated[int, typer.Option(help="Of the windows.")] = 0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    seed: Annotated[int, typer.Option(help="Random seed for the crops.")] = 0,
+    workers: Annotated[int, typer.Option(help="Number of files decoded in parallel. 0 uses all cores.")] = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only describe what would be done.")] = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make a folder of clips of any videos, images and arrays."""
+    """Make a folder of clips from any videos, images and arrays."""
     from latentseq.commands.ingest import ingest
+    from latentseq.ingestion.recipe import IngestOptions
+    from latentseq.media.preprocessing import Preprocessing
 
+    options = IngestOptions(
+        array=array,
+        axes=axes,
+        range=range,
+        cuts=cuts,
+        min_length=min_length,
+        clip_length=clip_length,
+        stride=stride,
+        crop=crop,
+        count=count,
+        still=still,
+        motion=motion,
+        audio=audio,
+        seed=seed,
+    )
     print(
         ingest(
             sources,
             out,
-            size=size,
-            fit=fit,
-            gray=gray,
-            fps=fps,
-            skip=skip,
-            array=array,
-            axes=axes,
-            range=range,
-            cuts=cuts,
-            min_length=min_length,
-            clip_length=clip_length,
-            stride=stride,
-            crop=crop,
-            count=count,
-            still=still,
-            motion=motion,
-            audio=audio,
+            preprocessing=Preprocessing(size, fit, gray, fps, skip),
+            options=options,
             workers=workers,
-            seed=seed,
             dry_run=dry_run,
             overwrite=overwrite,
             quiet=quiet,

@@ -1,4 +1,4 @@
-"""The application: its commands, and how errors are told."""
+"""The application: its commands, and how errors are shown."""
 
 import importlib
 import os
@@ -24,6 +24,7 @@ COMMANDS = (
     "encode",
     "train-lstm",
     "train",
+    "tune",
     "sample",
     "evaluate",
     "surprise",
@@ -35,7 +36,7 @@ COMMANDS = (
     "plugins",
     "show",
 )
-"""In the order of ``--help``; each is the module and the function of that name, with an underscore for the hyphen."""
+"""Commands in the order of ``--help``. Module and function of a command have its name, with underscores."""
 
 app = typer.Typer(
     help="Encode video to latents, learn how they move, roll them forward.",
@@ -50,11 +51,11 @@ app = typer.Typer(
 
 @app.callback()
 def options(
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and the logs of native libraries.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and logs of native libraries.")] = False,
     backend: Annotated[
         str | None,
         typer.Option(
-            "--backend", help="What Keras runs on: tensorflow or jax.  [default: KERAS_BACKEND, or tensorflow]"
+            "--backend", help="Backend of Keras: tensorflow or jax.  [default: KERAS_BACKEND, or tensorflow]"
         ),
     ] = None,
 ) -> None:
@@ -65,7 +66,7 @@ def options(
 
 
 def _check_directory() -> None:
-    """Refuse to work where relative paths lead nowhere.
+    """Refuse to work in a directory that was removed, where relative paths lead nowhere.
 
     Raises:
         UsageError: the working directory was removed.
@@ -97,11 +98,11 @@ def main() -> None:
 
 
 def run(arguments: list[str], *, debug: bool = False) -> int:
-    """Run a command and tell what went wrong.
+    """Run a command, and print an error if it fails.
 
     Args:
-        arguments: of the command line, without the program.
-        debug: show the traceback of what went wrong.
+        arguments: arguments of the command line, without the program.
+        debug: show the traceback of an error.
 
     Returns:
         The exit code: 0, 2 usage, 65 bad data, 70 a broken plugin, 75 try again, 130 interrupted, 143 terminated.
@@ -125,7 +126,7 @@ def run(arguments: list[str], *, debug: bool = False) -> int:
             return _write_nowhere()
         if left.code == TERMINATED:
             return TERMINATED
-        return _fail(left, _told(left, last), PluginError.exit_code, debug)
+        return _fail(left, _message_of_exit(left, last), PluginError.exit_code, debug)
     except Exception as error:
         if isinstance(error, BrokenPipeError) and _has_no_reader():
             return _write_nowhere()
@@ -140,7 +141,7 @@ def run(arguments: list[str], *, debug: bool = False) -> int:
 
 
 def _ordered(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """The options of all commands, which are taken wherever they stand before ``--``; and everything else."""
+    """Split arguments into the options of all commands, wherever they stand before ``--``, and the rest."""
     front, rest, waiting = [], [], iter(arguments)
     for argument in waiting:
         if argument == "--":
@@ -155,7 +156,7 @@ def _ordered(arguments: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _has_no_reader() -> bool:
-    """Whether nobody reads standard output any more, as behind ``| head``."""
+    """Whether nobody reads standard output any more, as with ``| head``."""
     try:
         poll = select.poll()
         poll.register(sys.stdout.fileno(), 0)
@@ -165,13 +166,13 @@ def _has_no_reader() -> bool:
 
 
 def _write_nowhere() -> int:
-    """Let what is still to be written to standard output vanish at exit; gives the exit code, 0."""
+    """Discard what is still to be written to standard output, and return the exit code 0."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
-def _told(left: SystemExit, last: traceback.FrameSummary) -> str:
-    """Whose ``sys.exit`` it was that ended a command in the middle."""
+def _message_of_exit(left: SystemExit, last: traceback.FrameSummary) -> str:
+    """The message for a ``sys.exit`` that ended a command before its time."""
     return (
         f"{last.filename} ended the process in line {last.lineno} by sys.exit({left.code!r}), where it should raise "
         "an exception. It belongs to a plugin, or to something that a plugin uses: update or remove that."

@@ -9,10 +9,10 @@ EXAMPLE = "Example: `latentseq plugins encoders`"
 
 def command(
     group: Annotated[
-        str | None, typer.Argument(help="datasets, encoders, decoders, dynamics or predictors; all where left out.")
+        str | None, typer.Argument(help="Kind: datasets, encoders, decoders, dynamics or predictors.  [default: all]")
     ] = None,
 ) -> None:
-    """List what is installed; nothing is imported."""
+    """List the installed plugins, without importing them."""
     from rich.table import Table
 
     from latentseq.commands.plugins import plugins

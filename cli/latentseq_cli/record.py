@@ -12,21 +12,22 @@ EXAMPLE = "Example: `latentseq record ALE/MsPacman-v5 runs/pacman --episodes 20 
 
 def command(
     env: Annotated[str, typer.Argument(help="Name of the environment, such as ALE/MsPacman-v5.")],
-    out: Annotated[Path, typer.Argument(help="Folder of clips, one an episode.")],
-    episodes: Annotated[int, typer.Option(help="How many.")] = 10,
-    steps: Annotated[int, typer.Option(help="Frames after which an episode is cut off.")] = 1000,
+    out: Annotated[Path, typer.Argument(help="Folder of the clips, one per episode.")],
+    episodes: Annotated[int, typer.Option(help="Number of episodes.")] = 10,
+    steps: Annotated[int, typer.Option(help="Maximum number of frames in an episode.")] = 1000,
     size: Annotated[
-        str | None, typer.Option(help="Of the frames: 64, or 48x64 (h x w).  [default: the environment's own]")
+        str | None,
+        typer.Option(help="Size of the frames: 64, or 48x64 (h x w).  [default: as in the environment]"),
     ] = None,
-    fit: Annotated[str, typer.Option(help="Where the shape differs: crop, pad or stretch.")] = "crop",
-    gray: Annotated[bool, typer.Option("--gray", help="One channel.")] = False,
-    repeat: Annotated[int, typer.Option(help="Hold each action for so many steps, and keep one frame of them.")] = 1,
+    fit: Annotated[str, typer.Option(help="How to fit pictures of another shape: crop, pad or stretch.")] = "crop",
+    gray: Annotated[bool, typer.Option("--gray", help="Convert frames to one channel.")] = False,
+    repeat: Annotated[int, typer.Option(help="Number of steps to hold each action. One frame of them is kept.")] = 1,
     env_options: EnvOption = None,
-    seed: Annotated[int, typer.Option(help="Of environment and policy; the same seed writes the same bytes.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed for environment and policy.")] = 0,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
-    """Record a random policy in a Gymnasium environment as clips, with its actions and rewards."""
+    """Record a random policy in a Gymnasium environment as clips, with actions and rewards."""
     from latentseq.commands.record import record
 
     print(

@@ -5,32 +5,38 @@ from typing import Annotated
 
 import typer
 
-from latentseq_cli.options import AllowPlugin, AnySize, DataSet, Overwrite, settings
+from latentseq_cli.options import DATA, AllowPlugin, AnySize, DataSet, Overwrite, settings
 
 EXAMPLE = "Example: `latentseq sample runs/lstm film.mp4 out.gif --start 76 --prime 30 --steps 30 --samples 4`"
 
 
 def command(
-    model: Annotated[Path, typer.Argument(help="Run folder of train-lstm.")],
-    data: Annotated[str, typer.Argument(metavar="PRIME", help="What to start from: any video, folder or dataset.")],
+    model: Annotated[Path, typer.Argument(help="Run folder of train-lstm, tune or train.")],
+    data: Annotated[str, typer.Argument(metavar="PRIME", help=DATA)],
     out: Annotated[Path, typer.Argument(help="File to write: .mp4, .gif, .webp, .png (contact sheet) or .npz.")],
     clip: Annotated[
-        int | None, typer.Option(help="Which clip.  [default: the first for testing, else the first]")
+        int | None, typer.Option(help="Number of the clip.  [default: the first clip for testing, else the first]")
     ] = None,
-    start: Annotated[str, typer.Option(help="The first frame shown to the model, or a time such as 1.5s.")] = "0",
+    start: Annotated[str, typer.Option(help="First frame that the model sees, or a time such as 1.5s.")] = "0",
     prime: Annotated[
-        str | None, typer.Option(help="Frames shown, or a time.  [default: 30, or half of a shorter clip]")
+        str | None,
+        typer.Option(
+            help="Number of frames (or seconds, 1.5s) the model sees first.  [default: 30, or half of a shorter clip]"
+        ),
     ] = None,
-    steps: Annotated[int, typer.Option(help="Frames to go on.")] = 30,
-    samples: Annotated[int, typer.Option(help="Futures.")] = 1,
-    temperature: Annotated[float, typer.Option(help="0 the most probable path, 1 the model's own spread.")] = 1.0,
-    seed: Annotated[int, typer.Option(help="Of the noise; the same seed writes the same bytes.")] = 0,
+    steps: Annotated[int, typer.Option(help="Number of frames to generate.")] = 30,
+    samples: Annotated[int, typer.Option(help="Number of different continuations to generate.")] = 1,
+    temperature: Annotated[
+        float,
+        typer.Option(help="Spread of samples: 0 for the most probable path, 1 for the model's own."),
+    ] = 1.0,
+    seed: Annotated[int, typer.Option(help="Random seed for the sampling noise.")] = 0,
     size: AnySize = None,
     data_options: DataSet = None,
     allow_plugins: AllowPlugin = (),  # type: ignore[assignment]
     overwrite: Overwrite = False,
 ) -> None:
-    """Show a model the start of a clip and write what it imagines after it."""
+    """Show a model the start of a clip, and write the continuations that it predicts."""
     from latentseq.commands.sample import sample
 
     print(

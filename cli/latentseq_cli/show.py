@@ -9,15 +9,15 @@ import typer
 EXAMPLE = "Example: `latentseq show runs/lstm`"
 
 
-def command(path: Annotated[Path, typer.Argument(help="A run folder, or a folder of clips or latents.")]) -> None:
-    """Say what a folder holds."""
+def command(path: Annotated[Path, typer.Argument(help="Run folder, or folder of clips or latents.")]) -> None:
+    """Describe the content of a folder."""
     from latentseq.commands.show import show
 
     print_rows(show(path))
 
 
 def print_rows(rows: Mapping[str, str]) -> None:
-    """Names and values, a row each."""
+    """Print names and values, one row each."""
     from rich.table import Table
     from rich.text import Text
 

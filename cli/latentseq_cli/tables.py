@@ -1,4 +1,4 @@
-"""Where tables are printed."""
+"""The console that tables are printed on."""
 
 import sys
 
@@ -6,5 +6,5 @@ from rich.console import Console
 
 
 def console(*, highlight: bool = True) -> Console:
-    """Standard output: as wide as the terminal, or, to a file or another program, a line each, however long."""
+    """Standard output, as wide as the terminal. In a file or a pipe, every row is one line of any length."""
     return Console(soft_wrap=True, highlight=highlight, width=None if sys.stdout.isatty() else 1000)

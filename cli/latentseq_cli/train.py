@@ -6,8 +6,10 @@ from typing import Annotated
 import typer
 
 from latentseq_cli.options import (
+    DATA,
     AllowPlugin,
     BatchSize,
+    Conditions,
     Config,
     DataSet,
     Epochs,
@@ -15,6 +17,7 @@ from latentseq_cli.options import (
     Fps,
     Gray,
     LearningRate,
+    Length,
     MaxMinutes,
     Overwrite,
     Preset,
@@ -25,27 +28,22 @@ from latentseq_cli.options import (
     Size,
     Skip,
     Steps,
+    Stride,
     settings,
 )
 
-EXAMPLE = (
-    "Examples: `latentseq train film.mp4 runs/unet --predictor unet --size 64 --max-minutes 10` · "
-    "`latentseq train film.mp4 runs/tuned --from runs/lstm --tune dynamics,decoder --max-minutes 5`"
-)
+EXAMPLE = "Example: `latentseq train film.mp4 runs/unet --predictor unet --size 64 --max-minutes 10`"
 
 
 def command(
-    data: Annotated[str, typer.Argument(help="A video, folder or dataset.")],
+    data: Annotated[str, typer.Argument(help=DATA)],
     out: Annotated[Path, typer.Argument(help="Folder of the run.")],
-    predictor: Annotated[str, typer.Option(help="Which predictor; `latentseq plugins` lists them.")] = "latent",
+    predictor: Annotated[
+        str | None, typer.Option(help="Name of the predictor (required). `latentseq plugins` lists them.")
+    ] = None,
     preset: Preset = None,
     options: Set = None,
-    from_: Annotated[
-        Path | None, typer.Option("--from", help="Of latent: run folder of train-lstm, whose parts are tuned.")
-    ] = None,
-    tune: Annotated[
-        str, typer.Option(help="Of latent: which parts are trained; the others stay as they are.")
-    ] = "dynamics,decoder,encoder",
+    conditions: Conditions = None,
     data_options: DataSet = None,
     size: Size = None,
     fit: Fit = "crop",
@@ -53,10 +51,8 @@ def command(
     fps: Fps = None,
     skip: Skip = 1,
     allow_plugins: AllowPlugin = (),  # type: ignore[assignment]
-    length: Annotated[
-        int | None, typer.Option(help="Frames of a training window.  [default: 30, or as many as the clips have]")
-    ] = None,
-    stride: Annotated[int, typer.Option(help="Frames from one window's start to the next.")] = 1,
+    length: Length = None,
+    stride: Stride = 1,
     epochs: Epochs = None,
     steps: Steps = None,
     max_minutes: MaxMinutes = None,
@@ -68,8 +64,11 @@ def command(
     quiet: Quiet = False,
     config: Config = None,
 ) -> None:
-    """Train a predictor on frames."""
+    """Train a predictor on frames, from nothing."""
     from latentseq.commands.train import train
+    from latentseq.data.windows import WindowOptions
+    from latentseq.media.preprocessing import Preprocessing
+    from latentseq.training.budget import Budget
 
     print(
         train(
@@ -78,22 +77,12 @@ def command(
             predictor=predictor,
             preset=preset,
             options=settings(options),
-            from_=from_,
-            tune=tune,
+            conditions=conditions,
             data_options=settings(data_options),
-            size=size,
-            fit=fit,
-            gray=gray,
-            fps=fps,
-            skip=skip,
+            preprocessing=Preprocessing(size, fit, gray, fps, skip),
             allow_plugins=allow_plugins,
-            length=length,
-            stride=stride,
-            epochs=epochs,
-            steps=steps,
-            max_minutes=max_minutes,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
+            windows=WindowOptions(length, stride),
+            budget=Budget(epochs, steps, max_minutes, batch_size, learning_rate),
             seed=seed,
             resume=resume,
             overwrite=overwrite,

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from latentseq_cli.options import (
+    DATA,
     AllowPlugin,
     BatchSize,
     Config,
@@ -32,9 +33,9 @@ EXAMPLE = "Example: `latentseq train-ae film.mp4 runs/ae --encoder vae --set lat
 
 
 def command(
-    data: Annotated[str, typer.Argument(help="A video, a folder of movies, frames or clips, or a dataset's name.")],
+    data: Annotated[str, typer.Argument(help=DATA)],
     out: Annotated[Path, typer.Argument(help="Folder of the run.")],
-    encoder: Annotated[str, typer.Option(help="Which encoder; `latentseq plugins` lists them.")] = "vae",
+    encoder: Annotated[str, typer.Option(help="Name of the encoder. `latentseq plugins` lists them.")] = "vae",
     preset: Preset = None,
     options: Set = None,
     data_options: DataSet = None,
@@ -57,6 +58,8 @@ def command(
 ) -> None:
     """Train an encoder on frames."""
     from latentseq.commands.train_ae import train_ae
+    from latentseq.media.preprocessing import Preprocessing
+    from latentseq.training.budget import Budget
 
     print(
         train_ae(
@@ -66,17 +69,9 @@ def command(
             preset=preset,
             options=settings(options),
             data_options=settings(data_options),
-            size=size,
-            fit=fit,
-            gray=gray,
-            fps=fps,
-            skip=skip,
+            preprocessing=Preprocessing(size, fit, gray, fps, skip),
             allow_plugins=allow_plugins,
-            epochs=epochs,
-            steps=steps,
-            max_minutes=max_minutes,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
+            budget=Budget(epochs, steps, max_minutes, batch_size, learning_rate),
             seed=seed,
             resume=resume,
             overwrite=overwrite,

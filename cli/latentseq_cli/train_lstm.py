@@ -9,10 +9,12 @@ from latentseq.networks.heads import head_names
 from latentseq_cli.options import (
     AllowPlugin,
     BatchSize,
+    Conditions,
     Config,
     DataSet,
     Epochs,
     LearningRate,
+    Length,
     MaxMinutes,
     Overwrite,
     Preset,
@@ -21,6 +23,7 @@ from latentseq_cli.options import (
     Seed,
     Set,
     Steps,
+    Stride,
     settings,
 )
 
@@ -29,22 +32,23 @@ EXAMPLE = "Example: `latentseq train-lstm runs/z runs/ae runs/lstm --head mixtur
 
 
 def command(
-    data: Annotated[str, typer.Argument(help="A folder of latents; or a video, folder or dataset, encoded first.")],
-    encoder: Annotated[Path, typer.Argument(help="Run folder of the encoder that the latents are of.")],
+    data: Annotated[
+        str, typer.Argument(help="Folder of latents; or a video, folder or dataset, which is encoded first.")
+    ],
+    encoder: Annotated[Path, typer.Argument(help="Run folder of the encoder that made the latents.")],
     out: Annotated[Path, typer.Argument(help="Folder of the run.")],
-    dynamics: Annotated[str, typer.Option(help="Which dynamics; `latentseq plugins` lists them.")] = "lstm",
+    dynamics: Annotated[str, typer.Option(help="Name of the dynamics. `latentseq plugins` lists them.")] = "lstm",
     head: Annotated[
         str | None,
         typer.Option(help=f"Head, which says what the output means: {HEADS}.  [default: the dynamics' own]"),
     ] = None,
     preset: Preset = None,
     options: Set = None,
+    conditions: Conditions = None,
     data_options: DataSet = None,
     allow_plugins: AllowPlugin = (),  # type: ignore[assignment]
-    length: Annotated[
-        int | None, typer.Option(help="Items of a training window.  [default: 30, or as many as the clips have]")
-    ] = None,
-    stride: Annotated[int, typer.Option(help="Items from one window's start to the next.")] = 1,
+    length: Length = None,
+    stride: Stride = 1,
     epochs: Epochs = None,
     steps: Steps = None,
     max_minutes: MaxMinutes = None,
@@ -58,6 +62,8 @@ def command(
 ) -> None:
     """Train a dynamics model on latents."""
     from latentseq.commands.train_lstm import train_lstm
+    from latentseq.data.windows import WindowOptions
+    from latentseq.training.budget import Budget
 
     print(
         train_lstm(
@@ -68,15 +74,11 @@ def command(
             head=head,
             preset=preset,
             options=settings(options),
+            conditions=conditions,
             data_options=settings(data_options),
             allow_plugins=allow_plugins,
-            length=length,
-            stride=stride,
-            epochs=epochs,
-            steps=steps,
-            max_minutes=max_minutes,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
+            windows=WindowOptions(length, stride),
+            budget=Budget(epochs, steps, max_minutes, batch_size, learning_rate),
             seed=seed,
             resume=resume,
             overwrite=overwrite,

@@ -9,9 +9,9 @@ EXAMPLE = "Example: `latentseq verify runs`"
 
 
 def command(
-    path: Annotated[Path, typer.Argument(help="A run folder, a folder of clips or latents, or one of such folders.")],
+    path: Annotated[Path, typer.Argument(help="Run folder, folder of clips or latents, or folder of such folders.")],
 ) -> None:
-    """Check that the files of a folder are those that were written."""
+    """Check files against their stored checksums."""
     from latentseq.commands.verify import verify
     from latentseq_cli.show import print_rows
 

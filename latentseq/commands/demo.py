@@ -16,6 +16,7 @@ from latentseq.models.run import load_predictor
 from latentseq.storage.atomic import read_json, write_bytes, write_json
 from latentseq.storage.folders import HISTORY, run_folder
 from latentseq.storage.reading import as_written
+from latentseq.training.budget import Budget
 from latentseq.training.watch import Watcher, read_history
 
 CONTINUATION = "continuation.gif"
@@ -72,7 +73,7 @@ def demo(out: str | Path = "latentseq-demo", *, seed: int = 0, overwrite: bool =
             work / "ae",
             options=ENCODER,
             data_options=options,
-            max_minutes=MINUTES["encoder"],
+            budget=Budget(max_minutes=MINUTES["encoder"]),
             **common,
         )
         latents = work / "latents"
@@ -82,9 +83,7 @@ def demo(out: str | Path = "latentseq-demo", *, seed: int = 0, overwrite: bool =
             work / "ae",
             work / "lstm",
             options=DYNAMICS,
-            max_minutes=MINUTES["dynamics"],
-            batch_size=64,
-            learning_rate=6e-3,
+            budget=Budget(max_minutes=MINUTES["dynamics"], batch_size=64, learning_rate=6e-3),
             **common,
         )
         dataset = open_data("moving-digits", options=options)

@@ -26,14 +26,14 @@ def encode(
 ) -> Path:
     """Encode every clip of DATA.
 
-    The same command again goes on where an earlier one was stopped, and gives the same bytes.
+    The same command continues an interrupted one and gives the same bytes.
 
     Args:
-        data: DATA; files are decoded as those that the encoder was trained on.
+        data: DATA. Files are decoded as those that the encoder was trained on.
         encoder: run folder of a trained encoder.
-        out: folder of latents.
-        data_options: the dataset's keywords.
-        allow_plugins: names of plugins that the encoder may be, beside the built-in ones.
+        out: folder of the latents.
+        data_options: keywords of the dataset.
+        allow_plugins: names of plugins that the encoder may be, in addition to the built-in ones.
         overwrite: replace earlier latents.
         quiet: show no progress.
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from latentseq.data.open import check_seed, parse_size
+from latentseq.data.open import check_seed
 from latentseq.errors import LatentseqError, PluginError, UsageError, cause_of, did_you_mean, is_fault, not_now
 from latentseq.media.footage import DEFAULT_FPS
 from latentseq.media.images import prepare
@@ -91,7 +91,7 @@ def record(
         if number < 1:
             raise UsageError(f"{name} is {number}; expected 1 or more.")
     _check_json(options)
-    preprocessing = Preprocessing(parse_size(1 if size is None else size), fit, gray)
+    preprocessing = Preprocessing(1 if size is None else size, fit, gray)
     with output_folder(out, MANIFEST, overwrite=overwrite) as folder, _open_environment(env, options) as environment:
         width, fps = _action_width(environment, env), _fps(environment, env)
         if size is None:
@@ -119,7 +119,7 @@ def record(
             "env_options": options,
             "episodes": episodes,
             "steps": steps,
-            "size": list(preprocessing.size),
+            "size": list(preprocessing.shape),
             "fit": fit,
             "gray": gray,
             "repeat": repeat,

@@ -1,23 +1,44 @@
 """Train an encoder on frames."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from latentseq import registry
-from latentseq.commands.runs import asked_for, best_of, check_out, is_finished, training_folder
+from latentseq.commands.runs import Request, best_of, check_out, is_finished, training_folder
 from latentseq.data.mismatch import traits_of
-from latentseq.data.open import check_seed
+from latentseq.data.open import check_seed, resolve_options
 from latentseq.data.windows import frame_source, validation_batches
 from latentseq.evaluation.latents import findings
-from latentseq.ingestion.prepare import TrainingData, preprocessing_of
+from latentseq.ingestion.prepare import prepare, preprocessing_of
+from latentseq.media.preprocessing import Preprocessing
 from latentseq.models.run import write_cost
 from latentseq.protocols import Encoder
 from latentseq.storage.artifact import Artifact, allowing, save_artifact
 from latentseq.storage.folders import CACHE, RUN
+from latentseq.training.budget import Budget
 from latentseq.training.previews import reconstructions
 from latentseq.training.trainer import RunTrainer
 from latentseq.training.watch import Watcher
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainAeRequest(Request):
+    """What ``train_ae`` was requested to do.
+
+    Attributes:
+        encoder: registered name of the encoder.
+        preset: name of the preset of options.
+        options: keywords of the encoder, complete with its defaults.
+        preprocessing: how files are decoded.
+    """
+
+    command = "train-ae"
+    encoder: str
+    preset: str | None
+    options: Mapping[str, Any]
+    preprocessing: Preprocessing
 
 
 def train_ae(
@@ -28,17 +49,9 @@ def train_ae(
     preset: str | None = None,
     options: Mapping[str, Any] | None = None,
     data_options: Mapping[str, Any] | None = None,
-    size: str | int | None = None,
-    fit: str = "crop",
-    gray: bool = False,
-    fps: float | None = None,
-    skip: int = 1,
+    preprocessing: Preprocessing | None = None,
     allow_plugins: Sequence[str] = (),
-    epochs: int | None = None,
-    steps: int | None = None,
-    max_minutes: float | None = None,
-    batch_size: int | None = None,
-    learning_rate: float | None = None,
+    budget: Budget | None = None,
     seed: int = 0,
     resume: bool = False,
     overwrite: bool = False,
@@ -47,27 +60,21 @@ def train_ae(
     """Train an encoder on frames.
 
     Args:
-        data: DATA; a video or a folder of them is decoded once into OUT/cache, as ``ingest`` does.
+        data: DATA. A video or a folder of videos is decoded once into OUT/cache, as ``ingest`` does.
         out: folder of the run.
-        encoder: registered name.
-        preset: tiny, cpu or gpu: options of the encoder's own choice; its defaults where None.
-        options: the encoder's keywords.
-        data_options: the dataset's keywords; those of ``ingest`` where files are decoded.
-        size: of the frames that are decoded from files, ``64`` or ``48x64`` (h x w); 64 where None.
-        fit: crop, pad or stretch.
-        gray: one channel.
-        fps: frames a second, by presentation time.
-        skip: keep every n-th frame.
-        allow_plugins: names of plugins that run folders among the options may be of, beside the built-in ones.
-        epochs: budget in epochs.
-        steps: budget in batches.
-        max_minutes: budget in wall time of the training loop; 10 where no budget is given.
-        batch_size: in place of the encoder's own.
-        learning_rate: in place of the encoder's own.
-        seed: of weights, order and noise.
-        resume: go on with a run that was interrupted; a run of ``epochs`` or ``steps`` ends in the same bytes as one
-            that never was. The budget and the learning rate may be others. Where there is nothing to go on with, it
-            starts afresh.
+        encoder: registered name of the encoder.
+        preset: preset of the encoder's options: tiny, cpu or gpu. None keeps the defaults.
+        options: keywords of the encoder.
+        data_options: keywords of the dataset. If files are decoded, they are the options of ``ingest``.
+        preprocessing: how files are decoded. The default size is 64 x 64, or the size of the files if all of them
+            have the same small size.
+        allow_plugins: names of plugins to load from run folders that the options name, in addition to the built-in
+            ones.
+        budget: budget of the training.
+        seed: random seed for weight initialisation, data order and sampling noise.
+        resume: go on with a run that was interrupted. With a limit of epochs or steps, the run ends in the same bytes
+            as a run that was never interrupted. The limits and the learning rate may change. If there is no run to
+            resume, a new one starts.
         overwrite: replace an earlier run.
         quiet: show no progress.
 
@@ -77,35 +84,36 @@ def train_ae(
     Raises:
         LatentseqError: data, options or the output do not fit.
     """
-    arguments, out = locals(), Path(out)
+    out = Path(out)
+    budget = budget or Budget()
+    preprocessing = preprocessing or Preprocessing()
     check_seed(seed)
     check_out(out, RUN, overwrite, data, resume=resume)
-    asked = asked_for("train-ae", arguments, group="encoders", plugin=encoder)
-    decoding = {"size": size, "fit": fit, "gray": gray, "fps": fps, "skip": skip}
+    request = TrainAeRequest(
+        data=data,
+        encoder=encoder,
+        preset=preset,
+        options=registry.resolve("encoders", encoder, options, preset=preset, left=("seed",)),
+        data_options=resolve_options(data, data_options),
+        preprocessing=preprocessing,
+        budget=budget,
+        seed=seed,
+    )
 
     def same_data(model: Artifact) -> bool:
-        found = TrainingData(data, out, data_options, decoding)
-        return found.is_same(out / CACHE, model.about["training"]["data"])
+        again = prepare(data, data_options, preprocessing=preprocessing, out=out)
+        return again.is_same(out / CACHE, model.about["training"]["data"])
 
-    if is_finished(out, asked, resume=resume, overwrite=overwrite, same={"data": same_data}):
+    content = request.to_json()
+    if is_finished(out, content, resume=resume, overwrite=overwrite, same={"data": same_data}):
         return out
-    given = TrainingData(data, out, data_options, decoding)
-    shape = list(given.frame_shape)
+    prepared = prepare(data, data_options, preprocessing=preprocessing, out=out)
+    shape = list(prepared.frame_shape)
     with allowing(allow_plugins):
-        plugin: Encoder = registry.build("encoders", encoder, asked["options"], input_shape=shape, seed=seed)
-    trainer = RunTrainer(
-        out,
-        epochs=epochs,
-        steps=steps,
-        max_minutes=max_minutes,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        seed=seed,
-        resume=resume,
-        watcher=Watcher(encoder, quiet=quiet),
-    )
-    with training_folder(out, asked, resume=resume, overwrite=overwrite) as folder:
-        dataset = given.open(folder / CACHE, quiet=quiet)
+        plugin: Encoder = registry.build("encoders", encoder, request.options, input_shape=shape, seed=seed)
+    trainer = RunTrainer(out, **vars(budget), seed=seed, resume=resume, watcher=Watcher(encoder, quiet=quiet))
+    with training_folder(out, content, resume=resume, overwrite=overwrite) as folder:
+        dataset = prepared.open(folder / CACHE, quiet=quiet)
         trainer.of = dataset.fingerprint()
         trainer.preview = lambda: reconstructions(plugin, dataset)
         source = frame_source(dataset)

@@ -1,13 +1,14 @@
 """Train a dynamics model on latents."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from latentseq import registry
-from latentseq.commands.runs import asked_for, best_of, check_out, is_finished, training_folder
-from latentseq.data.open import check_seed
-from latentseq.data.windows import check_windows, latent_source
+from latentseq.commands.runs import Request, best_of, check_out, conditions_of, is_finished, training_folder
+from latentseq.data.open import check_seed, resolve_options
+from latentseq.data.windows import WindowOptions, latent_source
 from latentseq.errors import DataError, UsageError, listed
 from latentseq.models.run import data_for, write_cost
 from latentseq.protocols import Dynamics, Encoder
@@ -16,9 +17,34 @@ from latentseq.storage.folders import CACHE, RUN
 from latentseq.storage.latents import FORMAT as LATENTS
 from latentseq.storage.latents import LatentFolder, write_latents
 from latentseq.storage.shards import folder_format
+from latentseq.training.budget import Budget
 from latentseq.training.previews import rollouts
 from latentseq.training.trainer import RunTrainer
 from latentseq.training.watch import Watcher
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainLstmRequest(Request):
+    """What ``train_lstm`` was requested to do.
+
+    Attributes:
+        encoder: run folder of the encoder.
+        dynamics: registered name of the dynamics.
+        head: name of the head, or None for dynamics without heads.
+        preset: name of the preset of options.
+        options: keywords of the dynamics, complete with their defaults, without the head.
+        conditions: names of the side streams that drive the model, as typed.
+        windows: how training windows are cut out of the clips.
+    """
+
+    command = "train-lstm"
+    encoder: str | Path
+    dynamics: str
+    head: str | None
+    preset: str | None
+    options: Mapping[str, Any]
+    conditions: str | None
+    windows: WindowOptions
 
 
 def train_lstm(
@@ -30,15 +56,11 @@ def train_lstm(
     head: str | None = None,
     preset: str | None = None,
     options: Mapping[str, Any] | None = None,
+    conditions: str | None = None,
     data_options: Mapping[str, Any] | None = None,
     allow_plugins: Sequence[str] = (),
-    length: int | None = None,
-    stride: int = 1,
-    epochs: int | None = None,
-    steps: int | None = None,
-    max_minutes: float | None = None,
-    batch_size: int | None = None,
-    learning_rate: float | None = None,
+    windows: WindowOptions | None = None,
+    budget: Budget | None = None,
     seed: int = 0,
     resume: bool = False,
     overwrite: bool = False,
@@ -47,26 +69,23 @@ def train_lstm(
     """Train a dynamics model on latents.
 
     Args:
-        data: a folder of latents, or DATA, which is encoded into OUT/cache.
-        encoder: run folder of the encoder that the latents are of.
-        out: folder of the run; a copy of the encoder goes into it, so that it is all that ``sample`` needs.
-        dynamics: registered name.
-        head: mse, kl or mixture; the dynamics' own where None.
-        preset: tiny, cpu or gpu: options of the dynamics' own choice; their defaults where None.
-        options: the dynamics' keywords.
-        data_options: the dataset's keywords, where data is not a folder of latents.
-        allow_plugins: names of plugins that the encoder may be, beside the built-in ones.
-        length: items of a training window; 30 where None, or as many as the clips have.
-        stride: items from one window's start to the next.
-        epochs: budget in epochs.
-        steps: budget in batches.
-        max_minutes: budget in wall time of the training loop; 10 where no budget is given.
-        batch_size: in place of the dynamics' own.
-        learning_rate: in place of the dynamics' own.
-        seed: of weights, order and noise.
-        resume: go on with a run that was interrupted; a run of ``epochs`` or ``steps`` ends in the same bytes as one
-            that never was. The budget and the learning rate may be others. Where there is nothing to go on with, it
-            starts afresh.
+        data: folder of latents, or DATA, which is encoded into OUT/cache.
+        encoder: run folder of the encoder that made the latents.
+        out: folder of the run. It gets a copy of the encoder, so that ``sample`` needs no other folder.
+        dynamics: registered name of the dynamics.
+        head: probability model of the next latent: mse, kl or mixture. None keeps the default of the dynamics.
+        preset: preset of the options of the dynamics: tiny, cpu or gpu. None keeps the defaults.
+        options: keywords of the dynamics.
+        conditions: names of the side streams of the data that drive the model, separated by commas. None selects all
+            streams for a model that cannot do without, and none for others.
+        data_options: keywords of the dataset, if data is not a folder of latents.
+        allow_plugins: names of plugins that the encoder may name, in addition to the built-in ones.
+        windows: how training windows are cut out of the clips.
+        budget: budget of the training.
+        seed: random seed for weight initialisation, data order and sampling noise.
+        resume: go on with a run that was interrupted. With a limit of epochs or steps, the run ends in the same bytes
+            as a run that was never interrupted. The limits and the learning rate may change. If there is no run to
+            resume, a new one starts.
         overwrite: replace an earlier run.
         quiet: show no progress.
 
@@ -76,12 +95,27 @@ def train_lstm(
     Raises:
         LatentseqError: data, encoder, options or the output do not fit.
     """
-    arguments, out = locals(), Path(out)
+    out = Path(out)
+    budget = budget or Budget()
+    windows = windows or WindowOptions()
     check_seed(seed)
-    check_windows(length, stride)
     check_out(out, RUN, overwrite, data, encoder, resume=resume)
     artifact = read_artifact(Path(encoder), "encoders").allow(allow_plugins)
-    asked = asked_for("train-lstm", arguments, group="dynamics", plugin=dynamics)
+    typed = {**({"head": head} if head else {}), **(options or {})}
+    resolved = registry.resolve("dynamics", dynamics, typed, preset=preset, left=("seed",))
+    request = TrainLstmRequest(
+        data=data,
+        encoder=encoder,
+        dynamics=dynamics,
+        head=resolved.pop("head", None),
+        preset=preset,
+        options=resolved,
+        conditions=conditions,
+        data_options=resolve_options(data, data_options),
+        windows=windows,
+        budget=budget,
+        seed=seed,
+    )
 
     def same_data(model: Artifact) -> bool:
         if folder_format(Path(data)) == LATENTS:
@@ -92,19 +126,10 @@ def train_lstm(
     def same_encoder(model: Artifact) -> bool:
         return read_artifact(model.path / ENCODER).fingerprint == artifact.fingerprint
 
-    same = {"data": same_data, "encoder": same_encoder}
-    if is_finished(out, asked, resume=resume, overwrite=overwrite, same=same):
+    content, same = request.to_json(), {"data": same_data, "encoder": same_encoder}
+    if is_finished(out, content, resume=resume, overwrite=overwrite, same=same):
         return out
-    latents = LatentFolder(Path(data)) if folder_format(Path(data)) == LATENTS else None
-    if latents and latents.encoder != artifact.fingerprint:
-        raise DataError(
-            f"The latents in {data} were made by another encoder (fingerprint {latents.encoder[:12]}…) than the one "
-            f"in {encoder} ({artifact.fingerprint[:12]}…). Give that encoder, or encode the data again with this one."
-        )
-    if latents and data_options:
-        raise UsageError(
-            f"{data} is a folder of latents and takes no option {listed(data_options)}. Leave --data-set out."
-        )
+    latents = _read_latents(Path(data), artifact, data_options)
     dataset = None if latents else data_for(artifact, data, data_options, watcher=Watcher("encode", quiet=quiet))
     model: Encoder = artifact.load()
     if latents and latents.latent_shape != tuple(model.latent_shape):
@@ -112,28 +137,23 @@ def train_lstm(
             f"The latents in {data} are said to be of shape {latents.latent_shape}; the encoder in {encoder} makes "
             f"{tuple(model.latent_shape)}. Encode the data again with this one."
         )
-    chosen = {**asked["options"], **({"head": asked["head"]} if asked["head"] else {})}
-    plugin: Dynamics = registry.build("dynamics", dynamics, chosen, latent_shape=list(model.latent_shape), seed=seed)
-    trainer = RunTrainer(
-        out,
-        epochs=epochs,
-        steps=steps,
-        max_minutes=max_minutes,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        seed=seed,
-        resume=resume,
-        watcher=Watcher(dynamics, quiet=quiet),
-    )
-    with training_folder(out, asked, resume=resume, overwrite=overwrite) as folder:
+    streams = latents.streams if latents else dataset.streams if dataset else {}
+    widths = conditions_of("dynamics", dynamics, conditions, streams, data)
+    keywords = {**request.options, **({"head": request.head} if request.head else {})}
+    if conditions is not None:
+        keywords["conditions"] = widths
+    filled_in: dict[str, Any] = {"latent_shape": list(model.latent_shape), "conditions": widths, "seed": seed}
+    plugin: Dynamics = registry.build("dynamics", dynamics, keywords, **filled_in)
+    trainer = RunTrainer(out, **vars(budget), seed=seed, resume=resume, watcher=Watcher(dynamics, quiet=quiet))
+    with training_folder(out, content, resume=resume, overwrite=overwrite) as folder:
         if dataset:
             cache = folder / CACHE
             write_latents(dataset, model, artifact.fingerprint, cache, Watcher("encode", quiet=quiet))
             latents = LatentFolder(cache)
-        assert latents is not None  # One of the two it is.
+        assert latents is not None  # They were either read or written.
         trainer.of = latents.fingerprint()
         trainer.preview = lambda: rollouts(plugin, model, latents)
-        history = plugin.fit(latent_source(latents, length, stride), trainer)
+        history = plugin.fit(latent_source(latents, windows.length, windows.stride), trainer)
         copy_artifact(artifact, folder / ENCODER)
         save_artifact(
             plugin,
@@ -149,3 +169,26 @@ def train_lstm(
         )
         write_cost(folder, trainer.history, encoder)
     return out
+
+
+def _read_latents(data: Path, encoder: Artifact, options: Mapping[str, Any] | None) -> LatentFolder | None:
+    """Open a folder of latents. Other data gives None.
+
+    Raises:
+        DataError: another encoder made the latents.
+        UsageError: options, which latents do not take.
+    """
+    if folder_format(data) != LATENTS:
+        return None
+    latents = LatentFolder(data)
+    if latents.encoder != encoder.fingerprint:
+        raise DataError(
+            f"The latents in {data} were made by another encoder (fingerprint {latents.encoder[:12]}…) than the one "
+            f"in {encoder.path} ({encoder.fingerprint[:12]}…). Give that encoder, or encode the data again with this "
+            "one."
+        )
+    if options:
+        raise UsageError(
+            f"{data} is a folder of latents and takes no option {listed(options)}. Leave --data-set out."
+        )
+    return latents

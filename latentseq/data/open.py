@@ -17,9 +17,6 @@ from latentseq.storage.frames import FORMAT, ClipFolder
 from latentseq.storage.latents import FORMAT as LATENTS
 from latentseq.storage.shards import folder_format
 
-DEFAULT_SIZE = 64
-"""Height and width of frames that are decoded from files, by default."""
-
 
 def open_data(
     data: str | Path, *, options: Mapping[str, Any] | None = None, preprocessing: Preprocessing | None = None
@@ -39,7 +36,7 @@ def open_data(
     names = [key for key in Crops.options() if key in options] if "crop" in options else []
     cropping = {key: options.pop(key) for key in names}
     if is_footage(data):
-        decoding = (preprocessing or Preprocessing.of(DEFAULT_SIZE)).to_json()
+        decoding = (preprocessing or Preprocessing()).to_json()
         plugin = registry.load("datasets", "files")
         dataset = plugin.from_config({"path": str(data), **decoding, **options})
     elif os.path.exists(data):  # noqa: PTH110  # pathlib raises an error for invalid file names.
@@ -121,18 +118,6 @@ def check_seed(seed: int) -> None:
     """
     if not 0 <= seed < 2**31:
         raise UsageError(f"seed is {seed}; expected a whole number from 0 to {2**31 - 1}.")
-
-
-def parse_size(text: str | int) -> tuple[int, int]:
-    """Convert a size, ``64`` or ``48x64`` (h x w), to (h, w).
-
-    Raises:
-        UsageError: the text is no size.
-    """
-    match = re.fullmatch(r"(\d+)(?:x(\d+))?", str(text).strip().lower())
-    if not match:
-        raise UsageError(f"The size is {text!r}; expected a number of pixels such as 64, or 48x64 (h x w).")
-    return int(match[1]), int(match[2] or match[1])
 
 
 def parse_frames(value: str | int, dataset: Dataset, clip: int, what: str, *, first: int = 0) -> int:

@@ -1,6 +1,7 @@
 """Windows of data, and the sources that plugins are trained on."""
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -15,6 +16,29 @@ VALIDATION_WINDOWS = 512
 """Maximum number of validation windows. They are evenly spread, and the same in every validation."""
 DEFAULT_LENGTH = 30
 """Default number of items of a training window."""
+
+
+@dataclass(frozen=True)
+class WindowOptions:
+    """How training windows are cut out of clips.
+
+    Attributes:
+        length: number of items (frames or latents) of a window. None stands for 30, or for the length of the longest
+            training clip if that is shorter.
+        stride: number of items from the start of one window to the start of the next.
+    """
+
+    length: int | None = None
+    stride: int = 1
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            UsageError: the length is below 2, or the stride is below 1.
+        """
+        check_windows(self.length, self.stride)
+
 
 Reader: TypeAlias = Callable[[np.ndarray, np.ndarray, int], Batch]
 """Reads windows: (clips (b,), starts (b,), length) -> batch."""

@@ -94,12 +94,12 @@ def _scenes(plan: Plan, usable: list[tuple[Task, Shard]], failed: dict[int, str]
         starts = np.searchsorted(rows.numbers, np.array(cuts[i], np.int64))
         edges = np.unique(np.concatenate([[0, count], rows.breaks, starts[starts < count]]))
         for start, stop in itertools.pairwise(edges.tolist()):
-            if recipe.cuts and stop - start < recipe.min_length:
+            if recipe.options.cuts and stop - start < recipe.options.min_length:
                 continue
-            length = recipe.clip_length or stop - start
-            for begin in range(start, stop - length + 1, recipe.stride or length):
+            length = recipe.options.clip_length or stop - start
+            for begin in range(start, stop - length + 1, recipe.options.stride or length):
                 split = source.file.split
-                if split is None and recipe.overlapping:
+                if split is None and recipe.options.overlapping:
                     split = split_by_share((at + begin) / total, (at + begin + length) / total)
                     if split is None:
                         continue
@@ -121,7 +121,7 @@ def _assign_splits(plan: Plan, clips: list[dict[str, Any]]) -> None:
     """
     split = [clip["split"] for clip in clips]
     folders = [folder_of(plan.sources[clip["source"]].file.name) for clip in clips]
-    if not (plan.recipe.overlapping or plan.recipe.crop):
+    if not (plan.recipe.options.overlapping or plan.recipe.crop):
         split = split_by_folder(folders, split)
     elif any(plan.sources[clip["source"]].file.split for clip in clips):
         of_sources = {clip["source"]: clip["split"] for clip in clips}
@@ -165,10 +165,10 @@ def _no_clip(recipe: Recipe, has_tasks: bool) -> str:
     if recipe.crop and has_tasks:
         return f"No crop of it has a motion of {recipe.crop.motion:g} (--motion)."
     if recipe.crop:
-        return f"No crop was drawn from it: --count is {recipe.count:,}."
-    minimum = max(recipe.min_length if recipe.cuts else 1, recipe.clip_length or 1)
+        return f"No crop was drawn from it: --count is {recipe.options.count:,}."
+    minimum = max(recipe.options.min_length if recipe.options.cuts else 1, recipe.options.clip_length or 1)
     frames = "1 frame" if minimum == 1 else f"{minimum} frames"
-    inside = " that lies within one split" if recipe.overlapping else ""
+    inside = " that lies within one split" if recipe.options.overlapping else ""
     return f"It has no scene of {frames} or more{inside}."
 
 

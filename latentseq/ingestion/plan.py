@@ -104,7 +104,7 @@ class Plan:
     def frame_shape(self) -> tuple[int, int, int]:
         """(h, w, c) of the frames that will be written."""
         crop = self.recipe.crop
-        h, w = (crop.side, crop.side) if crop else self.recipe.preprocessing.size
+        h, w = (crop.side, crop.side) if crop else self.recipe.preprocessing.shape
         return h, w, self.recipe.channels
 
     @property
@@ -144,7 +144,7 @@ def make_plan(recipe: Recipe, files: list[Found], skipped: list[Skipped], worker
             skipped.append(Skipped(each.name, reason))
             continue
         rows = rows_of(each.footage, recipe.preprocessing)
-        size = each.footage.size if recipe.native else recipe.preprocessing.size
+        size = each.footage.size if recipe.native else recipe.preprocessing.shape
         reason = _misfit(recipe, rows, size)
         if reason:
             skipped.append(Skipped(each.name, reason))
@@ -159,11 +159,13 @@ def make_plan(recipe: Recipe, files: list[Found], skipped: list[Skipped], worker
         for (file, rows, preprocessing), digest in zip(usable, digests, strict=True)
     ]
     fps = sources[0].rows.fps
-    if recipe.audio != "none" and not any(source.footage.sound for source in sources):
-        recipe = replace(recipe, audio="none")
-    streams = {"audio": audio.width(recipe.audio, fps), "audio_mask": 1} if recipe.audio != "none" else {}
+    if recipe.options.audio != "none" and not any(source.footage.sound for source in sources):
+        recipe = replace(recipe, options=replace(recipe.options, audio="none"))
+    streams = (
+        {"audio": audio.width(recipe.options.audio, fps), "audio_mask": 1} if recipe.options.audio != "none" else {}
+    )
     plan = Plan(recipe, sources, skipped, [], streams, fps)
-    parts = with_quotas(stretches(plan), recipe.count) if recipe.crop else _chunks(plan)
+    parts = with_quotas(stretches(plan), recipe.options.count) if recipe.crop else _chunks(plan)
     return replace(plan, tasks=tasks_of(plan, parts))
 
 
@@ -245,7 +247,7 @@ def _too_much(preprocessing: Preprocessing, footage: Footage) -> str | None:
     if high * wide > MAX_PIXELS:
         return (
             f"Its frames are {h} x {w} (h x w), and would have to be {high} x {wide} to cover "
-            f"{' x '.join(map(str, preprocessing.size))}. Choose --fit pad or stretch."
+            f"{' x '.join(map(str, preprocessing.shape))}. Choose --fit pad or stretch."
         )
     return None
 
@@ -253,13 +255,13 @@ def _too_much(preprocessing: Preprocessing, footage: Footage) -> str | None:
 def _misfit(recipe: Recipe, rows: Rows, size: tuple[int, int]) -> str | None:
     """The reason why footage does not fit the options, if it does not."""
     count = int(np.diff([0, *rows.breaks, len(rows.numbers)]).max())
-    length = recipe.crop.length if recipe.crop else recipe.clip_length or 1
+    length = recipe.crop.length if recipe.crop else recipe.options.clip_length or 1
     frames = "1 frame" if count == 1 else f"{count} frames"
     has = f"{'Its longest clip' if len(rows.breaks) else 'It'} has {frames}"
     if count < length:
         return f"{has}, fewer than the {length} of a clip."
-    if recipe.cuts and count < recipe.min_length:
-        return f"{has}, fewer than the {recipe.min_length} of a scene (--min-length)."
+    if recipe.options.cuts and count < recipe.options.min_length:
+        return f"{has}, fewer than the {recipe.options.min_length} of a scene (--min-length)."
     h, w = size
     if recipe.crop and min(size) < recipe.crop.side:
         side = recipe.crop.side

@@ -1,17 +1,19 @@
-"""DATA for a model that is trained from its first frame on: its shape at once, its frames when they are asked for."""
+"""DATA for training. Its shape is known at once, and its frames are decoded when they are needed."""
 
-import inspect
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from latentseq.configurable import check_names, check_types
+from latentseq.configurable import check_names, check_types, option_names
 from latentseq.data.crops import Crops
 from latentseq.data.open import is_footage, open_data
 from latentseq.data.splits import folder_of
 from latentseq.errors import UsageError, listed
 from latentseq.ingestion.plan import Plan
+from latentseq.ingestion.recipe import IngestOptions
 from latentseq.ingestion.report import summary
 from latentseq.ingestion.run import is_done, make_clips, plan_clips
 from latentseq.media.preprocessing import Preprocessing
@@ -19,74 +21,105 @@ from latentseq.protocols import Dataset
 from latentseq.storage.frames import ClipFolder, write_clips
 from latentseq.training.watch import Watcher
 
-DEFAULTS: Mapping[str, Any] = {"size": None, "fit": "crop", "gray": False, "fps": None, "skip": 1}
-"""How files are decoded; 64 x 64 where the size is None."""
 
+class PreparedData(ABC):
+    """DATA that is ready to be opened.
 
-class TrainingData:
-    """Files are planned when it is made, and decoded, as ``ingest`` does, when it is opened."""
+    Attributes:
+        frame_shape: (h, w, c) of every frame.
+        streams: width of every side stream.
+    """
 
-    def __init__(
-        self, data: str | Path, out: Path, options: Mapping[str, Any] | None, decoding: Mapping[str, Any]
-    ) -> None:
-        """Plan files, or open a dataset.
+    frame_shape: tuple[int, int, int]
+    streams: Mapping[str, int]
 
-        Args:
-            data: DATA.
-            out: folder of the run.
-            options: the dataset's keywords; those of ``ingest`` where files are decoded, beside those of ``Crops``.
-            decoding: size, fit, gray, fps and skip, as in ``DEFAULTS``.
-
-        Raises:
-            UsageError: an option that does not fit, or one about decoding where nothing is decoded.
-            DataError: what is there cannot be used.
-        """
-        given = {key: value for key, value in decoding.items() if value != DEFAULTS[key]}
-        self._plan: Plan | None = None
-        self._dataset: Dataset | None = None
-        if is_footage(data):
-            self._plan = _plan(data, out, {**given, **(options or {})})
-            self.frame_shape = self._plan.frame_shape
-            return
-        self._dataset = open_data(data, options=options)
-        self.frame_shape = self._dataset.frame_shape
-        if given:
-            raise UsageError(
-                f"{listed(f'--{key}' for key in given)} is about decoding files, and {self._dataset.name} is not "
-                "decoded. Leave it out; a dataset has options of its own, given by --data-set."
-            )
-
-    @property
-    def streams(self) -> dict[str, int]:
-        """Width of every side stream."""
-        return dict(self._plan.streams if self._plan else self._dataset.streams if self._dataset else {})
-
-    def is_same(self, cache: Path, fingerprint: str) -> bool:
-        """Whether a finished run was trained on this data; nothing is decoded.
-
-        Args:
-            cache: the folder that the run decoded files into.
-            fingerprint: of the data that it was trained on.
-        """
-        if self._plan is not None:
-            return is_done(cache, self._plan)
-        assert self._dataset is not None  # One of the two it is.
-        return self._dataset.fingerprint() == fingerprint
-
+    @abstractmethod
     def open(self, cache: Path, *, quiet: bool) -> Dataset:
-        """The dataset, decoded into a folder where it has to be.
+        """Open the dataset. Data that is slow to read is first decoded into a folder of clips.
 
         Args:
-            cache: the folder; what an earlier run left whole there is used again.
+            cache: folder for those clips. Clips that an earlier run left whole there are used again.
             quiet: show no progress.
         """
+
+    @abstractmethod
+    def is_same(self, cache: Path, fingerprint: str) -> bool:
+        """Check whether a finished run was trained on this data. Nothing is decoded.
+
+        Args:
+            cache: folder that the run decoded files into.
+            fingerprint: fingerprint of the data that the run was trained on.
+        """
+
+
+def prepare(
+    data: str | Path,
+    options: Mapping[str, Any] | None = None,
+    *,
+    preprocessing: Preprocessing | None = None,
+    out: Path,
+) -> PreparedData:
+    """Plan how files are decoded, or open a dataset.
+
+    Args:
+        data: DATA.
+        options: keywords of the dataset. For files they are those of ``IngestOptions`` and ``Preprocessing``.
+        preprocessing: how files are decoded.
+        out: folder of the run, which is not searched for files.
+
+    Raises:
+        UsageError: an option does not fit, or is about decoding although nothing is decoded.
+        DataError: the data cannot be used.
+    """
+    frames = preprocessing or Preprocessing()
+    if is_footage(data):
+        return _Footage(_plan(data, out, frames, options or {}))
+    dataset, default = open_data(data, options=options), Preprocessing()
+    wrong = [key for key in option_names(Preprocessing) if getattr(frames, key) != getattr(default, key)]
+    if wrong:
+        raise UsageError(
+            f"{listed(f'--{key}' for key in wrong)} {'is' if len(wrong) == 1 else 'are'} about decoding files, and "
+            f"{dataset.name} is not decoded. Leave {'it' if len(wrong) == 1 else 'them'} out; a dataset has options "
+            "of its own, given by --data-set."
+        )
+    return OpenedData(dataset)
+
+
+class OpenedData(PreparedData):
+    """A dataset, which is only decoded if it is slow to read."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        """Wrap a dataset.
+
+        Args:
+            dataset: dataset to train on.
+        """
+        self.frame_shape = dataset.frame_shape
+        self.streams = dict(dataset.streams)
+        self._dataset = dataset
+
+    def open(self, cache: Path, *, quiet: bool) -> Dataset:
+        """See ``PreparedData.open``."""
+        if not self._dataset.slow:
+            return self._dataset
+        write_clips(self._dataset, cache, Watcher("decode", quiet=quiet))
+        return ClipFolder(str(cache))
+
+    def is_same(self, cache: Path, fingerprint: str) -> bool:
+        """See ``PreparedData.is_same``."""
+        return self._dataset.fingerprint() == fingerprint
+
+
+class _Footage(PreparedData):
+    """Files that ``ingest`` would decode."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.frame_shape = plan.frame_shape
+        self.streams = dict(plan.streams)
+        self._plan = plan
+
+    def open(self, cache: Path, *, quiet: bool) -> Dataset:
         watcher = Watcher("decode", quiet=quiet)
-        if self._plan is None:
-            assert self._dataset is not None  # One of the two it is.
-            if not self._dataset.slow:
-                return self._dataset
-            write_clips(self._dataset, cache, watcher)
-            return ClipFolder(str(cache))
         if not is_done(cache, self._plan):
             make_clips(self._plan, cache, os.cpu_count() or 1, watcher)
         dataset = ClipFolder(str(cache))
@@ -97,17 +130,23 @@ class TrainingData:
                 watcher.say(line)
         return dataset
 
+    def is_same(self, cache: Path, fingerprint: str) -> bool:
+        return is_done(cache, self._plan)
+
 
 def preprocessing_of(dataset: Dataset) -> Preprocessing:
-    """How files are to be decoded to look like a dataset's frames."""
+    """How files have to be decoded to look like the frames of a dataset."""
     whole = dataset.dataset if isinstance(dataset, Crops) else dataset
-    made = whole.about()["source"]["config"] if isinstance(whole, ClipFolder) else {}
+    config = whole.about()["source"]["config"] if isinstance(whole, ClipFolder) else {}
     h, w, c = dataset.frame_shape
-    return Preprocessing((h, w), made.get("fit", "crop"), c == 1, made.get("skip", 1), made.get("fps"))
+    return Preprocessing((h, w), config.get("fit", "crop"), c == 1, config.get("fps"), config.get("skip", 1))
 
 
-def _plan(data: str | Path, out: Path, options: Mapping[str, Any]) -> Plan:
-    keywords = inspect.signature(plan_clips).parameters.values()
-    check_names("ingest", [each.name for each in keywords if each.kind is each.KEYWORD_ONLY], options)
-    check_types("ingest", plan_clips, options)
-    return plan_clips([data], out, os.cpu_count() or 1, **options)
+def _plan(data: str | Path, out: Path, frames: Preprocessing, options: Mapping[str, Any]) -> Plan:
+    """Plan how files are decoded."""
+    kinds = (Preprocessing, IngestOptions)
+    check_names("ingest", [key for kind in kinds for key in option_names(kind)], options)
+    own, others = ({key: options[key] for key in option_names(kind) if key in options} for kind in kinds)
+    for kind in kinds:
+        check_types("ingest", kind, options)
+    return plan_clips([data], out, os.cpu_count() or 1, replace(frames, **own), IngestOptions(**others))

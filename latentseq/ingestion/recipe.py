@@ -1,56 +1,66 @@
-"""What is asked of an ingestion."""
+"""The options of an ingestion."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from latentseq.data.crops import CropRecipe
+from latentseq.data.open import check_seed
 from latentseq.errors import UsageError
 from latentseq.media import audio
+from latentseq.media.layout import parse_axes
+from latentseq.media.levels import parse_range
 from latentseq.media.preprocessing import Preprocessing
 
 AUDIO = ("none", *audio.KINDS)
+CROP_LENGTH = 10
+"""Default number of frames of a crop."""
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """What is done to all footage alike.
+class IngestOptions:
+    """How arrays are read and how footage is cut into clips. ``Preprocessing`` holds the options of single frames.
 
     Attributes:
-        preprocessing: size, fit, colour and frame rate. With ``crop`` the size is the crop's own.
-        native: leave frames in their own size, for crops to be cut out of.
-        cuts: look for scene cuts.
-        min_length: shorter scenes are left out, in frames kept.
-        clip_length: cut scenes into clips of so many frames; None keeps them whole.
-        stride: frames from one such clip's start to the next.
-        crop: cut small windows out of the frames.
-        count: how many crops.
-        audio: none, mel or wave: what is kept of the sound.
-        seed: of the crops.
-        array: which array is meant in files that hold several.
-        axes: of arrays, a letter for each; recognised where None.
-        range: the values of black and white of arrays and images that are not of 8 bits.
+        array: name of the array to read from ``.npz`` and ``.h5`` files that hold several.
+        axes: axes of the arrays, one letter each: T for time, N for clips, H for height, W for width, C for channels,
+            such as ``TNHW``. None recognises them from the shape, unless the shape is ambiguous.
+        range: values of black and white in arrays and images that do not have 8 bits, such as ``0..4095``. None
+            stands for 0..65535 for integers and 0..1 for floats.
+        cuts: end a clip where a scene ends.
+        min_length: minimum length of a scene, in frames, with ``cuts``. Shorter scenes are left out.
+        clip_length: length of a clip, in frames. None keeps scenes whole. With ``crop`` it is the length of a crop,
+            and None stands for 10.
+        stride: number of frames from the start of one clip to the start of the next. None stands for ``clip_length``.
+        crop: side of small windows that are cut out of the frames where something moves, in pixels. None keeps whole
+            frames.
+        count: number of crops.
+        still: share of the crops that need not move, from 0 to 1.
+        motion: minimum motion of the other crops: the mean absolute difference of successive frames, from 0 to 1.
+        audio: features of the sound to keep, one row per frame: mel, wave or none.
+        seed: random seed for the crops.
     """
 
-    preprocessing: Preprocessing
-    native: bool = False
+    array: str | None = None
+    axes: str | None = None
+    range: str | None = None
     cuts: bool = False
     min_length: int = 20
     clip_length: int | None = None
     stride: int | None = None
-    crop: CropRecipe | None = None
-    count: int = 0
-    audio: str = "none"
+    crop: int | None = None
+    count: int = 10_000
+    still: float = 0.05
+    motion: float = 0.02
+    audio: str = "mel"
     seed: int = 0
-    array: str | None = None
-    axes: str | None = None
-    range: str | None = None
 
     def __post_init__(self) -> None:
         """Check the values.
 
         Raises:
-            UsageError: a value that is out of range, or two that do not go together.
+            UsageError: a value is out of range, or two values exclude each other.
         """
+        check_seed(self.seed)
         for name, value in (
             ("min-length", self.min_length),
             ("clip-length", self.clip_length),
@@ -62,37 +72,72 @@ class Recipe:
             raise UsageError("--stride is the distance of clips of --clip-length frames; give both, or neither.")
         if self.audio not in AUDIO:
             raise UsageError(f"--audio is {self.audio!r}; expected 'mel', 'wave' or 'none'.")
-        if self.crop and (self.cuts or self.stride is not None):
+        if self.crops and (self.cuts or self.stride is not None):
             raise UsageError("--crop draws clips at random and takes neither --cuts nor --stride. Leave one out.")
-        if self.crop and self.count < 1:
+        if self.crops and self.count < 1:
             raise UsageError(f"--count is {self.count}; expected 1 crop or more.")
+        if self.axes is not None:
+            parse_axes(self.axes)
+        if self.range is not None:
+            parse_range(self.range)
 
     @property
-    def channels(self) -> int:
-        """Of a frame."""
-        return 1 if self.preprocessing.gray else 3
+    def crops(self) -> CropRecipe | None:
+        """How crops are drawn, or None if frames are kept whole."""
+        if self.crop is None:
+            return None
+        length = CROP_LENGTH if self.clip_length is None else self.clip_length
+        return CropRecipe(self.crop, length, float(self.still), float(self.motion))
 
     @property
     def overlapping(self) -> bool:
-        """Whether clips share frames, so that they must not lie on both sides of a split."""
+        """Whether clips share frames. Such clips must not be on both sides of a split."""
         return self.stride is not None and self.clip_length is not None and self.stride < self.clip_length
 
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is done to all footage alike.
+
+    Attributes:
+        preprocessing: options of the frames, settled for this footage. With crops, the size is that of the crop.
+        options: the other options.
+        native: keep frames in their own size, so that crops are cut out of them.
+    """
+
+    preprocessing: Preprocessing
+    options: IngestOptions
+    native: bool = False
+
+    @property
+    def crop(self) -> CropRecipe | None:
+        """How crops are drawn, or None if frames are kept whole."""
+        return self.options.crops
+
+    @property
+    def channels(self) -> int:
+        """Number of channels of a frame."""
+        return 1 if self.preprocessing.gray else 3
+
     def to_json(self) -> dict[str, Any]:
-        """All of it, flat, as JSON types."""
+        """All options in one flat mapping of JSON types. A manifest keeps it."""
+        options, crop = self.options, self.crop
         own = ("cuts", "min_length", "clip_length", "stride", "count", "audio", "seed", "array")
-        crop = {"crop": self.crop.side, "still": self.crop.still, "motion": self.crop.motion} if self.crop else {}
         size = {"size": None} if self.native else {}
-        # Left out where they are not used, so that a result from before they existed is still that of the same plan.
-        arrays = {name: value for name in ("axes", "range") if (value := getattr(self, name)) is not None}
+        crops = {"crop": crop.side, "still": crop.still, "motion": crop.motion} if crop else {}
+        # Left out if they are not used, so that the plan of a result from before they existed stays the same.
+        axes = {} if options.axes is None else {"axes": parse_axes(options.axes)}
+        range = {} if options.range is None else {"range": str(parse_range(options.range))}
         return {
             **self.preprocessing.to_json(),
             **size,
-            **{name: getattr(self, name) for name in own},
-            **crop,
-            **arrays,
+            **{name: getattr(options, name) for name in own},
+            **crops,
+            **axes,
+            **range,
         }
 
     def of_shards(self) -> dict[str, Any]:
-        """What the content of a shard depends on: how scenes are cut into clips is decided later."""
+        """The options that the content of a shard depends on. How scenes are cut into clips is decided later."""
         later = ("min_length", "stride", "count", "array") + (() if self.crop else ("clip_length", "seed"))
         return {key: value for key, value in self.to_json().items() if key not in later}

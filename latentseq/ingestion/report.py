@@ -77,7 +77,7 @@ def plan_report(plan: Plan, workers: int) -> str:
     lines += _readings([(source.file.name, source.footage.reading) for source in plan.sources])
     lines += list(_skipped([(each.name, each.reason) for each in plan.skipped]))
     shape = " x ".join(map(str, plan.frame_shape))
-    items = _count(recipe.count, "crop") if recipe.crop else _count(plan.rows, "frame")
+    items = _count(recipe.options.count, "crop") if recipe.crop else _count(plan.rows, "frame")
     streams = "".join(f" and {name} {width}" for name, width in plan.streams.items())
     total = sum(len(source.rows.numbers) for source in plan.sources)
     seconds = sum(_seconds_per_row(source) * len(source.rows.numbers) for source in plan.sources[:MAX_LINES])
@@ -104,8 +104,9 @@ def summary(manifest: dict[str, Any], plan: Plan) -> Iterator[str]:
         f"{len(manifest['sources'])} of {_count(len(manifest['sources']) + len(manifest['skipped']), 'file')}"
     )
     yield from held_out(manifest)
-    if plan.recipe.crop and clips < plan.recipe.count:
-        yield f"--count is {plan.recipe.count:,}, but no other crops have a motion of {plan.recipe.crop.motion:g}"
+    if plan.recipe.crop and clips < plan.recipe.options.count:
+        count, motion = plan.recipe.options.count, plan.recipe.crop.motion
+        yield f"--count is {count:,}, but no other crops have a motion of {motion:g}"
     yield from _hints(plan)
 
 

@@ -129,7 +129,7 @@ class Worker:
         """The frames of a part, and the pictures in it that start a scene."""
         numbers = source.rows.numbers[part.start : part.stop]
         frames = np.empty((len(numbers), *source.preprocessing.frame_shape), np.uint8)
-        if not self._plan.recipe.cuts:
+        if not self._plan.recipe.options.cuts:
             for row, picture in enumerate(footage.walk(numbers)):
                 frames[row] = picture.frame(source.preprocessing)
                 self._tick(row, len(numbers))
@@ -152,7 +152,7 @@ class Worker:
 
     def _sound(self, source: Source, part: Part) -> dict[str, np.ndarray]:
         """The side streams of a part."""
-        kind, count = self._plan.recipe.audio, part.stop - part.start
+        kind, count = self._plan.recipe.options.audio, part.stop - part.start
         if kind == "none":
             return {}
         if not source.footage.sound:
@@ -169,7 +169,7 @@ class Worker:
         crop = recipe.crop
         assert crop is not None
         digest = hashlib.sha256(seed.encode()).digest()
-        random = np.random.default_rng([recipe.seed, *np.frombuffer(digest, np.uint32)])
+        random = np.random.default_rng([recipe.options.seed, *np.frombuffer(digest, np.uint32)])
         crops: list[tuple[int, np.ndarray]] = []
         still = int(random.binomial(part.quota, crop.still))  # The number of crops that need no motion.
         failures, patience = 0, min(part.quota, PATIENCE)
@@ -244,7 +244,7 @@ def still_missing(plan: Plan, results: list[tuple[Task, Shard]]) -> list[Part]:
     pairs = [pair for task, shard in results for pair in zip(task.parts, shard.parts, strict=True)]
     damaged = {part.source for part, about in pairs if "error" in about}
     crops = [(part, len(about["crops"])) for part, about in pairs if part.source not in damaged]
-    missing = plan.recipe.count - sum(count for _, count in crops)
+    missing = plan.recipe.options.count - sum(count for _, count in crops)
     exhausted = {part._replace(quota=0) for part, count in crops if count < part.quota}
     left = [part for part in stretches(plan) if part.source not in damaged and part not in exhausted]
     return with_quotas(left, missing) if left and missing else []

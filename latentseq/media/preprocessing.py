@@ -1,50 +1,62 @@
-"""How pictures of any size become frames of one: the options that video files and image files share."""
+"""How pictures of any size become frames of one size: the options that video, image and array files share."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 
 from latentseq.errors import DataError, UsageError
 
+Size: TypeAlias = int | str | list[int] | tuple[int, ...]
+"""A size in pixels: the side of a square, ``"48x64"`` (height x width), or [h, w]."""
 FITS = ("crop", "pad", "stretch")
+DEFAULT_SIZE = 64
+"""Side in pixels of square frames, where no size is chosen."""
 MAX_SIDE = 8192
 MAX_FPS = 1000
 MAX_PIXELS = 50_000_000
-"""Of one picture before it is made smaller: 8K video has 33 million, and a decoder needs several bytes for each."""
+"""Maximum number of pixels of a picture before it is scaled: a frame of 8K video has 33 million, and a decoder needs
+several bytes for each of them."""
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What is done to every frame; kept with a trained model, so that what it is shown later is treated alike.
+    """How files are decoded to frames of one shape. A trained model keeps it, and later data is decoded the same way.
 
     Attributes:
-        size: (h, w) of the frames, in pixels.
-        fit: where the shape differs: ``crop`` keeps the middle, ``pad`` adds black borders, ``stretch`` distorts.
-        gray: one channel instead of three.
-        skip: keep every n-th frame; 1 keeps all.
-        fps: frames a second, by presentation time and before ``skip``; None leaves them as they are.
+        size: size of the frames in pixels: the side of a square such as ``64``, ``"48x64"`` (height x width), or
+            ``[48, 64]``. None leaves the choice to the command.
+        fit: what to do with a picture of another shape. ``crop`` keeps its middle, ``pad`` adds black borders, and
+            ``stretch`` distorts it.
+        gray: convert frames to one channel.
+        fps: frame rate in frames per second, by presentation time and before ``skip``. None keeps that of the file.
+        skip: keep every n-th frame.
+        shape: (h, w) of the frames, computed from ``size``. It is 64 x 64 if ``size`` is None.
     """
 
-    size: tuple[int, int]
+    size: Size | None = field(default=None, compare=False)
     fit: str = "crop"
     gray: bool = False
-    skip: int = 1
     fps: float | None = None
+    skip: int = 1
+    shape: tuple[int, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Check the values.
+        """Compute the shape and check the values.
 
         Raises:
-            UsageError: a value that is out of range.
+            UsageError: a value is out of range.
         """
-        if len(self.size) != 2 or not all(_is_int(side) and 1 <= side <= MAX_SIDE for side in self.size):
+        shape = _shape(DEFAULT_SIZE if self.size is None else self.size)
+        if len(shape) != 2 or not all(_is_int(side) and 1 <= side <= MAX_SIDE for side in shape):
             raise UsageError(
-                f"Option size is {list(self.size)!r}; expected a side or [height, width] in pixels, "
+                f"Option size is {list(shape)!r}; expected a side or [height, width] in pixels, "
                 f"each from 1 to {MAX_SIDE}, such as 64 or [64, 96]."
             )
+        object.__setattr__(self, "shape", shape)
         if self.fit not in FITS:
             raise UsageError(f"Option fit is {self.fit!r}; expected 'crop', 'pad' or 'stretch'.")
         if not isinstance(self.gray, bool):
@@ -55,42 +67,40 @@ class Preprocessing:
             raise UsageError(f"Option fps is {self.fps!r}; expected frames a second, above 0 and at most {MAX_FPS}.")
 
     @classmethod
-    def of(
-        cls, size: int | Sequence[int], fit: str = "crop", gray: bool = False, skip: int = 1, fps: float | None = None
-    ) -> Self:
-        """From the options as they are given, where one number is the side of a square.
-
-        Raises:
-            UsageError: a value that is out of range.
-        """
-        h, *rest = (size or [0]) if isinstance(size, (list, tuple)) else [size, size]
-        return cls((h, *rest), fit, gray, skip, fps)  # Checked on construction.
-
-    @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """From what ``to_json`` gave; other keys are left alone.
+        """Read what ``to_json`` gave. Other keys are ignored.
 
         Raises:
             DataError: a key is missing.
-            UsageError: a value that is out of range.
+            UsageError: a value is out of range.
         """
         try:
-            return cls.of(*(value[key] for key in ("size", "fit", "gray", "skip", "fps")))
+            options = {key: value[key] for key in ("size", "fit", "gray", "skip", "fps")}
         except KeyError as missing:
             raise DataError(f"The preprocessing {dict(value)!r} cannot be used: {missing} is missing.") from missing
+        size = options["size"]  # It is [h, w] in files of every version; a model always has one.
+        return cls(**{**options, "size": size if isinstance(size, list) else [size, size]})
 
     def to_json(self) -> dict[str, Any]:
-        """The options as JSON types."""
-        return {"size": list(self.size), "fit": self.fit, "gray": self.gray, "skip": self.skip, "fps": self.fps}
+        """The options as JSON types, with the size as [h, w]."""
+        return {"size": list(self.shape), "fit": self.fit, "gray": self.gray, "skip": self.skip, "fps": self.fps}
 
     @property
     def frame_shape(self) -> tuple[int, int, int]:
         """(h, w, c) of the frames."""
-        return (*self.size, 1 if self.gray else 3)
+        return (*self.shape, 1 if self.gray else 3)
 
     def scaled(self, height: int, width: int) -> tuple[int, int]:
-        """(h, w) to scale a picture to before ``place``: it covers the frame, lies inside it, or is as large."""
-        h, w = self.size
+        """Size of a picture before ``place``, which covers the frame, lies inside it, or is equal to it.
+
+        Args:
+            height: height of the picture, in pixels.
+            width: width of the picture, in pixels.
+
+        Returns:
+            (h, w) to scale the picture to.
+        """
+        h, w = self.shape
         if self.fit == "stretch":
             return h, w
         ratios = h / height, w / width
@@ -98,7 +108,7 @@ class Preprocessing:
         return max(1, round(height * ratio)), max(1, round(width * ratio))
 
     def place(self, picture: np.ndarray) -> np.ndarray:
-        """Cut the middle out of a scaled picture, or put it on a black frame.
+        """Cut the middle out of a scaled picture, or put the picture in the middle of a black frame.
 
         Args:
             picture: (*scaled(height, width), c) uint8.
@@ -106,7 +116,7 @@ class Preprocessing:
         Returns:
             (h, w, c) uint8.
         """
-        (h, w), (ph, pw) = self.size, picture.shape[:2]
+        (h, w), (ph, pw) = self.shape, picture.shape[:2]
         top, left = max(0, (ph - h) // 2), max(0, (pw - w) // 2)
         picture = picture[top : top + h, left : left + w]
         if picture.shape[:2] == (h, w):
@@ -118,16 +128,37 @@ class Preprocessing:
 
 
 def check_pixels(path: Path, height: int, width: int) -> None:
-    """Refuse a picture that would fill the memory before it is made smaller.
+    """Refuse a picture that would fill the memory before it is scaled.
 
     Raises:
-        DataError: it has more than ``MAX_PIXELS`` pixels.
+        DataError: the picture has more than ``MAX_PIXELS`` pixels.
     """
     if height * width > MAX_PIXELS:
         raise DataError(
             f"{path} is {height} x {width} (h x w), {height * width} pixels; expected at most {MAX_PIXELS}. "
             "Make it smaller with another program first."
         )
+
+
+def parse_size(text: str | int) -> tuple[int, int]:
+    """Convert a size such as ``64`` or ``48x64`` (height x width) to (h, w).
+
+    Raises:
+        UsageError: the text is not a size.
+    """
+    match = re.fullmatch(r"(\d+)(?:x(\d+))?", str(text).strip().lower())
+    if not match:
+        raise UsageError(f"The size is {text!r}; expected a number of pixels such as 64, or 48x64 (h x w).")
+    return int(match[1]), int(match[2] or match[1])
+
+
+def _shape(size: Size) -> tuple[Any, ...]:
+    """A size as (h, w), not yet checked."""
+    if isinstance(size, str):
+        return parse_size(size)
+    if isinstance(size, (list, tuple)):
+        return tuple(size)
+    return size, size
 
 
 def _is_number(value: object) -> bool:

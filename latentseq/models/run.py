@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from latentseq.data.mismatch import differences, readings
-from latentseq.data.open import check_frame_shape, is_footage, open_data, parse_size
+from latentseq.data.open import check_frame_shape, is_footage, open_data
 from latentseq.errors import DataError, UsageError
 from latentseq.media.preprocessing import Preprocessing
 from latentseq.models.latent import LatentPredictor
@@ -116,7 +116,7 @@ def data_for(
             "fixed size. Leave out --size."
         )
     if size is not None:
-        prepared["size"] = list(parse_size(size))
+        prepared["size"] = list(Preprocessing(size).shape)
     sound = _sound(artifact) if decoded else {}
     dataset = open_data(data, options={**sound, **(options or {})}, preprocessing=Preprocessing.from_json(prepared))
     check_takes(artifact, dataset)

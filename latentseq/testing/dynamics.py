@@ -73,8 +73,8 @@ class DynamicsPromises(RollingPromises[Dynamics]):
 
     @promise
     def test_d02_density(self) -> None:
-        """D2: log_prob is the log density of the whole latent in the encoder's units: the density integrates to 1, or to
-        less where log_prob is a bound."""
+        """D2: log_prob is the log density of the whole latent in the encoder's units: the density integrates to 1, or
+        to less where log_prob is a bound."""
         model = self.trained()
         if np.prod(model.latent_shape) > LARGEST:
             raise SkipTest(f"The integral is estimated for at most {LARGEST} dimensions. Make a smaller instance.")

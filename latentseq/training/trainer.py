@@ -12,11 +12,12 @@ import numpy as np
 
 from latentseq.arrays import Batch, Source
 from latentseq.data.windows import validation_batches
-from latentseq.errors import DataError, UsageError
+from latentseq.errors import DataError
 from latentseq.protocols import History, Trainer
 from latentseq.storage.atomic import write_bytes
 from latentseq.storage.folders import CHECKPOINTS, HISTORY
 from latentseq.training.batches import ordered_batches, steps_per_epoch
+from latentseq.training.budget import Budget
 from latentseq.training.checkpoint import Checkpoints
 from latentseq.training.halt import Halt, halting
 from latentseq.training.progress import Progress
@@ -74,10 +75,7 @@ class RunTrainer(Trainer):
         Raises:
             UsageError: a budget that is not above zero.
         """
-        limits = {"epochs": epochs, "steps": steps, "max_minutes": max_minutes, "batch_size": batch_size}
-        for name, value in {**limits, "learning_rate": learning_rate}.items():
-            if value is not None and not 0 < value < math.inf:
-                raise UsageError(f"{name} is {value}; expected a number above 0.")
+        Budget(epochs, steps, max_minutes, batch_size, learning_rate)  # It checks the values.
         if epochs is None and steps is None and max_minutes is None:
             max_minutes = DEFAULT_MINUTES
         self.folder, self.seed, self.resume, self.of = folder, seed, resume, of

@@ -45,8 +45,8 @@ def main() -> None:
     commands = [
         ["train-ae", clips, ae, *encoder],
         ["train-lstm", clips, ae, lstm, *dynamics, "--length", "20"],
-        ["train", clips, short, "--from", lstm, "--length", "8"],
-        ["train", clips, tuned, "--from", short, "--length", "20"],
+        ["tune", lstm, clips, short, "--length", "8"],
+        ["tune", short, clips, tuned, "--length", "20"],
     ]
     subprocess.run(
         [program, "ingest", str(out / "scenes"), clips, "--size", "64", "--overwrite", "--quiet"], check=True

@@ -71,8 +71,8 @@ def recipe(latent: str, minutes: float, seed: int, digits: str, out: Path) -> li
     commands = [
         ["train-ae", *data, *fresh, ae, "--encoder", "conv-ae", *encoder, *always],
         ["train-lstm", *data, *few, ae, lstm, *dynamics, *on_latents, *always],
-        ["train", *data, *fresh, short, "--from", lstm, "--length", "8", *tuning, *always],
-        ["train", *data, *fresh, tuned, "--from", short if with_.shares[2] else lstm, *tuning, *always],
+        ["tune", lstm, *data, *fresh, short, "--length", "8", *tuning, *always],
+        ["tune", short if with_.shares[2] else lstm, *data, *fresh, tuned, *tuning, *always],
     ]
     return [(command, share) for command, share in zip(commands, with_.shares, strict=True) if share]
 

@@ -33,8 +33,8 @@ def train(minutes: float, out: Path) -> None:
     commands = [
         ["train-ae", *data, ae, *encoder, "--set", "latent_dim=8"],
         ["train-lstm", *few, ae, lstm, "--dynamics", "conv-lstm", "--set", "units=32", "--set", "readout=[32,32]"],
-        ["train", *data, short, "--from", lstm, "--length", "8"],
-        ["train", *data, tuned, "--from", short, "--length", "20"],
+        ["tune", lstm, *data, short, "--length", "8"],
+        ["tune", short, *data, tuned, "--length", "20"],
     ]
     for command, share in zip(commands, SHARES, strict=True):
         budget = ["--max-minutes", f"{minutes * share:.2f}", "--quiet"]

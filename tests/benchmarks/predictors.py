@@ -38,8 +38,8 @@ def train(name: str, data: list[str], out: Path, minutes: float, length: int) ->
         "--set", "latent_dim=8", *budgets[0])  # fmt: skip
     run("train-lstm", *data, ae, lstm, "--dynamics", "conv-lstm", "--head", "mse", "--set", "units=32",
         "--set", "readout=[32,32]", "--length", str(length), *budgets[1])  # fmt: skip
-    run("train", *data, short, "--from", lstm, "--length", "8", *budgets[2])
-    run("train", *data, str(out), "--from", short, "--length", str(length), *budgets[3])
+    run("tune", lstm, *data, short, "--length", "8", *budgets[2])
+    run("tune", short, *data, str(out), "--length", str(length), *budgets[3])
 
 
 def main() -> None:

@@ -51,6 +51,41 @@ def test_it_goes_on_to_the_same_bytes(cli, trained, tmp_path, monkeypatch):
         assert (tmp_path / "run" / name).read_bytes() == (trained / "unet" / name).read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            [],
+            "No predictor was chosen. Choose one of audio-visual, black, conv-lstm, copy-last, mean, multiscale-gan "
+            "and unet with --predictor.",
+        ),
+        (
+            ["--predictor", "latent"],
+            "The predictor latent consists of an encoder and dynamics. Train them with train-ae and train-lstm, and "
+            "tune them together on frames with tune.",
+        ),
+        (
+            [*UNET, "--size", 32, "--gray"],
+            "--gray and --size are about decoding files, and moving-squares is not decoded. Leave them out; a "
+            "dataset has options of its own, given by --data-set.",
+        ),
+        (
+            ["--predictor", "conv-lstm", "--conditions", "audio"],
+            "moving-squares has no stream audio, which --conditions names; it has no streams. Name streams that are "
+            "there, or leave --conditions out.",
+        ),
+        (
+            ["--predictor", "copy-last", "--conditions", ""],
+            "copy-last takes no conditions, and --conditions is ''. Leave it out.",
+        ),
+    ],
+)
+def test_it_is_refused(options, message, cli, tmp_path):
+    answer = cli("train", *SQUARES, tmp_path / "out", *options, *BUDGET)
+    assert (answer.code, answer.err) == (2, f"error: {message}\n")
+    assert not (tmp_path / "out").exists()
+
+
 def test_sample_at_the_size_that_is_asked_for(cli, trained, write_movie, tmp_path):
     film = write_movie("film.mp4")
     assert cli("train", film, tmp_path / "run", *UNET, *BUDGET, "--size", 16, "--gray").code == 0

@@ -127,7 +127,7 @@ def test_a_preset_and_a_file(refused, tmp_path):
 
 def test_a_file_in_python(honest, tmp_path):
     options = {"count": 12, "length": 12, "size": 16}
-    common = {"encoder": "honest-encoder", "steps": 2, "quiet": True}
+    common = {"encoder": "honest-encoder", "budget": latentseq.Budget(steps=2), "quiet": True}
     latentseq.train_ae("moving-squares", tmp_path / "a", data_options=options, options={"latent_dim": 3}, **common)
     with pytest.raises(UsageError, match="add --allow-plugin honest-encoder "):
         read_config(tmp_path / "a" / "run.json", latentseq.train_ae)

@@ -171,7 +171,7 @@ class TestRefused:
             "--length",
             5,
         ]
-        assert cli(*line, "--set", 'conditions={"phase":1}').code == 0
+        assert cli(*line, "--conditions", "phase").code == 0
         assert cli("surprise", lstm, "honest-dataset", tmp_path / "found").code == 0
         for command, out, model in (("surprise", "out", "The model"), ("sample", "out.gif", f"The model in {lstm}")):
             assert refused(65, command, lstm, "moving-squares", tmp_path / out, "--data-set", "size=8") == (

@@ -1,11 +1,15 @@
-"""Every command is its function: the same parameters, order and defaults, and it hands them on."""
+"""Every command is its function: the same parameters, order and defaults, and it hands them on.
+
+A parameter of the function that is a dataclass of options stands for its fields: the command has an option for each.
+"""
 
 import importlib
 import inspect
 import re
 import shlex
+from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import typer.main
@@ -18,7 +22,6 @@ SHORTER = {
     "data_options": "--data-set",
     "env_options": "--env-option",
     "allow_plugins": "--allow-plugin",
-    "from_": "--from",
 }
 """Options that are not called as the parameter is."""
 TYPED = ("config",)
@@ -40,6 +43,22 @@ def function_of(command: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
+def group_of(parameter: inspect.Parameter) -> Any:
+    """The dataclass of options that a parameter takes; None for any other parameter."""
+    return next((kind for kind in get_args(parameter.annotation) if is_dataclass(kind)), None)
+
+
+def flat(function: Any) -> dict[str, inspect.Parameter]:
+    """The parameters of a function, with the fields of options in the place of their dataclass."""
+    parameters: dict[str, inspect.Parameter] = {}
+    for name, parameter in inspect.signature(function).parameters.items():
+        group = group_of(parameter)
+        fields = inspect.signature(group).parameters.values() if group else [parameter]
+        parameters |= {p.name: p.replace(kind=parameter.kind) for p in fields}
+        assert group is None or parameter.default is None, name
+    return parameters
+
+
 def default_of(parameter: inspect.Parameter) -> Any:
     """The default; a path and a number count as what one types for them."""
     value = parameter.default
@@ -57,7 +76,7 @@ def examples(command: str) -> list[str]:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_takes_what_its_function_takes(command):
     mine = {k: p for k, p in inspect.signature(module_of(command).command).parameters.items() if k not in TYPED}
-    theirs = inspect.signature(function_of(command)).parameters
+    theirs = flat(function_of(command))
     assert list(mine) == list(theirs)
     assert {k: default_of(p) for k, p in mine.items()} == {k: default_of(p) for k, p in theirs.items()}
     # Arguments are what the function takes by position; options, by name only.
@@ -78,7 +97,7 @@ def test_an_option_is_called_as_its_parameter(command):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_hands_on_every_parameter(command, monkeypatch, capsys):
     module, name = home_of(command)
-    signature = inspect.signature(function_of(command))
+    signature, parameters = inspect.signature(function_of(command)), flat(function_of(command))
     passed: dict[str, Any] = {}
 
     def record(*args: Any, **keywords: Any) -> Any:
@@ -92,8 +111,15 @@ def test_a_command_hands_on_every_parameter(command, monkeypatch, capsys):
         "latentseq.commands.surprise.table",
     ):
         monkeypatch.setattr(table, lambda out: f"the table of {out}")
-    given = {key: [f"{key}=[1]"] if key in SETTINGS else object() for key in signature.parameters}
+    groups = {name: group for name, p in signature.parameters.items() if (group := group_of(p))}
+    for group in groups.values():
+        monkeypatch.setattr(group, "__post_init__", lambda self: None)  # It would check the values.
+    given = {key: [f"{key}=[1]"] if key in SETTINGS else object() for key in parameters}
     module_of(command).command(**given)
+    for name, group in groups.items():
+        options = passed.pop(name)
+        assert type(options) is group
+        passed |= {key: getattr(options, key) for key in inspect.signature(group).parameters}
     assert passed == {key: {key: [1]} if key in SETTINGS else value for key, value in given.items()}
     if command not in ("show", "verify", "plugins"):
         assert "the result" in capsys.readouterr().out.splitlines()
@@ -107,7 +133,7 @@ def test_an_example_is_a_command_line(command):
         program, name, *rest = shlex.split(line)
         assert (program, name) == ("latentseq", command)
         with parsed_by(command).make_context(name, rest) as context:
-            assert set(context.params) - set(TYPED) == set(inspect.signature(function_of(command)).parameters)
+            assert set(context.params) - set(TYPED) == set(flat(function_of(command)))
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -13,6 +13,7 @@ TREES = {name: ast.parse(text) for name, text in SOURCES.items()}
 TESTS = {str(p.relative_to(ROOT)): p.read_text() for p in sorted((ROOT / "tests").rglob("*.py"))}
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 Definition = Function | ast.ClassDef
+MOST_PARAMETERS = 16
 Rule = Callable[[str, ast.Module], Iterator[str]]
 
 
@@ -155,6 +156,18 @@ def printing(name: str, tree: ast.Module) -> Iterator[str]:
                 yield f"{name}:{node.lineno}: {ast.unparse(node)}"
 
 
+def many_parameters(name: str, tree: ast.Module) -> Iterator[str]:
+    """Options that go together are a dataclass; only a command of the command line has a parameter for each."""
+    for dotted, node in public(tree):
+        command = name.startswith("cli/") and dotted == "command"
+        if isinstance(node, Function) and not command:
+            arguments = node.args
+            names = [a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
+            names = [a for a in names if a not in ("self", "cls")]
+            if len(names) > MOST_PARAMETERS:
+                yield f"{name}:{node.lineno}: {dotted} has {len(names)} parameters, more than {MOST_PARAMETERS}"
+
+
 LAWS: list[Rule] = [
     undocumented,
     raises_unsaid,
@@ -166,6 +179,7 @@ LAWS: list[Rule] = [
     loose_keywords,
     hidden_networks,
     printing,
+    many_parameters,
 ]
 
 
@@ -199,6 +213,8 @@ def test_test_files_are_short_too():
         (loose_keywords, "class C(KerasPlugin, Dynamics):\n    def __init__(self, units=3): ...\n"),
         (hidden_networks, "class _Net(keras.Model): ...\n"),
         (printing, "print(1)\n"),
+        (many_parameters, f"def f({', '.join(f'a{i}' for i in range(17))}): ...\n"),
+        (many_parameters, f"class C:\n    def __init__(self, *, {', '.join(f'a{i}' for i in range(17))}): ...\n"),
     ],
 )
 def test_a_law_catches_what_it_is_for(law, text):

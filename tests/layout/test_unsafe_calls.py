@@ -32,11 +32,12 @@ CONSTANT = {
     ("latentseq/commands/record.py", "importlib.import_module(module)"),
     ("latentseq/networks/heads/__init__.py", """import_module(f"{__name__}.{name.replace('-', '_')}")"""),
 }
-"""Imports by a name that stands in the source (commands, public names, optional libraries), or that a user types: the
-module of an environment to record. A head is imported by its name only if a file of that name lies in the package."""
+"""Imports by a name that stands in the source (commands, public names, optional libraries), by the name of a head,
+which is looked up among the modules of its package first, or by a name that a user types: the module of an environment
+to record. No file chooses another module."""
 NAMES = {
     ("cli/latentseq_cli/main.py", "COMMANDS"),
-    ("latentseq/__init__.py", "_HOME"),
+    ("latentseq/__init__.py", "_NAMES"),
 }
 """The lists that those names are of."""
 

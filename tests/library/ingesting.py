@@ -8,7 +8,10 @@ import av
 import numpy as np
 from PIL import Image
 
-from latentseq.commands.ingest import ingest
+from latentseq.commands import ingest as command
+from latentseq.configurable import option_names
+from latentseq.ingestion.recipe import IngestOptions
+from latentseq.media.preprocessing import Preprocessing
 from latentseq.storage.clip_table import values
 from latentseq.storage.frames import ClipFolder
 
@@ -39,6 +42,16 @@ class Taken:
     def shards(self):
         """The files that hold frames."""
         return sorted(path.name for path in self.out.glob("*.h5"))
+
+
+def ingest(sources, out, **options):
+    """``latentseq.ingest``, with its options as they are typed: beside one another."""
+    kinds = {"preprocessing": Preprocessing, "options": IngestOptions}
+    groups = {
+        name: kind(**{key: options.pop(key) for key in option_names(kind) if key in options})
+        for name, kind in kinds.items()
+    }
+    return command.ingest(sources, out, **groups, **options)
 
 
 def take(out, *sources, **options):

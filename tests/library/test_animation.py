@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ingesting import ingest
 from PIL import Image, TiffImagePlugin, WebPImagePlugin
 
-from latentseq.commands.ingest import ingest
 from latentseq.errors import DataError
 from latentseq.media.animation import Animation, is_animation
 from latentseq.media.footage import rows_of

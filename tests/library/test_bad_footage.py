@@ -32,10 +32,9 @@ from bad_footage import (
     playlists,
 )
 from bad_pictures import Case, array_bombs, case, of_arrays, of_images, of_records
-from ingesting import Taken, take
+from ingesting import Taken, ingest, take
 from PIL import Image
 
-from latentseq.commands.ingest import ingest
 from latentseq_cli.main import run
 
 GOOD = 12
@@ -352,7 +351,7 @@ def test_alone_it_is_taken_or_one_error(name, tmp_path, monkeypatch):
 
 MEASURED = """
 import json, os, resource, sys
-from latentseq.commands.ingest import ingest
+from latentseq import IngestOptions, Preprocessing, ingest
 
 def peak():
     try:
@@ -363,7 +362,8 @@ def peak():
 
 for folder in sys.argv[1:]:
     start = sum(os.times()[:4])
-    ingest([folder + "/in"], folder + "/out", size="24x48", array="frames", workers=2, quiet=True)
+    how = {"preprocessing": Preprocessing("24x48"), "options": IngestOptions(array="frames"), "workers": 2}
+    ingest([folder + "/in"], folder + "/out", **how, quiet=True)
     print(json.dumps([sum(os.times()[:4]) - start, peak()]))
 """
 

@@ -15,6 +15,7 @@ from latentseq.errors import DataError, UsageError
 from latentseq.protocols import Dataset
 from latentseq.storage.frames import write_clips
 from latentseq.testing import DatasetPromises
+from latentseq.training.budget import Budget
 from latentseq.training.watch import Watcher
 from latentseq_cli.main import run
 
@@ -307,7 +308,9 @@ def test_an_encoder_is_trained_on_crops_of_clips(honest, clips, tmp_path):
 def test_crops_of_films_are_drawn_at_their_own_size(honest, write_movie, tmp_path):
     film = write_movie("film.mp4", 60)
     options = {"crop": 32, "clip_length": 4, "count": 30, "motion": 0.01}
-    train_ae(film, tmp_path / "ae", encoder="honest-encoder", data_options=options, steps=2, quiet=True)
+    train_ae(
+        film, tmp_path / "ae", encoder="honest-encoder", data_options=options, budget=Budget(steps=2), quiet=True
+    )
     cache = json.loads((tmp_path / "ae" / "cache" / "manifest.json").read_text())
     assert (cache["frame_shape"], sum(run["count"] for run in cache["clips"])) == ([32, 32, 3], 30)
     assert cache["sources"][0]["size"] == [48, 96]

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from latentseq.data.open import check_frame_shape, is_footage, open_data, parse_frames, parse_size
+from latentseq.data.open import check_frame_shape, is_footage, open_data, parse_frames
 from latentseq.errors import DataError, UsageError
-from latentseq.media.preprocessing import Preprocessing
+from latentseq.media.preprocessing import Preprocessing, parse_size
 from latentseq.protocols import Dataset
 from latentseq.storage.frames import write_clips
 from latentseq.training.watch import Watcher
@@ -45,7 +45,9 @@ def test_a_name_is_a_dataset():
 def test_a_movie(write_movie, numbers):
     dataset = open_data(write_movie("film.mp4", frames=9))
     assert (dataset.name, dataset.lengths.tolist(), dataset.frame_shape) == ("files", [9], (64, 64, 3))
-    prepared = open_data(write_movie("film.mp4", frames=9), preprocessing=Preprocessing((24, 48), "stretch", True, 4))
+    prepared = open_data(
+        write_movie("film.mp4", frames=9), preprocessing=Preprocessing((24, 48), "stretch", True, skip=4)
+    )
     assert (prepared.lengths.tolist(), prepared.frame_shape) == ([3], (24, 48, 1))
     assert numbers(prepared.read(0).frames) == [0, 4, 8]
 

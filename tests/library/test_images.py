@@ -287,10 +287,16 @@ def test_a_damaged_image_is_found_when_its_frame_is_asked_for(tmp_path):
 
 
 def test_preprocessing_survives_json():
-    preprocessing = Preprocessing((24, 48), "pad", True, 3)
+    preprocessing = Preprocessing((24, 48), "pad", True, skip=3)
     assert preprocessing.to_json() == {"size": [24, 48], "fit": "pad", "gray": True, "skip": 3, "fps": None}
     assert Preprocessing.from_json({**preprocessing.to_json(), "other": 25}) == preprocessing
-    assert Preprocessing.of(64).frame_shape == (64, 64, 3)
+    assert Preprocessing(64).frame_shape == (64, 64, 3)
+    assert [Preprocessing(size).shape for size in (32, "48x64", [5, 6], None)] == [
+        (32, 32),
+        (48, 64),
+        (5, 6),
+        (64, 64),
+    ]
     assert preprocessing.frame_shape == (24, 48, 1)
     with pytest.raises(DataError, match="'fit' is missing"):
         Preprocessing.from_json({"size": 64})
@@ -316,5 +322,5 @@ def test_preprocessing_survives_json():
 )
 def test_bad_options(options, message):
     with pytest.raises(UsageError) as caught:
-        Preprocessing.of(**options)
+        Preprocessing(**options)
     assert str(caught.value) == message

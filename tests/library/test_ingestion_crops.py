@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-from ingesting import SCALE, numbered, take, write_array, write_film
+from ingesting import SCALE, ingest, numbered, take, write_array, write_film
 
-from latentseq.commands.ingest import ingest
 from latentseq.errors import DataError
 
 MOVES = 0.5 / 3 / 255

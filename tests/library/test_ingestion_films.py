@@ -5,9 +5,8 @@ import hashlib
 import av
 import numpy as np
 import pytest
-from ingesting import Taken, take
+from ingesting import Taken, ingest, take
 
-from latentseq.commands.ingest import ingest
 from latentseq.media import audio
 
 SCENES = {

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from ingesting import Taken, numbered, scenes, write_array, write_film, write_images
 
+HERE = __file__.rpartition("/")[0]
 SCENES = {"cuts": True, "min_length": 5, "clip_length": 8, "stride": 4, "size": 64}
 CROPS = {"crop": 24, "count": 400, "motion": 0.03, "clip_length": 6}
 SMALL = f"""
@@ -25,7 +26,8 @@ PARENT = f"""
 import json, mmap, os, signal, sys, threading, time
 from pathlib import Path
 {SMALL}
-from latentseq.commands.ingest import ingest
+sys.path.insert(0, {HERE!r})
+from ingesting import ingest
 
 print(*{{"keras", "tensorflow", "jax", "torch"}} & set(sys.modules), flush=True)
 steps, lock = mmap.mmap(-1, 8), threading.Lock()

@@ -8,9 +8,8 @@ import threading
 
 import numpy as np
 import pytest
-from ingesting import numbered, take, write_array
+from ingesting import ingest, numbered, take, write_array
 
-from latentseq.commands.ingest import ingest
 from latentseq.errors import DataError, LatentseqError, TryAgainError, UsageError
 from latentseq.ingestion import run, work
 from latentseq.media.arrayfile import ArrayFile
@@ -72,7 +71,7 @@ def refused(kind, *args, **options):
         ),
         ({"fit": "zoom"}, "Option fit is 'zoom'; expected 'crop', 'pad' or 'stretch'."),
         (
-            {"fps": 0},
+            {"fps": 0.0},
             "Option fps is 0.0; expected frames a second, above 0 and at most 1000.",
         ),
         ({"skip": 0}, "Option skip is 0; expected 1 to keep every frame, 3 to keep every third."),

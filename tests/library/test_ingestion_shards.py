@@ -6,9 +6,8 @@ import re
 import av
 import numpy as np
 import pytest
-from ingesting import SCALE, numbered, take, write_array, write_images
+from ingesting import SCALE, ingest, numbered, take, write_array, write_images
 
-from latentseq.commands.ingest import ingest
 from latentseq.commands.verify import verify
 from latentseq.errors import DataError
 from latentseq.media.arrayfile import ArrayFile

@@ -12,6 +12,7 @@ from latentseq.commands.train_lstm import train_lstm
 from latentseq.data.open import open_data
 from latentseq.errors import DataError, UsageError
 from latentseq.storage.artifact import read_artifact
+from latentseq.training.budget import Budget
 
 SQUARES = {"count": 12, "length": 12, "size": 16}
 ALLOWED = ["honest-encoder", "honest-dynamics", "numpy-pca"]
@@ -24,8 +25,16 @@ def runs(honest, tmp_path_factory):
     for name, encoder in (("ae", "honest-encoder"), ("pca", "numpy-pca")):
         options = {"latent_dim": 4}
         out = folder / name
-        train_ae("moving-squares", out, encoder=encoder, options=options, data_options=SQUARES, steps=2, quiet=True)
-    rest = {"data_options": SQUARES, "allow_plugins": ALLOWED, "steps": 2, "quiet": True}
+        train_ae(
+            "moving-squares",
+            out,
+            encoder=encoder,
+            options=options,
+            data_options=SQUARES,
+            budget=Budget(steps=2),
+            quiet=True,
+        )
+    rest = {"data_options": SQUARES, "allow_plugins": ALLOWED, "budget": Budget(steps=2), "quiet": True}
     train_lstm("moving-squares", folder / "ae", folder / "lstm", dynamics="honest-dynamics", **rest)
     return folder
 

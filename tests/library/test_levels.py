@@ -5,9 +5,9 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+from ingesting import ingest
 from PIL import Image
 
-from latentseq.commands.ingest import ingest
 from latentseq.errors import DataError, UsageError
 from latentseq.media.arrayfile import ArrayFile
 from latentseq.media.images import ImageFolder

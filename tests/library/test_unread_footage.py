@@ -9,9 +9,9 @@ import av
 import h5py
 import numpy as np
 import pytest
+from ingesting import ingest
 from PIL import Image
 
-from latentseq.commands.ingest import ingest
 from latentseq.errors import DataError, TryAgainError
 from latentseq.media import container, footage
 from latentseq.media.video import VideoFile

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from latentseq import IngestOptions, Preprocessing
 from latentseq.arrays import Clip
 from latentseq.commands.ingest import ingest
 from latentseq.errors import DataError, UsageError
@@ -238,7 +239,9 @@ MEL, WAVE = {"audio": "mel", "fps": 8.0, "gray": True}, {"audio": "wave", "fps":
 @pytest.mark.parametrize("options", [{"audio": "mel"}, MEL, WAVE])
 def test_what_is_read_is_what_ingest_stores(options, films, tmp_path):
     dataset = Files(films, size=16, **options)
-    stored = ClipFolder(str(ingest([films], tmp_path / "clips", size=16, quiet=True, **options)))
+    frames, sound = {k: v for k, v in options.items() if k != "audio"}, IngestOptions(audio=options["audio"])
+    how = {"preprocessing": Preprocessing(16, **frames), "options": sound}
+    stored = ClipFolder(str(ingest([films], tmp_path / "clips", **how, quiet=True)))
     assert dataset.lengths.tolist() == stored.lengths.tolist()
     assert (dataset.frame_shape, dataset.fps, dataset.streams) == (stored.frame_shape, stored.fps, stored.streams)
     assert dataset.streams["audio"] == (64 if options["audio"] == "mel" else 16_000 * 3 / 20)

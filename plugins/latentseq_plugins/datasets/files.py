@@ -73,7 +73,7 @@ class Files(Dataset):
         self.axes = axes
         self.range = range
         self._fps = fps
-        self._preprocessing = Preprocessing.of(size, fit, gray, skip, fps)
+        self._preprocessing = Preprocessing(size, fit, gray, fps, skip)
         if audio not in ("none", *sound.KINDS):
             raise UsageError(f"Option audio is {audio!r}; expected 'mel', 'wave' or 'none'.")
         self._footage = _discover(Path(path).expanduser(), array, axes, range)
