@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-from latentseq.errors import UsageError, did_you_mean, listed
+from latentseq.errors import UsageError, did_you_mean, join_names
 
 BACKENDS = {"jax": 'pip install "latentseq[jax]"', "tensorflow": 'pip install "tensorflow>=2.20"'}
 """Name of each backend in Keras -> command that installs it."""
@@ -36,7 +36,7 @@ def check_backend(name: str | None = None) -> None:
             f"Choose one of them with --backend, or in the environment variable {VARIABLE}."
         )
     if find_spec(name) is None:
-        others = listed(other for other in BACKENDS if find_spec(other))
+        others = join_names(other for other in BACKENDS if find_spec(other))
         raise UsageError(
             f"The backend of Keras is {name!r}, which is not installed. Install it with {BACKENDS[name]}, or choose "
             f"another backend with --backend; installed: {others}."

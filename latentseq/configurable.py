@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from latentseq.errors import PluginError, UsageError, cause_of, did_you_mean, is_fault, listed
+from latentseq.errors import PluginError, UsageError, cause_of, did_you_mean, is_fault, join_names
 
 PART_OPTIONS = "_options"
 """The suffix of the keyword that holds a part's options: those of ``features`` are in ``features_options``."""
@@ -91,7 +91,7 @@ class Configurable(ABC):
         missing = [k for k, p in keywords.items() if p.default is p.empty and k not in names]
         if missing:
             noun, verb = ("option", "is") if len(missing) == 1 else ("options", "are")
-            raise UsageError(f"{cls.name} needs the {noun} {listed(missing)}, which {verb} missing.")
+            raise UsageError(f"{cls.name} needs the {noun} {join_names(missing)}, which {verb} missing.")
 
 
 Presets: typing.TypeAlias = Mapping[str, Mapping[str, Any]]
@@ -148,7 +148,7 @@ def with_parts(plugin: type[Configurable], options: Mapping[str, Any]) -> dict[s
         if part not in parts:
             raise UsageError(
                 f"{plugin.name} has no part {part!r} for the option {key}. "
-                f"{did_you_mean(part, parts)}Its parts: {listed(parts)}."
+                f"{did_you_mean(part, parts)}Its parts: {join_names(parts)}."
             )
         keywords[part + PART_OPTIONS] = {**(keywords.get(part + PART_OPTIONS) or {}), inner: options[key]}
     return keywords
@@ -169,7 +169,7 @@ def check_names(name: str, keywords: Iterable[str], options: Iterable[str]) -> N
     for key in options:
         if key not in keywords:
             raise UsageError(
-                f"{name} has no option {key!r}. {did_you_mean(key, keywords)}Its options: {listed(keywords)}."
+                f"{name} has no option {key!r}. {did_you_mean(key, keywords)}Its options: {join_names(keywords)}."
             )
 
 

@@ -11,7 +11,7 @@ import signal
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-UNREAD = {
+READ_ERRORS = {
     errno.ENOMEM,
     errno.EMFILE,
     errno.ENFILE,
@@ -30,8 +30,8 @@ UNREAD = {
     errno.EREMOTEIO,
 }
 """Numbers of errors that keep a file from being read now. They say nothing about the content of the file."""
-NOT_NOW = {
-    *UNREAD,
+MACHINE_ERRORS = {
+    *READ_ERRORS,
     errno.ENOSPC,
     errno.EDQUOT,
     errno.EFBIG,
@@ -81,7 +81,7 @@ class TryAgainError(LatentseqError):
     exit_code = 75
 
 
-def not_now(error: Exception) -> str | None:
+def retry_message(error: Exception) -> str | None:
     """The message for an error of the machine; None for any other error."""
     out_of_memory = isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
     if out_of_memory or type(error).__name__ == "ResourceExhaustedError":  # The classes of TensorFlow and JAX.
@@ -90,13 +90,13 @@ def not_now(error: Exception) -> str | None:
             "Finished work is kept. Close other programs, or use less memory (--batch-size, --size), and run the "
             "same command again."
         )
-    if isinstance(error, OSError) and error.errno in NOT_NOW:
+    if isinstance(error, OSError) and error.errno in MACHINE_ERRORS:
         where = f" {error.filename}:" if error.filename else ""
         return f"The machine could not do it now:{where} {error.strerror}. Run the same command again later."
     return None
 
 
-def unread(path: object, cause: object) -> TryAgainError | None:
+def retry_error(path: object, cause: object) -> TryAgainError | None:
     """The error to raise if a file could not be read now; None if the file itself is the reason.
 
     Only this function tells the two apart. Every reader calls it before it calls a file damaged.
@@ -119,13 +119,13 @@ def unread(path: object, cause: object) -> TryAgainError | None:
 
 
 def _number(error: BaseException) -> int | None:
-    """The number of an error if it is in ``UNREAD``: from its attribute (Python, FFmpeg) or from its message."""
+    """The number of an error if it is in ``READ_ERRORS``: from its attribute (Python, FFmpeg) or from its message."""
     number = getattr(error, "errno", None)
     if number in _VAGUE and type(error).__module__ == "av.error":
         return None
     if number is None and (match := _NUMBER.search(str(error))):
         number = int(match[1] or match[2])
-    return number if number in UNREAD else None
+    return number if number in READ_ERRORS else None
 
 
 def is_fault(error: BaseException) -> bool:
@@ -140,7 +140,7 @@ def cause_of(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".rstrip(":. ")
 
 
-def listed(names: Iterable[str]) -> str:
+def join_names(names: Iterable[str]) -> str:
     """The names in sorted order as part of a sentence: ``a, b and c``, or ``none``."""
     *first, last = sorted(names) or ["none"]
     return f"{', '.join(first)} and {last}" if first else last

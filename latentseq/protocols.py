@@ -23,10 +23,7 @@ from latentseq.errors import UsageError
 
 
 class Dataset(Configurable):
-    """Read-only clips of frames, with side streams.
-
-    The constructor checks its input and reads no frames. ``read`` takes memory for ``stop - start`` frames only.
-    """
+    """Read-only clips of frames, with side streams. ``read`` takes memory for ``stop - start`` frames only."""
 
     streams: Mapping[str, int] = types.MappingProxyType({})
     """Width f of each side stream, by name."""
@@ -390,8 +387,7 @@ class Predictor(Plugin):
         b = len(next(iter(state.values())))
         state = {k: np.repeat(v, samples, axis=0) for k, v in state.items()}
         future = {k: np.repeat(v, samples, axis=0) for k, v in (conditions or {}).items()}
-        chunks = []
-        chunk_length = max(1, 4096 // (b * samples))
+        chunks, chunk_length = [], max(1, 4096 // (b * samples))
         for start in range(0, steps, chunk_length):
             n = min(chunk_length, steps - start)
             inputs = {k: v[:, start : start + n] for k, v in future.items()}

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from latentseq.backend import check_backend, default_backend
 from latentseq.configurable import Configurable, Plugin, as_json, check_names, check_types, with_parts
-from latentseq.errors import DataError, PluginError, UsageError, cause_of, did_you_mean, is_fault, listed
+from latentseq.errors import DataError, PluginError, UsageError, cause_of, did_you_mean, is_fault, join_names
 from latentseq.protocols import Dataset, Decoder, Dynamics, Encoder, Predictor
 
 KINDS: dict[str, type[Configurable]] = {
@@ -47,7 +47,7 @@ def installed(group: str | None = None) -> list[Listing]:
     """
     if group is not None and group not in KINDS:
         raise UsageError(
-            f"{group!r} is no kind of plugin. {did_you_mean(group, KINDS)}The kinds are {listed(KINDS)}."
+            f"{group!r} is no kind of plugin. {did_you_mean(group, KINDS)}The kinds are {join_names(KINDS)}."
         )
     groups = [group] if group else list(KINDS)
     rows = {_listing(g, ep) for g in groups for ep in entry_points(group=f"latentseq.{g}")}
@@ -65,11 +65,11 @@ def load(group: str, name: str) -> Any:
     matches = {ep.value: ep for ep in entry_points(group=f"latentseq.{group}", name=name)}
     if not matches:
         raise UsageError(
-            f"No {singular(group)} is called {name!r}. {did_you_mean(name, names)}Installed: {listed(names)}. "
+            f"No {singular(group)} is called {name!r}. {did_you_mean(name, names)}Installed: {join_names(names)}. "
             "Install a plugin with pip; `latentseq plugins` lists all installed ones."
         )
     if len(matches) > 1:
-        claims = listed(f"{_listing(group, ep).distribution} ({ep.value})" for ep in matches.values())
+        claims = join_names(f"{_listing(group, ep).distribution} ({ep.value})" for ep in matches.values())
         raise UsageError(
             f"{len(matches)} plugins claim the {singular(group)} {name!r}: {claims}. Uninstall or rename all but one."
         )
@@ -99,8 +99,8 @@ def load(group: str, name: str) -> Any:
     if unnamed:
         raise PluginError(
             f"The {singular(group)} {name!r} ({row.value}, from {row.distribution} {row.version}) takes "
-            f"{listed(unnamed)} in its constructor; expected keywords with names only, because the keywords are the "
-            "configuration. Ask the author of the plugin to name them."
+            f"{join_names(unnamed)} in its constructor; expected keywords with names only, because the keywords are "
+            "the configuration. Ask the author of the plugin to name them."
         )
     return plugin
 
@@ -208,7 +208,8 @@ def _of_preset(plugin: type[Configurable], preset: str | None) -> Mapping[str, A
         return {}
     if preset not in presets:
         raise UsageError(
-            f"{plugin.name} has no preset {preset!r}. {did_you_mean(preset, presets)}Its presets: {listed(presets)}."
+            f"{plugin.name} has no preset {preset!r}. {did_you_mean(preset, presets)}"
+            f"Its presets: {join_names(presets)}."
         )
     return presets[preset]
 

@@ -13,7 +13,15 @@ import typer
 from typer.exceptions import TyperException
 
 from latentseq.backend import choose_backend
-from latentseq.errors import TERMINATED, LatentseqError, PluginError, TryAgainError, UsageError, not_now, printable
+from latentseq.errors import (
+    TERMINATED,
+    LatentseqError,
+    PluginError,
+    TryAgainError,
+    UsageError,
+    printable,
+    retry_message,
+)
 from latentseq_cli.quiet import open_streams, silence_native_logs
 from latentseq_cli.repeating import Repeatable
 
@@ -130,7 +138,7 @@ def run(arguments: list[str], *, debug: bool = False) -> int:
     except Exception as error:
         if isinstance(error, BrokenPipeError) and _has_no_reader():
             return _write_nowhere()
-        passing = not_now(error)
+        passing = retry_message(error)
         if passing:
             return _fail(error, passing, TryAgainError.exit_code, debug)
         text = f"{type(error).__name__}: {error}. This is a defect; --debug shows where. Please report it."

@@ -15,7 +15,7 @@ from PIL import Image
 from latentseq.arrays import Clip
 from latentseq.data.open import open_data
 from latentseq.drawing.writers import write_frames
-from latentseq.errors import DataError, UsageError, did_you_mean, listed
+from latentseq.errors import DataError, UsageError, did_you_mean, join_names
 from latentseq.media.records import MAX_RECORD, record_size, write_records
 from latentseq.protocols import Dataset, Progress
 from latentseq.storage.atomic import write_json
@@ -67,7 +67,7 @@ def export(
     out = Path(out)
     if format not in _FORMATS:
         raise UsageError(
-            f"format is {format!r}; expected one of {listed(_FORMATS)}. {did_you_mean(format, _FORMATS)}".rstrip()
+            f"format is {format!r}; expected one of {join_names(_FORMATS)}. {did_you_mean(format, _FORMATS)}".rstrip()
         )
     check_free(out, MARKER, overwrite=overwrite)
     if out.exists() and Path(data).resolve().is_relative_to(out.resolve()):

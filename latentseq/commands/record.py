@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from latentseq.data.open import check_seed
-from latentseq.errors import LatentseqError, PluginError, UsageError, cause_of, did_you_mean, is_fault, not_now
+from latentseq.errors import LatentseqError, PluginError, UsageError, cause_of, did_you_mean, is_fault, retry_message
 from latentseq.media.footage import DEFAULT_FPS
 from latentseq.media.images import prepare
 from latentseq.media.preprocessing import Preprocessing
@@ -210,7 +210,7 @@ def _running(env: str, step: str) -> Iterator[None]:
         if (
             not is_fault(cause)
             or isinstance(cause, LatentseqError)
-            or (isinstance(cause, Exception) and not_now(cause))
+            or (isinstance(cause, Exception) and retry_message(cause))
         ):
             raise
         raise PluginError(

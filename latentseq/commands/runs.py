@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from latentseq import registry
 from latentseq.configurable import as_json, check_names, check_types, option_names
-from latentseq.errors import UsageError, listed
+from latentseq.errors import UsageError, join_names
 from latentseq.protocols import History
 from latentseq.storage.artifact import ARTIFACT, Artifact, read_artifact
 from latentseq.storage.atomic import read_json
@@ -160,10 +160,10 @@ def conditions_of(
         raise UsageError(f"{name} takes no conditions, and --conditions is {conditions!r}. Leave it out.")
     names = names_in(conditions)
     if missing := set(names) - set(streams):
-        has = f"its streams are {listed(streams)}" if streams else "it has no streams"
+        has = f"its streams are {join_names(streams)}" if streams else "it has no streams"
         raise UsageError(
-            f"{data} has no stream {listed(missing)}, which --conditions names; {has}. Name streams that are there, "
-            "or leave --conditions out."
+            f"{data} has no stream {join_names(missing)}, which --conditions names; {has}. Name streams that are "
+            "there, or leave --conditions out."
         )
     return {each: streams[each] for each in names}
 

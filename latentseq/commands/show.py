@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from latentseq.errors import DataError, count_of, listed
+from latentseq.errors import DataError, count_of, join_names
 from latentseq.storage.artifact import ARTIFACT, ENCODER, read_artifact, read_encoder
 from latentseq.storage.folders import RUN
 from latentseq.storage.inside import inside
@@ -35,7 +35,7 @@ def show(path: str | Path) -> dict[str, str]:
         return _rows(folder)
     parts = sorted(p.parent.name for p in folder.glob("*/*.json") if p.name in (ARTIFACT, MANIFEST))
     hint = " It holds a run that did not finish." if (folder / RUN).is_file() else ""
-    hint = f" Look at {listed(parts)} in it." if parts and parts != ["cache"] else hint
+    hint = f" Look at {join_names(parts)} in it." if parts and parts != ["cache"] else hint
     raise DataError(
         f"{folder} holds neither a trained model ({ARTIFACT}) nor clips or latents ({MANIFEST}).{hint} "
         "Expected a folder that train-ae, train-lstm or encode wrote."

@@ -11,7 +11,7 @@ from latentseq.data.crops import Crops
 from latentseq.data.mismatch import traits_of
 from latentseq.data.open import check_seed, check_streams, resolve_options
 from latentseq.data.windows import WindowOptions, clip_source
-from latentseq.errors import UsageError, listed
+from latentseq.errors import UsageError, join_names
 from latentseq.ingestion.prepare import prepare, preprocessing_of
 from latentseq.media.preprocessing import Preprocessing
 from latentseq.models.run import write_cost
@@ -163,7 +163,7 @@ def _checked(predictor: str | None) -> str:
     """
     if predictor is None:
         names = [row.name for row in registry.installed("predictors") if row.name != LATENT]
-        raise UsageError(f"No predictor was chosen. Choose one of {listed(names)} with --predictor.")
+        raise UsageError(f"No predictor was chosen. Choose one of {join_names(names)} with --predictor.")
     if predictor == LATENT:
         raise UsageError(
             "The predictor latent consists of an encoder and dynamics. Train them with train-ae and train-lstm, and "

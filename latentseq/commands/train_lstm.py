@@ -9,7 +9,7 @@ from latentseq import registry
 from latentseq.commands.runs import Request, best_of, check_out, conditions_of, is_finished, training_folder
 from latentseq.data.open import check_seed, resolve_options
 from latentseq.data.windows import WindowOptions, latent_source
-from latentseq.errors import DataError, UsageError, listed
+from latentseq.errors import DataError, UsageError, join_names
 from latentseq.models.run import data_for, write_cost
 from latentseq.protocols import Dynamics, Encoder
 from latentseq.storage.artifact import ENCODER, Artifact, copy_artifact, read_artifact, save_artifact
@@ -189,6 +189,6 @@ def _read_latents(data: Path, encoder: Artifact, options: Mapping[str, Any] | No
         )
     if options:
         raise UsageError(
-            f"{data} is a folder of latents and takes no option {listed(options)}. Leave --data-set out."
+            f"{data} is a folder of latents and takes no option {join_names(options)}. Leave --data-set out."
         )
     return latents

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from latentseq.errors import DataError, count_of, unread
+from latentseq.errors import DataError, count_of, retry_error
 from latentseq.storage.artifact import ARTIFACT, read_artifact
 from latentseq.storage.hdf5 import stored_arrays
 from latentseq.storage.manifest import MANIFEST, read_manifest
@@ -101,7 +101,7 @@ def _compare(path: Path, digest: str) -> str | None:
     except FileNotFoundError:
         return f"{path} is missing."
     except OSError as cause:
-        if later := unread(path, cause):
+        if later := retry_error(path, cause):
             raise later from cause
         return f"{path} cannot be read: {cause.strerror or cause}."
     return f"{path} is damaged: its SHA-256 has changed."

@@ -9,7 +9,7 @@ from typing import Any
 
 from latentseq import registry
 from latentseq.data.crops import Crops
-from latentseq.errors import DataError, UsageError, did_you_mean, listed
+from latentseq.errors import DataError, UsageError, did_you_mean, join_names
 from latentseq.media.preprocessing import Preprocessing
 from latentseq.protocols import Dataset
 from latentseq.storage.artifact import ARTIFACT
@@ -161,13 +161,13 @@ def _by_name(name: str, options: dict[str, Any]) -> Dataset:
         return registry.load("datasets", name).from_config(options)
     raise UsageError(
         f"There is no file or folder {name!r}, and no dataset of that name. {did_you_mean(name, names)}"
-        f"Expected a video, a folder of movies, frames or clips, or one of {listed(names)}."
+        f"Expected a video, a folder of movies, frames or clips, or one of {join_names(names)}."
     )
 
 
 def _streams(widths: Mapping[str, int]) -> str:
     """Streams in words: ``the streams action (width 3) and audio (width 64)``."""
-    names = listed(f"{name} (width {width})" for name, width in widths.items())
+    names = join_names(f"{name} (width {width})" for name, width in widths.items())
     return f"the stream{'s' if len(widths) > 1 else ''} {names}" if widths else "no streams"
 
 

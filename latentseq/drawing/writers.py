@@ -24,7 +24,7 @@ from PIL import Image
 
 from latentseq.arrays import to_uint8
 from latentseq.drawing.picture import COLOURS, Row, moments, sheet
-from latentseq.errors import DataError, UsageError, did_you_mean, listed
+from latentseq.errors import DataError, UsageError, did_you_mean, join_names
 from latentseq.media.footage import CLOCK
 from latentseq.storage.workspace import write_output
 
@@ -55,8 +55,8 @@ def check_suffix(path: Path) -> str:
     problem = f"ends in {path.suffix!r}" if suffix else "has no suffix"
     hint = did_you_mean(_MEANT.get(suffix, suffix), _ENCODERS) if suffix else ""
     raise UsageError(
-        f"{path.name} {problem}; expected one of {listed(_ENCODERS)}. {hint}The suffix decides what is written: a "
-        "video, a contact sheet (.png) or arrays (.npz)."
+        f"{path.name} {problem}; expected one of {join_names(_ENCODERS)}. {hint}The suffix decides what is written: "
+        "a video, a contact sheet (.png) or arrays (.npz)."
     )
 
 

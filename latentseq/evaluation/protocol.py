@@ -7,7 +7,7 @@ import numpy as np
 
 from latentseq.arrays import check_rolling
 from latentseq.data.splits import SHARES, split_ranges
-from latentseq.errors import DataError, UsageError, listed
+from latentseq.errors import DataError, UsageError, join_names
 from latentseq.evaluation.metrics import EXACT, ssim_window
 
 
@@ -43,7 +43,7 @@ class Protocol:
             if getattr(self, key) < 1:
                 raise UsageError(f"{key} is {getattr(self, key)}; expected 1 or more.")
         if self.split not in SHARES:
-            raise UsageError(f"split is {self.split!r}; expected one of {listed(SHARES)}.")
+            raise UsageError(f"split is {self.split!r}; expected one of {join_names(SHARES)}.")
         check_rolling(temperature=self.temperature)
 
     def ranges(self, lengths: np.ndarray, split: np.ndarray | None) -> np.ndarray:
@@ -64,7 +64,7 @@ class Protocol:
         longest = {name: int((rows[:, 2] - rows[:, 1]).max(initial=0)) for name, rows in ranges.items()}
         room = longest[self.split]
         if not room:
-            others = listed(name for name, length in longest.items() if length)
+            others = join_names(name for name, length in longest.items() if length)
             raise DataError(f"The data has no {self.split} clips, only {others}. Choose one of these with --split.")
         if room < self.context + self.horizon:
             if room > self.context:

@@ -11,7 +11,7 @@ from latentseq.configurable import check_names, check_types, option_names
 from latentseq.data.crops import Crops
 from latentseq.data.open import is_footage, open_data
 from latentseq.data.splits import folder_of
-from latentseq.errors import UsageError, listed
+from latentseq.errors import UsageError, join_names
 from latentseq.ingestion.plan import Plan
 from latentseq.ingestion.recipe import IngestOptions
 from latentseq.ingestion.report import summary
@@ -78,9 +78,9 @@ def prepare(
     wrong = [key for key in option_names(Preprocessing) if getattr(frames, key) != getattr(default, key)]
     if wrong:
         raise UsageError(
-            f"{listed(f'--{key}' for key in wrong)} {'is' if len(wrong) == 1 else 'are'} about decoding files, and "
-            f"{dataset.name} is not decoded. Leave {'it' if len(wrong) == 1 else 'them'} out; a dataset has options "
-            "of its own, given by --data-set."
+            f"{join_names(f'--{key}' for key in wrong)} {'is' if len(wrong) == 1 else 'are'} about decoding files, "
+            f"and {dataset.name} is not decoded. Leave {'it' if len(wrong) == 1 else 'them'} out; a dataset has "
+            "options of its own, given by --data-set."
         )
     return OpenedData(dataset)
 

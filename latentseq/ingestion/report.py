@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from latentseq.data.splits import folder_of, split_ranges
-from latentseq.errors import listed
+from latentseq.errors import join_names
 from latentseq.ingestion.plan import Plan, Source, Task
 from latentseq.protocols import Progress
 from latentseq.storage.clip_table import values
@@ -125,7 +125,9 @@ def held_out(manifest: dict[str, Any]) -> Iterator[str]:
             continue
         where = list(dict.fromkeys(places[clip] for clip in rows[:, 0]))
         what = "folder" if places is folders else "file"
-        origin = listed(where) if len(where) <= _MAX_NAMES else f"{len(where):,} of {_count(len(set(places)), what)}"
+        origin = (
+            join_names(where) if len(where) <= _MAX_NAMES else f"{len(where):,} of {_count(len(set(places)), what)}"
+        )
         partial = bool((rows[:, 2] - rows[:, 1] < lengths[rows[:, 0]]).any())
         frames = _count(int((rows[:, 2] - rows[:, 1]).sum()), "frame") + " of " if partial else ""
         yield f"held out for {part}: {frames}{_count(len(rows), 'clip')}, from {origin}"

@@ -10,7 +10,7 @@ from typing import BinaryIO, NamedTuple, Self
 import numpy as np
 from PIL import Image
 
-from latentseq.errors import DataError, count_of, unread
+from latentseq.errors import DataError, count_of, retry_error
 from latentseq.media.footage import DEFAULT_FPS, Footage, Picture
 from latentseq.media.images import IMAGE_TROUBLE, Still, image_size, open_image, plain, unreadable
 from latentseq.media.preprocessing import check_pixels
@@ -128,7 +128,7 @@ class Animation(Footage):
             image = plain(self._image)
         except IMAGE_TROUBLE as cause:
             self.close()  # After an error, the position of the decoder is unknown.
-            raise unread(self.path, cause) or DataError(
+            raise retry_error(self.path, cause) or DataError(
                 f"{self.path} is damaged at frame {number}: it lists {count_of(len(self.times), 'frame')}, and this "
                 "one cannot be decoded. Copy or export the file again."
             ) from cause

@@ -15,7 +15,7 @@ from typing import Self
 import h5py
 import numpy as np
 
-from latentseq.errors import DataError, LatentseqError, unread
+from latentseq.errors import DataError, LatentseqError, retry_error
 from latentseq.media.arrayheader import check_inflation, hdf5_dataset, header, no_such, npz_shapes
 from latentseq.media.footage import DEFAULT_FPS, Footage, Picture
 from latentseq.media.images import Still
@@ -393,7 +393,7 @@ def _reading(path: Path) -> Iterator[None]:
     except Exception as cause:
         text = str(cause).strip() or ("its end is missing" if isinstance(cause, EOFError) else type(cause).__name__)
         reason = shorten(text.splitlines()[0].rstrip("."), 200, placeholder=" ...")  # Some messages quote the file.
-        raise unread(path, cause) or DataError(
+        raise retry_error(path, cause) or DataError(
             f"{path} cannot be read as an array: {reason}. Expected a NumPy file (.npy, .npz) or an HDF5 file (.h5, "
             ".hdf5) that is whole; copy or save it again."
         ) from cause

@@ -14,7 +14,7 @@ from typing import IO, Any
 import h5py
 import numpy as np
 
-from latentseq.errors import DataError, did_you_mean, listed
+from latentseq.errors import DataError, did_you_mean, join_names
 
 _HEADER = 16_384
 """Number of bytes to read for the header of an array; NumPy accepts at most 10,000."""
@@ -159,5 +159,6 @@ def no_such(path: Path, key: str | None, shapes: dict[str, tuple[int, ...]]) -> 
         f"holds no array {key!r}. {did_you_mean(key, shapes)}" if key else "can hold many arrays, and none is named. "
     )
     return DataError(
-        f"{path} {problem}It holds {listed(names + ['others'] * (len(shapes) > _SHOWN))}. Name one with --array KEY."
+        f"{path} {problem}It holds {join_names(names + ['others'] * (len(shapes) > _SHOWN))}. "
+        "Name one with --array KEY."
     )

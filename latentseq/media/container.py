@@ -14,7 +14,7 @@ import numpy as np
 from av.container import InputContainer
 from av.stream import Disposition
 
-from latentseq.errors import UNREAD, DataError, TryAgainError, count_of
+from latentseq.errors import READ_ERRORS, DataError, TryAgainError, count_of
 from latentseq.media.alpha import AlphaPlane, has_alpha_plane
 from latentseq.media.footage import CLOCK, DEFAULT_FPS, keeps_rate, unread_now
 from latentseq.media.preprocessing import MAX_PIXELS, check_pixels
@@ -224,7 +224,7 @@ def _read_index(path: Path) -> tuple[Index, bool]:
 
 def _unread(path: Path, cause: OSError | av.FFmpegError) -> TryAgainError | None:
     """The error for a file that could not be read now; None if FFmpeg reports damage."""
-    return unread_now(path, cause) if cause.errno in UNREAD else None
+    return unread_now(path, cause) if cause.errno in READ_ERRORS else None
 
 
 def _films(container: InputContainer) -> list[av.VideoStream]:

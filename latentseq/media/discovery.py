@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from latentseq.errors import DataError, UsageError, unread
+from latentseq.errors import DataError, UsageError, retry_error
 from latentseq.media.animation import Animation, is_animation
 from latentseq.media.arrayfile import ArrayFile, is_array
 from latentseq.media.footage import Footage, unread_now
@@ -219,7 +219,7 @@ def _kind(path: Path) -> str:
     try:
         mode = path.stat().st_mode
     except OSError as error:
-        if later := unread(path, error):
+        if later := retry_error(path, error):
             raise later from error
         return "closed" if isinstance(error, PermissionError) else "nothing"
     return "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "other"
@@ -234,7 +234,7 @@ def _files(top: Path, leave_out: Path | None) -> Iterator[Path]:
     closed: list[Path] = []
 
     def note(error: OSError) -> None:
-        if later := unread(error.filename, error):
+        if later := retry_error(error.filename, error):
             raise later from error
         closed.append(Path(error.filename))
 

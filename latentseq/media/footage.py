@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 
-from latentseq.errors import TryAgainError, unread
+from latentseq.errors import TryAgainError, retry_error
 from latentseq.media.preprocessing import Preprocessing
 
 DEFAULT_FPS = 25.0
@@ -159,12 +159,12 @@ def unread_now(path: Path, cause: BaseException | None = None) -> TryAgainError 
         path: path of the file, or of a folder of images, which is not read again because Python itself reads it.
         cause: exception that was raised, if there is one.
     """
-    later = unread(path, cause)
+    later = retry_error(path, cause)
     try:
         if not later and path.is_file():
             file_digest([path])
     except OSError as again:
-        return unread(path, again)
+        return retry_error(path, again)
     return later
 
 

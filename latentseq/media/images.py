@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageFile, ImageOps
 
-from latentseq.errors import DataError, LatentseqError, listed, unread
+from latentseq.errors import DataError, LatentseqError, join_names, retry_error
 from latentseq.media.alpha import on_black
 from latentseq.media.footage import DEFAULT_FPS, Footage, Picture, file_digest
 from latentseq.media.levels import WORD, Levels, check_depth, looked_at, to_bytes
@@ -168,7 +168,8 @@ class ImageFolder(Footage):
         """
         if not files:
             raise DataError(
-                f"{path} holds no images; expected files that end in {listed(IMAGE_SUFFIXES)}. Choose another folder."
+                f"{path} holds no images; expected files that end in {join_names(IMAGE_SUFFIXES)}. "
+                "Choose another folder."
             )
         self.path = path
         self.files = files
@@ -182,7 +183,7 @@ class ImageFolder(Footage):
                     "Put images of different sizes into different folders, or resize them."
                 )
         self.gray = all(_is_gray(header.mode) for header in headers)
-        self.detail = listed({header.format for header in headers})
+        self.detail = join_names({header.format for header in headers})
         self.times = np.arange(len(files)) / DEFAULT_FPS
         self.end = len(files) / DEFAULT_FPS
         pairs = list(zip(files, headers, strict=True))
@@ -278,7 +279,7 @@ def unreadable(path: Path, cause: BaseException) -> LatentseqError:
     reason = (
         "its content is of no known image format" if isinstance(cause, Image.UnidentifiedImageError) else str(cause)
     )
-    return unread(path, cause) or DataError(
+    return retry_error(path, cause) or DataError(
         f"{path} cannot be read as an image: {reason.rstrip('.')}. Expected a JPEG, PNG, WebP, BMP or TIFF file; "
         "copy or export it again, or remove it."
     )

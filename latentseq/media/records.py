@@ -22,7 +22,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory  # 
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from latentseq.arrays import Clip
-from latentseq.errors import DataError, count_of, unread
+from latentseq.errors import DataError, count_of, retry_error
 from latentseq.media.footage import DEFAULT_FPS, Footage, Picture
 from latentseq.media.images import Still
 from latentseq.media.preprocessing import check_pixels
@@ -165,7 +165,7 @@ class Records(Footage):
             return self.path.open("rb")
         except OSError as cause:
             reason = cause.strerror or "it cannot be opened"
-            raise unread(self.path, cause) or self._unreadable(reason) from cause
+            raise retry_error(self.path, cause) or self._unreadable(reason) from cause
 
     def _framing(self, file: BinaryIO) -> Iterator[tuple[int, int]]:
         """Offset and length of the data of each record."""

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from latentseq.errors import DataError, unread
+from latentseq.errors import DataError, retry_error
 
 
 class Structure(NamedTuple):
@@ -45,7 +45,7 @@ def check_structure(path: Path) -> Structure:
             return next((follow(parts) for begins, follow in _KINDS if begins(start)), Structure())
     except OSError as cause:
         wrong = DataError(f"{path} cannot be read as a video: {cause.strerror}. Check its rights.")
-        raise unread(path, cause) or wrong from cause
+        raise retry_error(path, cause) or wrong from cause
 
 
 class _Parts:

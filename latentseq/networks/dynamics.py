@@ -10,7 +10,7 @@ from keras import ops
 
 from latentseq.arrays import Batch, Latents, Source, State, Windows, as_items, check_rolling
 from latentseq.data.windows import validation_batches
-from latentseq.errors import UsageError, listed
+from latentseq.errors import UsageError, join_names
 from latentseq.networks.forecast import HeadForecast
 from latentseq.networks.heads import build_head, head_names, load_head
 from latentseq.networks.recurrent import DynamicsNetwork, join_condition
@@ -290,9 +290,9 @@ class KerasDynamics(TunableDynamics):
     def _check_window(self, batch: Batch) -> None:
         """Refuse training data that lacks a stream, or the posterior that the head needs."""
         if missing := set(self.conditions) - set(batch):
-            raise UsageError(f"The data has no stream {listed(missing)}, which conditions ask for.")
+            raise UsageError(f"The data has no stream {join_names(missing)}, which conditions ask for.")
         if self.network.head.needs_posterior and "log_var" not in batch:
-            fitting = listed(name for name in head_names() if not load_head(name).needs_posterior)
+            fitting = join_names(name for name in head_names() if not load_head(name).needs_posterior)
             raise UsageError(
                 f"The head {self.head!r} needs the encoder's posterior, and this encoder gives a mean only. "
                 f"Heads that work with it: {fitting}."
@@ -390,4 +390,4 @@ def _layer_states(state: State) -> list[np.ndarray]:
 
 
 def _shapes(shapes: Mapping[str, tuple[int, ...]]) -> str:
-    return listed(f"{name} {shape}" for name, shape in shapes.items()) if shapes else "no stream"
+    return join_names(f"{name} {shape}" for name, shape in shapes.items()) if shapes else "no stream"

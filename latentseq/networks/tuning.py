@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from latentseq.arrays import Batch, Source
-from latentseq.errors import UsageError, listed
+from latentseq.errors import UsageError, join_names
 from latentseq.networks.plugin import LossNetwork, own_settings
 from latentseq.networks.tunable import TunableDynamics, TunableEncoder
 from latentseq.protocols import Dynamics, Encoder, History, Trainer
@@ -135,7 +135,9 @@ def check_tunable(
         UsageError: ``parts`` is empty or holds an unknown name, or a plugin has no networks to tune.
     """
     if not parts or set(parts) - set(PARTS):
-        raise UsageError(f"The parts to tune are {listed(parts) or 'none'}; expected some of {listed(PARTS)}.")
+        raise UsageError(
+            f"The parts to tune are {join_names(parts) or 'none'}; expected some of {join_names(PARTS)}."
+        )
     why = "has no networks, and every part is tuned on frames that go through all of them."
     if not isinstance(encoder, TunableEncoder):
         raise UsageError(f"{encoder.name!r} {why} Choose an encoder that has, such as conv-ae, vae or stack.")

@@ -19,10 +19,10 @@ from typing import Any, Self
 
 from latentseq import registry
 from latentseq.configurable import Plugin
-from latentseq.errors import DataError, LatentseqError, listed, unread
+from latentseq.errors import DataError, LatentseqError, join_names, retry_error
 from latentseq.storage.atomic import try_again, write_bytes, write_sealed
 from latentseq.storage.inside import inside
-from latentseq.storage.memory import check_memory, lacking
+from latentseq.storage.memory import check_memory, memory_error
 from latentseq.storage.reading import (
     Fields,
     check_seal,
@@ -30,8 +30,8 @@ from latentseq.storage.reading import (
     is_number,
     is_plain,
     open_regular,
+    quote,
     read_object,
-    shown,
 )
 
 ARTIFACT = "artifact.json"
@@ -130,7 +130,7 @@ class Artifact:
             except LatentseqError as error:
                 raise type(error)(self._reason(error, folder)) from error
             except Exception as cause:  # A plugin may raise anything if its options are out of range.
-                if later := unread(self.path, cause) or lacking(self.path, cause):
+                if later := retry_error(self.path, cause) or memory_error(self.path, cause):
                     raise later from cause
                 reason = shorten(
                     f"{type(cause).__name__}: {self._reason(cause, folder)}".rstrip("."), 300, placeholder=" …"
@@ -182,7 +182,7 @@ class Artifact:
             with open_regular(self.path / name) as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as cause:
-            if later := unread(self.path / name, cause):
+            if later := retry_error(self.path / name, cause):
                 raise later from cause
             return None
 
@@ -268,7 +268,7 @@ def read_artifact(folder: Path, group: str | None = None) -> Artifact:
     """
     if loading := _LOADING.get():
         raise DataError(
-            f"{loading / ARTIFACT} names the part {shown(str(folder))}; expected the name of an installed plugin. A "
+            f"{loading / ARTIFACT} names the part {quote(str(folder))}; expected the name of an installed plugin. A "
             "model must not choose which other files are read here."
         )
     if not inside(folder, ARTIFACT).is_file():
@@ -281,7 +281,7 @@ def read_artifact(folder: Path, group: str | None = None) -> Artifact:
     missing = [key for key in (*keys, "files") if key not in about]
     if missing:
         verb = "is" if len(missing) == 1 else "are"
-        raise DataError(f"{folder / ARTIFACT} is not an artifact: {listed(missing)} {verb} missing.")
+        raise DataError(f"{folder / ARTIFACT} is not an artifact: {join_names(missing)} {verb} missing.")
     _check_types(about, folder / ARTIFACT)
     artifact = Artifact(path=folder, about=about, **{key: about[key] for key in keys})
     if about.get("format") != FORMAT:
@@ -289,7 +289,7 @@ def read_artifact(folder: Path, group: str | None = None) -> Artifact:
     outside = [name for name in about["files"] if not is_plain(name, folders=True)]
     if outside:
         raise DataError(
-            f"{folder / ARTIFACT} names files outside its folder: {listed(map(shown, outside))}. Do not use it."
+            f"{folder / ARTIFACT} names files outside its folder: {join_names(map(quote, outside))}. Do not use it."
         )
     for name in about["files"]:
         inside(folder, name)
@@ -308,13 +308,18 @@ def read_artifact(folder: Path, group: str | None = None) -> Artifact:
 
 
 def copy_artifact(artifact: Artifact, folder: Path) -> None:
-    """Copy an artifact without its history, previews and checkpoints."""
+    """Copy an artifact without its history, previews and checkpoints.
+
+    Raises:
+        DataError: a file of the artifact cannot be read.
+        TryAgainError: a file cannot be read at the moment.
+    """
     for name in [*artifact.about["files"], ARTIFACT]:
         try:
             with open_regular(inside(artifact.path, name)) as file:
                 data = file.read()
         except OSError as cause:
-            if later := unread(artifact.path / name, cause):
+            if later := retry_error(artifact.path / name, cause):
                 raise later from cause
             raise DataError(f"{artifact.path / name} cannot be read: {cause}. Copy the folder again.") from cause
         write_bytes(folder / name, data)
@@ -347,7 +352,7 @@ def _check_types(about: Mapping[str, Any], path: Path) -> None:
         fields.refuse("files", files, f"at most {MAX_FILES}")
     for name, digest in files.items():
         if not is_digest(digest):
-            fields.refuse(f"files[{shown(name)}]", digest, "a SHA-256 in 64 hexadecimal digits")
+            fields.refuse(f"files[{quote(name)}]", digest, "a SHA-256 in 64 hexadecimal digits")
 
 
 def _fingerprint(about: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from latentseq.errors import NOT_NOW, TryAgainError
+from latentseq.errors import MACHINE_ERRORS, TryAgainError
 from latentseq.storage.reading import SEAL, read_object, seal
 
 _UNSYNCED = {errno.EINVAL, errno.ENOTSUP, errno.EBADF}
@@ -53,7 +53,7 @@ def write_bytes(path: Path, data: bytes | memoryview, *, temporary: Path | None 
     except BaseException as cause:
         if created:
             _discard(temporary)
-        if not isinstance(cause, OSError) or cause.errno not in NOT_NOW:
+        if not isinstance(cause, OSError) or cause.errno not in MACHINE_ERRORS:
             raise
         raise try_again(f"{path} ({len(data)} bytes)", cause) from cause
     return hashlib.sha256(data).hexdigest()

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from latentseq.errors import NOT_NOW, TryAgainError, UsageError
+from latentseq.errors import MACHINE_ERRORS, TryAgainError, UsageError
 from latentseq.storage.atomic import read_json, rename, sweep, try_again, write_json
 from latentseq.storage.inside import check_inside
 from latentseq.storage.workspace import FILE, delete, exclusive
@@ -257,5 +257,5 @@ def _size(folder: Path) -> int:
 
 def _raise_try_again(path: Path, cause: BaseException, written: int) -> None:
     """Convert an error of the machine. The number of bytes written shows how much room is needed at least."""
-    if isinstance(cause, OSError) and cause.errno in NOT_NOW:
+    if isinstance(cause, OSError) and cause.errno in MACHINE_ERRORS:
         raise try_again(f"{path} ({written} bytes so far)", cause) from cause

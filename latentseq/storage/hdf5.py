@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 
-from latentseq.errors import DataError, LatentseqError, unread
-from latentseq.storage.reading import open_regular, shown
+from latentseq.errors import DataError, LatentseqError, retry_error
+from latentseq.storage.reading import open_regular, quote
 
 MAX_ARRAYS = 1000
 """Maximum number of arrays in a file."""
@@ -17,7 +17,7 @@ _AXES = 8
 """Maximum number of axes of an array."""
 
 
-class Stored(NamedTuple):
+class StoredArray(NamedTuple):
     """The place of an array in a file.
 
     Attributes:
@@ -31,7 +31,7 @@ class Stored(NamedTuple):
     dtype: np.dtype
 
 
-def stored_arrays(path: Path) -> dict[str, Stored]:
+def stored_arrays(path: Path) -> dict[str, StoredArray]:
     """Find the arrays of a file, by name. Only headers are read.
 
     Each array must be a plain dataset whose values are contiguous and in this file. Links, groups, external and
@@ -57,7 +57,7 @@ def stored_arrays(path: Path) -> dict[str, Stored]:
 
 def unreadable(path: Path, reason: object) -> LatentseqError:
     """The error to raise for a shard that cannot be read; a TryAgainError if the shard is not to blame."""
-    return unread(path, reason) or DataError(f"{path} cannot be read: {reason}. Make the folder again.")
+    return retry_error(path, reason) or DataError(f"{path} cannot be read: {reason}. Make the folder again.")
 
 
 def _names(path: Path, root: Any) -> list[str]:
@@ -68,8 +68,8 @@ def _names(path: Path, root: Any) -> list[str]:
     return sorted(names)
 
 
-def _stored(path: Path, root: Any, name: bytes, size: int) -> Stored:
-    label = shown(name.decode())
+def _stored(path: Path, root: Any, name: bytes, size: int) -> StoredArray:
+    label = quote(name.decode())
     if root.links.get_info(name).type != h5py.h5l.TYPE_HARD:
         raise unreadable(path, f"{label} is a link; expected an array whose values are in this file")
     if h5py.h5o.get_info(root, name).type != h5py.h5o.TYPE_DATASET:
@@ -80,7 +80,7 @@ def _stored(path: Path, root: Any, name: bytes, size: int) -> Stored:
         raise unreadable(path, f"{label} is stored in other files; expected its values in this file")
     dtype, shape = dataset.dtype, tuple(map(int, dataset.shape))
     if dtype.kind not in "buif" or dtype.itemsize > 8 or dtype.subdtype is not None:
-        raise unreadable(path, f"{label} has type {shown(str(dtype))}; expected numbers")
+        raise unreadable(path, f"{label} has type {quote(str(dtype))}; expected numbers")
     if not 1 <= len(shape) <= _AXES:
         raise unreadable(path, f"{label} has {len(shape)} axes; expected 1 to {_AXES}")
     offset = dataset.get_offset()
@@ -91,4 +91,4 @@ def _stored(path: Path, root: Any, name: bytes, size: int) -> Stored:
         raise unreadable(
             path, f"{label} claims {needed} bytes from byte {offset} on, but the file has only {size} bytes"
         )
-    return Stored(offset, shape, dtype)
+    return StoredArray(offset, shape, dtype)

@@ -5,7 +5,7 @@ import stat
 from pathlib import Path, PurePosixPath
 
 from latentseq.errors import DataError
-from latentseq.storage.reading import is_plain, shown
+from latentseq.storage.reading import is_plain, quote
 
 
 def inside(folder: Path, name: str) -> Path:
@@ -22,7 +22,7 @@ def inside(folder: Path, name: str) -> Path:
     """
     if not is_plain(name, folders=True):
         raise DataError(
-            f"{folder} cannot be used: {shown(name)} is not the name of a file inside that folder. Do not use it."
+            f"{folder} cannot be used: {quote(name)} is not the name of a file inside that folder. Do not use it."
         )
     path = folder
     for part in PurePosixPath(name).parts:

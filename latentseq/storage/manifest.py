@@ -8,7 +8,7 @@ from typing import Any
 from latentseq.errors import DataError
 from latentseq.storage.clip_table import VARYING
 from latentseq.storage.hdf5 import unreadable
-from latentseq.storage.reading import Fields, check_seal, is_number, is_plain, leads_out, read_object, shown
+from latentseq.storage.reading import Fields, check_seal, is_number, is_plain, leads_out, quote, read_object
 
 MANIFEST = "manifest.json"
 """Name of the file that describes a folder of clips or latents."""
@@ -121,7 +121,7 @@ def check_shards(manifest: Mapping[str, Any], path: Path) -> tuple[int, int]:
         if entries.setdefault(name, shard) is not shard:  # Copies of a film share their shards.
             for key in ("rows", "sha256"):
                 if entries[name][key] != shard[key]:
-                    each.refuse(key, shard[key], f"{shown(entries[name][key])}, as in an earlier entry of {name}")
+                    each.refuse(key, shard[key], f"{quote(entries[name][key])}, as in an earlier entry of {name}")
         file = path.parent / name
         if file.is_symlink() and leads_out(path.parent, name):
             each.refuse("file", name, "a file in the same folder, not a link out of it")
@@ -194,7 +194,7 @@ def check_fit(arrays: Mapping[str, tuple[tuple[int, ...], Any]], expected: Array
             required = f"{_KINDS[expected[name][1]]} of shape {expected[name][0]} per row"
         if name not in arrays or name not in expected or not _fits(*arrays[name], *expected[name]):
             raise DataError(
-                f"{path} does not fit the manifest beside it: {shown(name)} is {received}; expected {required}. "
+                f"{path} does not fit the manifest beside it: {quote(name)} is {received}; expected {required}. "
                 "Make the folder again."
             )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
-from latentseq.errors import TryAgainError, not_now
+from latentseq.errors import TryAgainError, retry_message
 
 _SHAPE = "_shape"
 """Suffix of the keywords that hold the shape of one item."""
@@ -41,14 +41,14 @@ def check_memory(config: Mapping[str, Any], where: Path) -> None:
             )
 
 
-def lacking(where: Path, cause: Exception) -> TryAgainError | None:
+def memory_error(where: Path, cause: Exception) -> TryAgainError | None:
     """The error to raise if a model did not fit into memory; None for any other cause.
 
     Args:
         where: folder of the model.
         cause: exception while the model was built.
     """
-    if isinstance(cause, OSError) or not not_now(cause):
+    if isinstance(cause, OSError) or not retry_message(cause):
         return None
     # TensorFlow's message has the name of a function before the numbers, and the device after them.
     lines = re.sub(r"{{.*?}} *| on /job:.*", "", str(cause)).strip().splitlines() or ["an array did not fit"]

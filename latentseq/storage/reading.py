@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from textwrap import shorten
 from typing import Any, NoReturn
 
-from latentseq.errors import DataError, cause_of, listed, unread
+from latentseq.errors import DataError, cause_of, join_names, retry_error
 
 JSON_BYTES = 128 << 20
 """Maximum size of a JSON file: enough for a manifest with three million clips."""
@@ -106,7 +106,7 @@ def read_object(path: Path, what: str, most: int = JSON_BYTES) -> dict[str, Any]
     try:
         value = parse_json(read_small(path, most))
     except (OSError, ValueError) as cause:
-        if later := unread(path, cause):
+        if later := retry_error(path, cause):
             raise later from cause
         reason = (cause.strerror if isinstance(cause, OSError) else None) or cause
         raise DataError(f"{path} cannot be read as {what}: {reason}.") from cause
@@ -203,7 +203,9 @@ class Fields:
         missing = [key for key in keys if key not in self._values]
         if missing:
             verb = "is" if len(missing) == 1 else "are"
-            raise DataError(f"{self.path} cannot be used: {listed(missing)} {verb} missing. Make the folder again.")
+            raise DataError(
+                f"{self.path} cannot be used: {join_names(missing)} {verb} missing. Make the folder again."
+            )
 
     def whole(self, key: str, low: int, high: int) -> int:
         """A whole number from ``low`` to ``high``.
@@ -308,7 +310,7 @@ class Fields:
         """
         name = f"{self.where}.{key}" if self.where and key != self.where else key
         raise DataError(
-            f"{self.path} cannot be used: {name} is {shown(received)}; expected {expected}. Make the folder again, "
+            f"{self.path} cannot be used: {name} is {quote(received)}; expected {expected}. Make the folder again, "
             "or copy it again from its source."
         )
 
@@ -325,7 +327,7 @@ def is_digest(value: object) -> bool:
     return isinstance(value, str) and bool(_DIGEST.fullmatch(value))
 
 
-def shown(value: Any) -> str:
+def quote(value: Any) -> str:
     """A value for a message: short, on one line, and in ASCII."""
     if isinstance(value, (list, dict)) and len(value) > 8:
         return f"{'a list' if isinstance(value, list) else 'an object'} of {len(value)}"

@@ -23,7 +23,7 @@ import numpy as np
 from latentseq.errors import DataError
 from latentseq.storage.atomic import read_json, write_bytes, write_sealed
 from latentseq.storage.clip_table import first_rows, pack, values
-from latentseq.storage.hdf5 import Stored, stored_arrays, unreadable
+from latentseq.storage.hdf5 import StoredArray, stored_arrays, unreadable
 from latentseq.storage.ledger import Ledger, digest_of
 from latentseq.storage.manifest import MANIFEST, Arrays, check_fit, check_rows
 from latentseq.storage.reading import JSON_BYTES, open_regular, parse_json
@@ -177,7 +177,7 @@ class _Shard(NamedTuple):
     """An open shard."""
 
     file: BinaryIO
-    arrays: dict[str, Stored]
+    arrays: dict[str, StoredArray]
 
 
 class ShardReader:

@@ -9,7 +9,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from latentseq.errors import DataError, unread
+from latentseq.errors import DataError, retry_error
 from latentseq.storage.atomic import write_bytes
 from latentseq.storage.reading import open_regular
 
@@ -55,7 +55,7 @@ def load_tensors(
                     )
             return {key: file.get_tensor(key) for key in sorted(stored)}
     except (OSError, SafetensorError, KeyError, ValueError) as cause:
-        if later := unread(path, cause):
+        if later := retry_error(path, cause):
             raise later from cause
         raise DataError(f"{path} cannot be read: {cause}. Copy the folder again, or train again.") from cause
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from latentseq.errors import did_you_mean, listed
+from latentseq.errors import did_you_mean, join_names
 from latentseq.testing import KINDS, promises
 
 
@@ -15,7 +15,7 @@ def main(kinds: list[str]) -> int:
     for kind in kinds:
         if kind not in KINDS:
             hint = did_you_mean(kind, KINDS)
-            print(f"error: There are no promises of {kind!r}. {hint}Kinds are {listed(KINDS)}.", file=sys.stderr)
+            print(f"error: There are no promises of {kind!r}. {hint}Kinds are {join_names(KINDS)}.", file=sys.stderr)
             return 2
     for kind in kinds or KINDS:
         print(kind)

@@ -10,7 +10,7 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from latentseq.errors import DataError, unread
+from latentseq.errors import DataError, retry_error
 from latentseq.storage.atomic import write_bytes
 from latentseq.storage.reading import read_small
 
@@ -101,7 +101,7 @@ def read_history(path: Path) -> list[dict[str, Any]]:
         rows = csv.DictReader(io.StringIO(read_small(path, _HISTORY_BYTES).decode(), newline=""), strict=True)
         return [{k: v if k == "stage" else float(v) for k, v in row.items() if v} for row in rows]
     except (OSError, ValueError, TypeError, csv.Error) as cause:
-        raise unread(path, cause) or DataError(
+        raise retry_error(path, cause) or DataError(
             f"{path} cannot be read as a history of training: {cause}. Expected a header with the names of the "
             "columns, then a row of numbers for each epoch. Copy the file again, or train again."
         ) from cause

@@ -32,9 +32,9 @@ CONSTANT = {
     ("latentseq/commands/record.py", "importlib.import_module(module)"),
     ("latentseq/networks/heads/__init__.py", """import_module(f"{__name__}.{name.replace('-', '_')}")"""),
 }
-"""Imports by a name that stands in the source (commands, public names, optional libraries), by the name of a head, which
-is the name of a file in its package, or by a name that a user types: the module of an environment to record. No file
-chooses another module."""
+"""Imports by a name that stands in the source (commands, public names, optional libraries), by the name of a head,
+which is the name of a file in its package, or by a name that a user types: the module of an environment to
+record. No file chooses another module."""
 NAMES = {
     ("cli/latentseq_cli/main.py", "COMMANDS"),
     ("latentseq/__init__.py", "_NAMES"),

@@ -36,7 +36,7 @@ def test_no_kind_is_another():
     [([], "none"), (["b"], "b"), (["b", "a"], "a and b"), ({"c", "a", "b"}, "a, b and c"), (iter("ba"), "a and b")],
 )
 def test_names_are_listed_in_order(names, sentence):
-    assert errors.listed(names) == sentence
+    assert errors.join_names(names) == sentence
 
 
 @pytest.mark.parametrize(
@@ -61,8 +61,8 @@ def caused(error: Exception, cause: Exception) -> Exception:
 def test_a_file_that_cannot_be_read_now(number):
     cause = OSError(number, os.strerror(number))
     told = f"a.mp4 could not be read now: {os.strerror(number)}. {AGAIN}"
-    assert str(errors.unread("a.mp4", cause)) == told
-    assert str(errors.unread("a.mp4", caused(errors.DataError("It is damaged."), cause))) == told
+    assert str(errors.retry_error("a.mp4", cause)) == told
+    assert str(errors.retry_error("a.mp4", caused(errors.DataError("It is damaged."), cause))) == told
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_a_file_that_cannot_be_read_now(number):
     ],
 )
 def test_libraries_have_ways_of_their_own_to_say_so(cause, number):
-    assert str(errors.unread("a", cause)) == f"a could not be read now: {os.strerror(number)}. {AGAIN}"
+    assert str(errors.retry_error("a", cause)) == f"a could not be read now: {os.strerror(number)}. {AGAIN}"
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_libraries_have_ways_of_their_own_to_say_so(cause, number):
     ],
 )
 def test_everything_else_is_about_the_file_itself(cause):
-    assert errors.unread("a", cause) is None
+    assert errors.retry_error("a", cause) is None
 
 
 def test_a_signal_is_nobodys_fault():

@@ -10,7 +10,7 @@ from latentseq import registry
 from latentseq.errors import DataError, UsageError
 from latentseq.protocols import History
 from latentseq.storage.artifact import read_artifact, save_artifact
-from latentseq.storage.reading import shown
+from latentseq.storage.reading import quote
 from latentseq.testing import EncoderPromises
 from latentseq.testing.generated import blobs, generated
 from latentseq.training.trainer import RunTrainer
@@ -286,6 +286,6 @@ def test_an_artifact_names_no_folder_as_a_part(deep, tmp_path):
     with pytest.raises(DataError) as caught:
         theirs.load()
     assert str(caught.value) == (
-        f"stack: features: {theirs.path / 'artifact.json'} names the part {shown(str(mine.path))}; expected the name "
+        f"stack: features: {theirs.path / 'artifact.json'} names the part {quote(str(mine.path))}; expected the name "
         "of an installed plugin. A model must not choose which other files are read here."
     )

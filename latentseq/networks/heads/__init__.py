@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from latentseq.configurable import check_names
-from latentseq.errors import PluginError, UsageError, did_you_mean, listed
+from latentseq.errors import PluginError, UsageError, did_you_mean, join_names
 
 if TYPE_CHECKING:
     from latentseq.networks.heads.head import Head
@@ -33,7 +33,7 @@ def load_head(name: str) -> "type[Head]":
     """
     names = head_names()
     if name not in names:
-        raise UsageError(f"No head is called {name!r}. {did_you_mean(name, names)}Heads: {listed(names)}.")
+        raise UsageError(f"No head is called {name!r}. {did_you_mean(name, names)}Heads: {join_names(names)}.")
     module: Any = import_module(f"{__name__}.{name.replace('-', '_')}")
     for kind in vars(module).values():
         if isinstance(kind, type) and _is_head(kind, name):

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from latentseq.arrays import Clip
-from latentseq.errors import DataError, UsageError, unread
+from latentseq.errors import DataError, UsageError, retry_error
 from latentseq.media.arrayheader import header
 from latentseq.protocols import Dataset
 from latentseq.storage.reading import read_small
@@ -231,7 +231,7 @@ def _from_file(path: Path) -> np.ndarray:
             images = _idx(_unpacked(data) if path.suffix.lower() == ".gz" else data)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as cause:
         reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause).strip("'\".")
-        raise unread(path, cause) or _no_digits(path, reason) from cause
+        raise retry_error(path, cause) or _no_digits(path, reason) from cause
     if images.dtype != np.uint8 or images.ndim != 3 or not images.shape[1] == images.shape[2] > 0:
         raise _no_digits(path, f"its array is {images.shape} {images.dtype}")
     if len(images) < 8:

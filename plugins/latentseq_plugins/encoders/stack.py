@@ -11,7 +11,7 @@ from latentseq import registry
 from latentseq.arrays import Latents, Source, as_items
 from latentseq.configurable import PART_OPTIONS, Plugin, Presets
 from latentseq.data.windows import validation_batches
-from latentseq.errors import DataError, UsageError, listed
+from latentseq.errors import DataError, UsageError, join_names
 from latentseq.evaluation.latents import findings
 from latentseq.networks.plugin import KerasPlugin
 from latentseq.networks.tunable import TunableEncoder
@@ -73,7 +73,7 @@ class Stack(TunableEncoder):
         """
         unknown = [part for part in frozen if part not in GROUPS]
         if unknown:
-            raise UsageError(f"stack: frozen names {listed(unknown)}; its parts are {listed(GROUPS)}.")
+            raise UsageError(f"stack: frozen names {join_names(unknown)}; its parts are {join_names(GROUPS)}.")
         self.input_shape = tuple(input_shape)
         self.seed = seed
         self.preset = preset
@@ -229,8 +229,8 @@ class Stack(TunableEncoder):
     def _load(self, part: str, folder: str, options: Mapping[str, Any] | None) -> Any:
         if options:
             raise UsageError(
-                f"stack: {part} is the trained run {folder}, which takes no options, but received {listed(options)}. "
-                "Leave out the options, or use the name of a plugin."
+                f"stack: {part} is the trained run {folder}, which takes no options, but received "
+                f"{join_names(options)}. Leave out the options, or use the name of a plugin."
             )
         try:
             artifact = read_artifact(Path(folder), GROUPS[part])

@@ -9,7 +9,7 @@ from keras import layers, ops
 
 from latentseq.arrays import Batch, Latents, Source, State
 from latentseq.configurable import Presets
-from latentseq.errors import UsageError, listed
+from latentseq.errors import UsageError, join_names
 from latentseq.networks.plugin import KerasPlugin, LossNetwork, swish
 from latentseq.networks.recurrent import DynamicsNetwork, join_condition
 from latentseq.protocols import History, Predictor, Trainer
@@ -72,7 +72,7 @@ class AudioVisual(KerasPlugin, Predictor):
             UsageError: an option is out of range, or there is no stream ``audio``.
         """
         if "audio" not in conditions:
-            streams = listed(conditions) if conditions else "no streams"
+            streams = join_names(conditions) if conditions else "no streams"
             raise UsageError(
                 f"audio-visual needs the stream audio, but the data has {streams}. Use clips with sound, which "
                 "ingest makes from films with sound, or the dataset sounding-shapes."
