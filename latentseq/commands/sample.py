@@ -7,7 +7,7 @@ from typing import Any
 from latentseq.arrays import check_rolling
 from latentseq.data.open import check_seed, check_streams, parse_frames
 from latentseq.drawing.writers import check_suffix, write
-from latentseq.errors import UsageError, join_names
+from latentseq.errors import UsageError, count_of, join_names
 from latentseq.models.continuation import continue_clip, first_clip
 from latentseq.models.run import data_for, load_predictor
 from latentseq.protocols import Dataset
@@ -81,7 +81,7 @@ def sample(
         rest = end - first - context
         raise UsageError(
             f"The model in {model} needs {join_names(predictor.conditions)} for every step. After the first "
-            f"{context} frames, clip {index} has {rest} more {'frame' if rest == 1 else 'frames'}, but steps is {steps}. "
+            f"{context} frames, clip {index} has {count_of(rest, 'more frame')}, but steps is {steps}. "
             "Use fewer steps, or a smaller --prime."
         )
     window = dataset.read(index, first, end)

@@ -1,5 +1,6 @@
 """Image files that hold many pictures, as footage: animated WebP, animated PNG, and TIFF with several pages."""
 
+import hashlib
 import itertools
 import struct
 from collections.abc import Callable, Iterator
@@ -12,7 +13,8 @@ from PIL import Image
 
 from latentseq.errors import DataError, count_of, retry_error
 from latentseq.media.footage import DEFAULT_FPS, Footage, Picture
-from latentseq.media.images import IMAGE_TROUBLE, Still, image_size, open_image, plain, unreadable
+from latentseq.media.images import IMAGE_TROUBLE, Still, image_size, is_wide, open_image, plain, unreadable
+from latentseq.media.levels import WORD, Levels, check_depth, looked_at
 from latentseq.media.preprocessing import check_pixels
 
 _DEFAULT_DURATION = 0.1
@@ -55,14 +57,17 @@ class Animation(Footage):
 
     kind = "animation"
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, levels: Levels | None = None) -> None:
         """Count the pictures and read their durations, without decoding any.
 
         Args:
             path: path of the image file.
+            levels: values of black and white for pages with more than 8 bits; by default 0..65535 for integers and
+                0..1 for floats.
 
         Raises:
-            DataError: the file cannot be read as an animation, is damaged, or is too large.
+            DataError: the file cannot be read as an animation, is damaged, is too large, or has pages of 16 bits
+                that would become black.
         """
         self.path = path
         self._image: Image.Image | None = None
@@ -74,6 +79,13 @@ class Animation(Footage):
                     f"{path} is a {image.format} file; expected {kind.format}, because of its suffix. Rename it."
                 )
             frames = kind.frames(path, image)
+            wide = is_wide(image.mode)
+            if wide and levels is None and image.mode != "F":
+                pages = [frames.shown[i] for i in looked_at(len(frames.shown)).tolist()]
+                check_depth(max(_most(path, image, page) for page in pages), len(pages), str(path))
+        self._levels = levels if wide else None
+        if wide:
+            self.reading = f"{kind.name} of more than 8 bits, values {levels or WORD} from black to white"
         if frames.durations is not None and len(frames.durations) != frames.total:
             raise DataError(
                 f"{path} cannot be read as an animation: it lists {count_of(frames.total, 'frame')} and "
@@ -107,6 +119,11 @@ class Animation(Footage):
             for _ in same:
                 yield picture
 
+    def digest(self) -> str:
+        """See ``Footage.digest``; the range of values counts as content."""
+        digest = super().digest()
+        return hashlib.sha256(f"{digest} range {self._levels}".encode()).hexdigest() if self._levels else digest
+
     def another(self) -> Self:
         """See ``Footage.another``."""
         other = super().another()
@@ -125,7 +142,7 @@ class Animation(Footage):
             self._image = open_image(self.path)
         try:
             self._image.seek(self._shown[number])
-            image = plain(self._image)
+            image = plain(self._image, self._levels, str(self.path))
         except IMAGE_TROUBLE as cause:
             self.close()  # After an error, the position of the decoder is unknown.
             raise retry_error(self.path, cause) or DataError(
@@ -133,6 +150,15 @@ class Animation(Footage):
                 "one cannot be decoded. Copy or export the file again."
             ) from cause
         return Still(lambda: image)
+
+
+def _most(path: Path, image: Image.Image, page: int) -> int:
+    """Highest value in a page of 16 bits."""
+    try:
+        image.seek(page)
+        return int(np.asarray(image).max())
+    except IMAGE_TROUBLE as cause:
+        raise unreadable(path, cause) from cause
 
 
 def _webp(path: Path, image: Image.Image) -> Frames:

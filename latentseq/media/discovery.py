@@ -204,7 +204,7 @@ def _candidates(root: Path, files: list[Path], options: ArrayOptions) -> Iterato
         elif is_video(path):
             yield _Candidate(name, parts, path, partial(VideoFile, path))
         elif is_image(path):
-            yield _Candidate(name, parts, path, partial(Animation, path))
+            yield _Candidate(name, parts, path, partial(Animation, path, options.levels))
         elif is_array(path):
             yield _Candidate(name, parts, path, partial(ArrayFile, path, *options))
         elif is_records(path):

@@ -117,7 +117,7 @@ def plain(image: Image.Image, levels: Levels | None = None, name: str = "The pic
     """
     mode = "L" if _is_gray(image.mode) else "RGB"
     image = ImageOps.exif_transpose(image)
-    if _is_wide(image.mode):
+    if is_wide(image.mode):
         return Image.fromarray(to_bytes(np.asarray(image), levels, name))
     if image.has_transparency_data:
         image = Image.fromarray(on_black(np.asarray(image.convert("RGBA"))))
@@ -188,7 +188,7 @@ class ImageFolder(Footage):
         self.end = len(files) / DEFAULT_FPS
         pairs = list(zip(files, headers, strict=True))
         integers = [file for file, header in pairs if header.mode.startswith("I") or header.deep]
-        self._levels = levels if integers or any(_is_wide(header.mode) for header in headers) else None
+        self._levels = levels if integers or any(is_wide(header.mode) for header in headers) else None
         if integers and levels is None:
             sample = [integers[number] for number in looked_at(len(integers)).tolist()]
             check_depth(max(_most(file) for file in sample), len(sample), str(path))
@@ -290,7 +290,7 @@ def _is_gray(mode: str) -> bool:
     return mode in ("1", "L", "LA", "F") or mode.startswith("I")
 
 
-def _is_wide(mode: str) -> bool:
+def is_wide(mode: str) -> bool:
     """Whether a Pillow mode has more than 8 bits: integers, mostly of 16 bits, and floats."""
     return mode.startswith("I") or mode == "F"
 

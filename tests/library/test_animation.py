@@ -12,6 +12,7 @@ from PIL import Image, TiffImagePlugin, WebPImagePlugin
 from latentseq.errors import DataError
 from latentseq.media.animation import Animation, is_animation
 from latentseq.media.footage import rows_of
+from latentseq.media.levels import Levels
 from latentseq.media.preprocessing import Preprocessing
 from latentseq.storage.frames import ClipFolder
 
@@ -270,6 +271,20 @@ def test_every_page_of_a_tiff_is_a_frame(mode, tmp_path):
     assert _shown(stack, [0, 1, 2, 3]) == expected
     assert _shown(stack, [2]) == [expected[2]]
     assert rows_of(stack, Preprocessing((8, 12), fps=10)).numbers.tolist() == [0, 1, 2, 3]
+
+
+def test_pages_of_12_bits_are_not_black(tmp_path):
+    path = tmp_path / "a.tif"
+    pages = [Image.fromarray(np.full((12, 16), value, np.uint16)) for value in (0, 2048, 4095)]
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+    with pytest.raises(DataError) as caught:
+        Animation(path)
+    assert "has 16 bits, in which white is 65535" in str(caught.value)
+    assert "--range 0..4095 if it has 12 bits" in str(caught.value)
+    stack = Animation(path, Levels(0, 4095))
+    assert stack.reading == "TIFF of more than 8 bits, values 0..4095 from black to white"
+    assert [pixel[0] for pixel in _shown(stack, [0, 1, 2])] == [0, 128, 255]
+    assert stack.digest() != Animation(path, Levels(0, 65535)).digest()
 
 
 def _tiff_with_preview(path: Path) -> None:
