@@ -134,7 +134,7 @@ def train(
     with training_folder(out, content, resume=resume, overwrite=overwrite) as folder:
         dataset = prepared.open(folder / CACHE, quiet=quiet)
         check_streams(dataset, model.conditions, f"The predictor {predictor}")
-        trainer.of = dataset.fingerprint()
+        trainer.data_fingerprint = dataset.fingerprint()
         trainer.preview = lambda: continuations(model, dataset)
         history = model.fit(clip_source(dataset, model.conditions, windows.length, windows.stride), trainer)
         # A model of any size that was trained on crops predicts whole frames.

@@ -114,7 +114,7 @@ def train_ae(
     trainer = RunTrainer(out, **vars(budget), seed=seed, resume=resume, watcher=Watcher(encoder, quiet=quiet))
     with training_folder(out, content, resume=resume, overwrite=overwrite) as folder:
         dataset = prepared.open(folder / CACHE, quiet=quiet)
-        trainer.of = dataset.fingerprint()
+        trainer.data_fingerprint = dataset.fingerprint()
         trainer.preview = lambda: reconstructions(plugin, dataset)
         source = frame_source(dataset)
         history = plugin.fit(source, trainer)

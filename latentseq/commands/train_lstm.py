@@ -151,7 +151,7 @@ def train_lstm(
             write_latents(dataset, model, artifact.fingerprint, cache, Watcher("encode", quiet=quiet))
             latents = LatentFolder(cache)
         assert latents is not None  # They were either read or written.
-        trainer.of = latents.fingerprint()
+        trainer.data_fingerprint = latents.fingerprint()
         trainer.preview = lambda: rollouts(plugin, model, latents)
         history = plugin.fit(latent_source(latents, windows.length, windows.stride), trainer)
         copy_artifact(artifact, folder / ENCODER)

@@ -108,7 +108,7 @@ def tune(
     trainer = RunTrainer(out, **vars(budget), seed=seed, resume=resume, watcher=watcher)
     with training_folder(out, content, resume=resume, overwrite=overwrite) as folder:
         dataset = OpenedData(opened).open(folder / CACHE, quiet=quiet)
-        trainer.of = dataset.fingerprint()
+        trainer.data_fingerprint = dataset.fingerprint()
         trainer.preview = lambda: continuations(model, dataset)
         history = model.fit(clip_source(dataset, model.conditions, windows.length, windows.stride), trainer)
         about: dict[str, Any] = {

@@ -23,17 +23,19 @@ CHECKPOINT_SHARE = 0.02
 class Stage:
     """The models of one training stage, with its progress and checkpoints."""
 
-    def __init__(self, models: Mapping[str, Any], name: str, checkpoints: Checkpoints | None, *, of: str = ""):
+    def __init__(
+        self, models: Mapping[str, Any], name: str, checkpoints: Checkpoints | None, *, data_fingerprint: str = ""
+    ):
         """Start a stage from the beginning.
 
         Args:
             models: keras.Model by name.
             name: name of the stage.
             checkpoints: checkpoints of the stage; None to make none.
-            of: fingerprint of the data.
+            data_fingerprint: fingerprint of the data.
         """
         self.name = name
-        self.progress = Progress(of=of)
+        self.progress = Progress(of=data_fingerprint)
         self._models = models
         self._checkpoints = checkpoints
         self._best: dict[str, np.ndarray] = {}

@@ -53,35 +53,42 @@ class RunTrainer(Trainer):
         learning_rate: float | None = None,
         seed: int = 0,
         resume: bool = False,
-        of: str = "",
+        data_fingerprint: str = "",
         preview: Callable[[], bytes] | None = None,
         watcher: Watcher | None = None,
     ):
         """Set up the trainer of one run.
 
         Args:
-            folder: where history.csv, previews/ and checkpoints/ go; nowhere where None.
-            epochs: at most so many; an epoch is one pass, or ``batches.MAX_STEPS`` batches of it.
-            steps: at most so many batches.
-            max_minutes: at most so much wall time of the training loop; it ends at a step.
-            batch_size: in place of the plugin's own.
-            learning_rate: in place of the plugin's own.
-            seed: of the order of examples, and of the weights where the plugin takes it.
-            resume: go on from the checkpoints in ``folder``, where there are any.
-            of: fingerprint of the data; with other data no run is gone on with.
-            preview: draws a PNG of what the model does now.
+            folder: folder for history.csv, previews/ and checkpoints/; None writes nothing.
+            epochs: maximum number of epochs. An epoch is one pass over the data, or ``batches.MAX_STEPS`` batches.
+            steps: maximum number of batches.
+            max_minutes: maximum wall time of the training loop, in minutes.
+            batch_size: batch size in place of the plugin's own.
+            learning_rate: highest learning rate in place of the plugin's own.
+            seed: random seed for the order of examples.
+            resume: go on from the checkpoints in ``folder``, if there are any.
+            data_fingerprint: fingerprint of the data. A run does not go on with other data.
+            preview: function that draws a PNG of what the model does at the moment.
             watcher: shows progress.
 
         Raises:
-            UsageError: a budget that is not above zero.
+            UsageError: a limit is not above 0, or not finite.
         """
         Budget(epochs, steps, max_minutes, batch_size, learning_rate)  # It checks the values.
         if epochs is None and steps is None and max_minutes is None:
             max_minutes = DEFAULT_MINUTES
-        self.folder, self.seed, self.resume, self.of = folder, seed, resume, of
-        self.epochs, self.steps, self.max_minutes = epochs, steps, max_minutes
-        self.batch_size, self.learning_rate = batch_size, learning_rate
-        self.preview, self.watcher = preview, watcher or Watcher(quiet=True)
+        self.folder = folder
+        self.epochs = epochs
+        self.steps = steps
+        self.max_minutes = max_minutes
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.seed = seed
+        self.resume = resume
+        self.data_fingerprint = data_fingerprint
+        self.preview = preview
+        self.watcher = watcher or Watcher(quiet=True)
         self.history: list[dict[str, Any]] = []
         self.prefix = ""
 
@@ -180,7 +187,7 @@ class RunTrainer(Trainer):
         """
         stage = self.prefix + stage
         checkpoints = Checkpoints(self.folder / CHECKPOINTS, stage) if self.folder else None
-        run = Stage(models, stage, checkpoints, of=self.of)
+        run = Stage(models, stage, checkpoints, data_fingerprint=self.data_fingerprint)
         if self.resume and (message := run.restore(self._per_epoch(source, batch_size))):
             self.say(message)
             self.history += run.progress.rows

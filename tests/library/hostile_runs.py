@@ -181,7 +181,7 @@ ROW = {"stage": "main", "epoch": 1, "step": 5, "loss": 1.0, "val_loss": 2.0, "se
 
 def restore(given: Path) -> object:
     """Go on from a checkpoint of no models, of epochs of five steps."""
-    return Stage({}, "main", Checkpoints(given, "main"), of="d").restore(5)
+    return Stage({}, "main", Checkpoints(given, "main"), data_fingerprint="d").restore(5)
 
 
 def checkpoint(given: Path, **changes: Any) -> None:

@@ -113,8 +113,8 @@ def test_every_stage_has_its_own_checkpoints(tmp_path):
 
 def test_a_run_that_is_finished_can_not_be_of_other_data(tmp_path):
     with pytest.raises(Crash):
-        turned(tmp_path, [], stop=4, of="a" * 64)
-    found = message(DataError, turned, tmp_path, [], resume=True, of="b" * 64)
+        turned(tmp_path, [], stop=4, data_fingerprint="a" * 64)
+    found = message(DataError, turned, tmp_path, [], resume=True, data_fingerprint="b" * 64)
     assert found == (
         "The checkpoint of 'main' was trained on other data: its fingerprint is aaaaaaaaaaaa…, and that of the data "
         "is now bbbbbbbbbbbb…. Restore the data, or start again with --overwrite."
