@@ -67,7 +67,7 @@ def test_a_disk_that_is_full_once_a_film_is_decoded(cli, runs, write_movie, tmp_
 
     def fill_up(number):
         asked.append(os.readlink(f"/proc/self/fd/{number}"))  # noqa: PTH115
-        if ".h5." in asked[-1]:
+        if "/cache" in asked[-1]:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:

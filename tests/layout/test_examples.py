@@ -54,10 +54,10 @@ def test_the_page_shows_whole_examples(path):
 
 
 def test_the_smallest_encoder_works(install, tmp_path):
-    from latentseq import load_encoder, train_ae
+    from latentseq import Budget, load_encoder, train_ae
 
     install("brightness", {"encoders": {"brightness": "brightness:Brightness"}}, brightness=blocks()[0])
-    run = train_ae("moving-squares", tmp_path / "run", encoder="brightness", steps=1, quiet=True)
+    run = train_ae("moving-squares", tmp_path / "run", encoder="brightness", budget=Budget(steps=1), quiet=True)
     model = load_encoder(run, allow_plugins=["brightness"])
     frames = np.linspace(0, 1, 3, dtype=np.float32)[:, None, None, None] * np.ones((1, 40, 40, 1), np.float32)
     np.testing.assert_allclose(model.decode(model.encode(frames).mean), frames, atol=1e-6)

@@ -182,7 +182,7 @@ def test_only_what_is_asked_for_is_decoded(film, monkeypatch):
     assert 28 < min(times) <= 29 and 32 <= max(times) < 33
     expected = audio.read_samples(path, 30, 32)
     # If seeking fails, packets are read from the start, and decoded only from where they are needed.
-    monkeypatch.setattr(audio, "_sought", lambda container, start, path: None)
+    monkeypatch.setattr(audio, "_sought", lambda container, start: None)
     assert [frame.time for frame in audio._frames(path, 30, 32)] == times
     np.testing.assert_array_equal(audio.read_samples(path, 30, 32), expected)
 
@@ -190,9 +190,9 @@ def test_only_what_is_asked_for_is_decoded(film, monkeypatch):
 def test_seeking_that_leads_too_far_is_noticed(film):
     path = film("long.mkv", "flac", 8000, tune, seconds=40, fps=5)
     with av.open(str(path)) as container:
-        packets = audio._sought(container, 20, path)
+        packets = audio._sought(container, 20)
         assert packets is not None and audio._span(next(packets))[0] <= 20
-        assert audio._sought(container, -30, path) is None  # It lands at 0, which is later.
+        assert audio._sought(container, -30) is None  # It lands at 0, which is later.
 
 
 def test_channels_are_mixed_down(film):

@@ -214,5 +214,5 @@ def test_a_bound_of_the_likelihood_may_integrate_to_less_than_1(offset, bound, k
     if kept:
         density()
     else:
-        with pytest.raises(PromiseBroken, match=r"^Promise D2: .* For item 0 it integrates to about"):
+        with pytest.raises(PromiseBroken, match=r"^Promise D2: .* For item 0 the integral is about"):
             density()

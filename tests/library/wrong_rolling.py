@@ -174,6 +174,8 @@ class WearsOut(HonestPredictor):
 class Quacks:
     """Does all that a Forecast does and is none."""
 
+    bound = False
+
     def __init__(self, mean, scale):
         self.mean, self.scale = mean, scale
 

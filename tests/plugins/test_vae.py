@@ -247,6 +247,6 @@ def test_features_are_not_frames():
 def test_items_of_another_shape_are_refused():
     vae = VAE([16, 16, 1], latent_dim=4, widths=[4])
     assert message(DataError, vae.encode, np.zeros((2, 16, 17, 1), np.float32)) == (
-        "x has shape (2, 16, 17, 1); expected (n, 16, 16, 1)."
+        "frames has shape (2, 16, 17, 1); expected (n, 16, 16, 1)."
     )
     assert message(DataError, vae.decode, np.zeros((2, 5), np.float32)) == "z has shape (2, 5); expected (n, 4)."
