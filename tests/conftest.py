@@ -10,6 +10,21 @@ import pytest
 
 MovieWriter = Callable[..., Path]
 TESTS = Path(__file__).parent
+SEVERAL_PLUGINS = ("test_example_plugins.py", "test_floors_as_predictors.py")
+"""Files in ``plugins/`` with kits of more than one plugin."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Try the presets of a plugin in one of its kits, and in the others in ``make test-all`` only."""
+    tried = set()
+    for item in items:
+        if item.path.parent.name != "plugins" or item.path.name in SEVERAL_PLUGINS or "slow" in item.keywords:
+            continue
+        if item.name.startswith("test_c09"):
+            if item.path in tried:
+                item.add_marker("slow")
+            tried.add(item.path)
 
 
 @pytest.fixture
