@@ -40,6 +40,30 @@ def test_clips_too_short_to_hold_anything_out_do_not_stop_a_preview(tmp_path):
     assert size(reconstructions(encoder, data))[1] > 100
 
 
+class Gray(HonestEncoder):
+    """Decodes every latent to one gray."""
+
+    def decode(self, z):
+        return np.full((len(z), *self.input_shape), 204 / 255, np.float32)
+
+
+class DarkClips(TwoClips):
+    """Clips of one darker gray."""
+
+    def read(self, i, start=0, stop=None):
+        clip = super().read(i, start, stop)
+        return Clip(np.full_like(clip.frames, 51), {})
+
+
+def test_reconstructions_stand_below_their_frames_at_the_same_size():
+    picture = np.asarray(Image.open(io.BytesIO(reconstructions(Gray((8, 8, 1)), DarkClips()))).convert("RGB"))
+    frames, decoded = (np.argwhere((picture == gray).all(-1)) for gray in (51, 204))
+    # Some pixels of a label may have the gray of a frame by chance.
+    assert len(decoded) > 8 * 64 and len(frames) == pytest.approx(len(decoded), rel=0.01)
+    assert np.median(frames[:, 0]) < np.median(decoded[:, 0])
+    assert np.median(frames[:, 1]) == pytest.approx(np.median(decoded[:, 1]), abs=2)
+
+
 def test_a_preview_of_what_is_not_finite_is_refused(tmp_path):
     data, encoder = TwoClips(), HonestEncoder((8, 8, 1))
     encoder.mean[5] = np.nan
