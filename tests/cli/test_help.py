@@ -75,4 +75,4 @@ def test_the_installed_command_answers_without_keras():
         line.rpartition("|")[2].strip() for line in run.stderr.splitlines() if line.startswith("import time:")
     }
     assert not {"numpy", "keras", "tensorflow", "av", "h5py"} & imported
-    assert "latentseq_cli.sample" in imported
+    assert "latentseq_cli.options" in imported
