@@ -23,7 +23,7 @@ def folder(request) -> Path:
 
 
 def test_there_are_golden_folders():
-    assert [path.name for path in FOLDERS] == ["first"]
+    assert [path.name for path in FOLDERS] == ["first", "second"]
 
 
 def test_its_numbers_are_the_same(folder):
