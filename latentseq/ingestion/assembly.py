@@ -9,6 +9,7 @@ import numpy as np
 import PIL
 
 from latentseq.data.splits import folder_of, split_by_folder, split_by_share
+from latentseq.errors import count_of
 from latentseq.ingestion.plan import Plan, Source, Task, places
 from latentseq.ingestion.recipe import Recipe
 from latentseq.ingestion.work import Shard
@@ -167,7 +168,7 @@ def _no_clip(recipe: Recipe, has_tasks: bool) -> str:
     if recipe.crop:
         return f"No crop was drawn from it: --count is {recipe.options.count:,}."
     minimum = max(recipe.options.min_length if recipe.options.cuts else 1, recipe.options.clip_length or 1)
-    frames = "1 frame" if minimum == 1 else f"{minimum} frames"
+    frames = count_of(minimum, "frame")
     inside = " that lies within one split" if recipe.options.overlapping else ""
     return f"It has no scene of {frames} or more{inside}."
 

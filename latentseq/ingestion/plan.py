@@ -14,6 +14,7 @@ import numpy as np
 import PIL
 
 from latentseq.data.splits import SHARES, folder_of, spread
+from latentseq.errors import count_of
 from latentseq.ingestion.recipe import Recipe
 from latentseq.media import audio
 from latentseq.media.discovery import Found, Skipped, nothing_found
@@ -256,7 +257,7 @@ def _misfit(recipe: Recipe, rows: Rows, size: tuple[int, int]) -> str | None:
     """The reason why footage does not fit the options, if it does not."""
     count = int(np.diff([0, *rows.breaks, len(rows.numbers)]).max())
     length = recipe.crop.length if recipe.crop else recipe.options.clip_length or 1
-    frames = "1 frame" if count == 1 else f"{count} frames"
+    frames = count_of(count, "frame")
     has = f"{'Its longest clip' if len(rows.breaks) else 'It'} has {frames}"
     if count < length:
         return f"{has}, fewer than the {length} of a clip."

@@ -3,7 +3,7 @@
 import numpy as np
 
 from latentseq.arrays import Source
-from latentseq.errors import UsageError
+from latentseq.errors import UsageError, count_of
 
 
 def check_length(name: str, context: int, source: Source, key: str) -> None:
@@ -22,7 +22,8 @@ def check_length(name: str, context: int, source: Source, key: str) -> None:
         t = windows.take(np.arange(1))[key].shape[1]
         if t <= context:
             raise UsageError(
-                f"{name} predicts from {_frames(context)}, but the windows have {t}; expected {context + 1} or more. "
+                f"{name} predicts from {count_of(context, 'frame')}, but the windows have {t}; "
+                f"expected {context + 1} or more. "
                 f"Use a longer --length or longer clips, or --set context={t - 1}."
             )
 
@@ -40,9 +41,5 @@ def check_observed(name: str, context: int, count: int) -> None:
     """
     if count < context:
         raise UsageError(
-            f"{name} predicts from {_frames(context)}, but was shown {count}. Show it {context} or more."
+            f"{name} predicts from {count_of(context, 'frame')}, but was shown {count}. Show it {context} or more."
         )
-
-
-def _frames(n: int) -> str:
-    return f"{n} {'frame' if n == 1 else 'frames'}"
