@@ -206,11 +206,17 @@ class Source:
     The arrays of a batch depend on the plugin: an encoder gets ``x`` (b, *input_shape); a decoder gets ``z``
     (b, *latent_shape) and ``x``; dynamics get ``mean`` (b, t, *latent_shape), ``log_var`` if the encoder has a
     posterior, and each condition (b, t, f); a predictor gets ``frames`` (b, t, h, w, c) and each condition.
+
+    Attributes:
+        train: training windows.
+        validation: validation windows.
+        gain: (d,) the ``channel_gain`` of the encoder that made the latents or features; None if it is unknown.
     """
 
     train: Windows
     validation: Windows
+    gain: np.ndarray | None = None
 
     def map(self, function: Callable[[Batch], Batch]) -> Source:
         """The same source; ``function`` is applied to each batch that is read."""
-        return Source(self.train.map(function), self.validation.map(function))
+        return Source(self.train.map(function), self.validation.map(function), self.gain)

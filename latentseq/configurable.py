@@ -30,6 +30,10 @@ class Configurable(ABC):
     description: ClassVar[str]
     """One line for ``latentseq show`` and the documentation."""
 
+    earlier: ClassVar[Mapping[str, Any]] = types.MappingProxyType({})
+    """Keywords that were added later, with the values by which earlier versions worked. Saved configurations without
+    these keywords get these values."""
+
     @classmethod
     def keywords(cls) -> dict[str, inspect.Parameter]:
         """The keywords of the constructor, in order."""
@@ -68,6 +72,11 @@ class Configurable(ABC):
             options: keywords, of this version or of an earlier one.
         """
         return dict(options)
+
+    @classmethod
+    def saved_keywords(cls, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Add the keywords that a saved configuration of an earlier version lacks; see ``earlier``."""
+        return {**cls.earlier, **config}
 
     @classmethod
     def complete(cls, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -179,6 +179,15 @@ class Encoder(Plugin):
     def latent_shape(self) -> tuple[int, ...]:
         """(d,) for a vector, (h', w', d) for a map."""
 
+    @property
+    def channel_gain(self) -> np.ndarray | None:
+        """(d,) change of a decoded item, as a Euclidean norm, for a change of one in each channel of a latent.
+
+        An encoder whose gains are equal is isometric: errors of latents are as large as those of items. Dynamics then
+        scale all channels by one number. None if the gains are unknown.
+        """
+        return None
+
     @abstractmethod
     def fit(self, source: Source, trainer: Trainer) -> History:
         """Learn from ``x`` (b, *input_shape) float32."""

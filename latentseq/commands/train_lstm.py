@@ -153,7 +153,8 @@ def train_lstm(
         assert latents is not None  # They were either read or written.
         trainer.data_fingerprint = latents.fingerprint()
         trainer.preview = lambda: rollouts(plugin, model, latents)
-        history = plugin.fit(latent_source(latents, windows.length, windows.stride), trainer)
+        source = latent_source(latents, windows.length, windows.stride, model.channel_gain)
+        history = plugin.fit(source, trainer)
         copy_artifact(artifact, folder / ENCODER)
         save_artifact(
             plugin,

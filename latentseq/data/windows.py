@@ -1,5 +1,6 @@
 """Windows of data, and the sources that plugins are trained on."""
 
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -111,20 +112,23 @@ def clip_source(dataset: Dataset, streams: Iterable[str], length: int | None = N
     return _source(dataset, length, stride, read, "frames")
 
 
-def latent_source(folder: LatentFolder, length: int | None = None, stride: int = 1) -> Source:
+def latent_source(
+    folder: LatentFolder, length: int | None = None, stride: int = 1, gain: np.ndarray | None = None
+) -> Source:
     """Windows of latents for the training of dynamics: ``mean`` (b, t, *latent_shape), ``log_var``, and streams.
 
     Args:
         folder: the latents.
         length: number of items of a window; None for 30, or for the longest clip if it is shorter.
         stride: number of items from the start of one window to the next.
+        gain: ``channel_gain`` of the encoder that made the latents.
 
     Raises:
         UsageError: the length is below 2, or the stride is below 1.
         DataError: no clip is long enough.
     """
     check_windows(length, stride)
-    return _source(folder, length, stride, folder.read_windows, "latents")
+    return dataclasses.replace(_source(folder, length, stride, folder.read_windows, "latents"), gain=gain)
 
 
 def check_windows(length: int | None, stride: int) -> None:

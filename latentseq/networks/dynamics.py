@@ -13,6 +13,7 @@ from latentseq.data.windows import validation_batches
 from latentseq.errors import UsageError, join_names
 from latentseq.networks.forecast import HeadForecast
 from latentseq.networks.heads import build_head, head_names, load_head
+from latentseq.networks.linear import fit_autoregression
 from latentseq.networks.recurrent import DynamicsNetwork, join_condition
 from latentseq.networks.statistics import WINDOWS, measure_range, measure_statistics
 from latentseq.networks.tunable import TunableDynamics
@@ -51,6 +52,7 @@ class KerasDynamics(TunableDynamics):
         free_steps: int = 10,
         latent_noise: float = 0.0,
         scheduled_sampling: float = 0.0,
+        linear_start: bool = True,
         seed: int = 0,
     ):
         """Build the network. A subclass calls this at the end of its constructor, with the options that it offers.
@@ -65,6 +67,8 @@ class KerasDynamics(TunableDynamics):
                 half of a window. 0 trains on true items only (teacher forcing).
             latent_noise: standard deviation of the noise on true items in training, in standardised units.
             scheduled_sampling: share of the true items that are replaced by forecasts in training.
+            linear_start: begin with an autoregression that is fitted in closed form, where that predicts validation
+                data better than repeating the last latent. The network learns what it leaves over.
             seed: random seed of the initial weights and of training noise.
 
         Raises:
@@ -76,6 +80,7 @@ class KerasDynamics(TunableDynamics):
         self.free_steps = free_steps
         self.latent_noise = latent_noise
         self.scheduled_sampling = scheduled_sampling
+        self.linear_start = linear_start
         self.seed = seed
         self._check_latents()
         check_share(self.name, "scheduled_sampling", scheduled_sampling)
@@ -91,6 +96,8 @@ class KerasDynamics(TunableDynamics):
             latent_noise=latent_noise,
             scheduled_sampling=scheduled_sampling,
             free_steps=free_steps,
+            linear=linear_start,
+            conditions=sum(self.conditions.values()),
             seed=seed,
         )
         self.network.attach(self.build(), self.readout_layers())
@@ -171,8 +178,10 @@ class KerasDynamics(TunableDynamics):
         return {"network": self.network}
 
     def optional_weights(self) -> set[str]:
-        """The range of the training latents, which earlier versions did not store."""
-        return {f"network/{weight.path}" for weight in self.network.range_weights}
+        """The range of the training latents and the linear start, which earlier versions did not store."""
+        linear = self.network.linear
+        weights = [*self.network.range_weights, *([linear.kernel, linear.bias] if linear else [])]
+        return {f"network/{weight.path}" for weight in weights}
 
     def burn_in(self, length: int) -> int:
         """See ``TunableDynamics.burn_in``."""
@@ -197,12 +206,15 @@ class KerasDynamics(TunableDynamics):
         self._check_window(source.train.take(np.arange(1)))
         names = {"mean", "log_var", *self.conditions}
         inputs = source.map(lambda batch: {key: rows for key, rows in batch.items() if key in names})
-        offset, scale, step = measure_statistics(source.train, posterior=head.needs_posterior)
+        gain = source.gain if head.squared else None
+        offset, scale, step = measure_statistics(source.train, posterior=head.needs_posterior, gain=gain)
         network.offset.assign(offset)
         network.scale.assign(scale)
         self._measure_range(source.train, WINDOWS)
+        linear = self._start_linear(inputs, offset, scale, trainer)
         # If differences are predicted, the first forecasts lie around the last item, as far off as a usual step.
-        usual = step.reshape(-1, step.shape[-1]).mean(axis=0) if self.residual else np.ones(step.shape[-1])
+        steps_off = self.residual or linear
+        usual = step.reshape(-1, step.shape[-1]).mean(axis=0) if steps_off else np.ones(step.shape[-1])
         network.output_layer.last.bias.assign(head.first_bias(usual))
         history = trainer.fit(
             network, inputs, batch_size=self.batch_size, learning_rate=self.learning_rate, clip_norm=1.0
@@ -227,7 +239,8 @@ class KerasDynamics(TunableDynamics):
         after = self._observe.predict_on_batch({"z": z, "before": before, "conditions": streams, "states": states})
         statistics = {name: ops.convert_to_numpy(getattr(network, name)) for name in ("spread", "offset", "scale")}
         forecast = HeadForecast(network.head, after["outputs"], after["base"], **statistics)
-        return forecast, _state([after["outputs"][:, -1], after["last"], *after["states"]], step + t)
+        arrays = [after["outputs"][:, -1], after["base"][:, -1], after["last"], *after["states"]]
+        return forecast, _state(arrays, step + t)
 
     def imagine(
         self,
@@ -255,7 +268,7 @@ class KerasDynamics(TunableDynamics):
             {
                 "noise": np.stack(noise, axis=1),
                 "conditions": np.concatenate([like, *streams], axis=-1),
-                "states": [state["outputs"], state["last"], *_layer_states(state)],
+                "states": [state["outputs"], state["base"], state["last"], *_layer_states(state)],
             }
         )
         return z, _state(after, state["step"] + steps)
@@ -298,6 +311,26 @@ class KerasDynamics(TunableDynamics):
                 f"Heads that work with it: {fitting}."
             )
 
+    def _start_linear(self, source: Source, offset: np.ndarray, scale: np.ndarray, trainer: Trainer) -> bool:
+        """Fit the linear part of the network, and say whether it is used."""
+        linear = self.network.linear
+        if linear is None:
+            return False
+        linear.kernel.assign(np.zeros(linear.kernel.shape))
+        linear.bias.assign(np.zeros(linear.bias.shape))
+        fit = fit_autoregression(source, offset, scale, self.network.burn_in, tuple(sorted(self.conditions)))
+        if fit is None:
+            return False
+        better = fit.error < fit.last_error
+        errors = f"{fit.error:.4g} with linear autoregression, {fit.last_error:.4g} when the last latent is repeated"
+        start = "autoregression" if better else "the last latent"
+        trainer.say(f"squared error of free steps on validation data: {errors}; training starts from {start}")
+        if better:
+            model = fit.model if self.residual else fit.model.absolute()
+            linear.kernel.assign(model.kernel)
+            linear.bias.assign(model.bias)
+        return better
+
     def _measure_range(self, windows: Windows, at_most: int) -> None:
         network = self.network
         offset, scale = (ops.convert_to_numpy(x) for x in (network.offset, network.scale))
@@ -331,7 +364,7 @@ class Observe(keras.Model):
         conditions = ops.concatenate([z[..., :0], *(join_condition(c, z) for c in inputs["conditions"])], axis=-1)
         x = self.network.inputs(z, inputs["before"], conditions)
         outputs, states = self.network.advance(x, inputs["states"])
-        return {"outputs": outputs, "base": self.network.base(z), "states": states, "last": z[:, -1]}
+        return {"outputs": outputs, "base": self.network.base(x), "states": states, "last": z[:, -1]}
 
 
 class Imagine(keras.Model):
@@ -344,7 +377,7 @@ class Imagine(keras.Model):
 
     def call(self, inputs: dict[str, Any]) -> list[Any]:
         """``noise``, ``conditions``, ``states`` as in ``roll`` -> items in the encoder's units, states."""
-        z, _, states = self.network.roll(inputs["noise"], inputs["conditions"], inputs["states"])
+        z, _, _, states = self.network.roll(inputs["noise"], inputs["conditions"], inputs["states"])
         return [z * self.network.scale + self.network.offset, *states]
 
 
@@ -380,9 +413,15 @@ def check_widths(name: str, option: str, widths: list[int]) -> None:
 
 
 def _state(arrays: list[Any], step: np.ndarray) -> State:
-    """The state for the outside: outputs, last item, states of the layers, and the step (b,)."""
-    outputs, last, *states = arrays
-    return {"outputs": outputs, "last": last, **{f"layer_{i}": s for i, s in enumerate(states)}, "step": step}
+    """The state for the outside: outputs, base, last item, states of the layers, and the step (b,)."""
+    outputs, base, last, *states = arrays
+    return {
+        "outputs": outputs,
+        "base": base,
+        "last": last,
+        **{f"layer_{i}": s for i, s in enumerate(states)},
+        "step": step,
+    }
 
 
 def _layer_states(state: State) -> list[np.ndarray]:

@@ -31,8 +31,8 @@ class Core(Protocol):
 class DynamicsNetwork(LossNetwork):
     """Standardised latents and conditions in, the outputs of a head out.
 
-    The state of the network before the next item is a list: the outputs that forecast the next item, the last item,
-    and the states of the recurrent layers.
+    The state of the network before the next item is a list: the outputs that forecast the next item, the base that
+    its location is added to, the last item, and the states of the recurrent layers.
 
     In a rollout, items that the network imagines stay where the training latents are (``confine``). The features of
     recurrent layers are bounded themselves, so a rollout cannot diverge.
@@ -48,6 +48,8 @@ class DynamicsNetwork(LossNetwork):
         latent_noise: float,
         scheduled_sampling: float,
         free_steps: int,
+        linear: bool,
+        conditions: int,
         seed: int,
     ):
         """Make the weights that every dynamics network has; ``attach`` adds the layers.
@@ -60,6 +62,8 @@ class DynamicsNetwork(LossNetwork):
             latent_noise: standard deviation of the noise that is added to true items in training.
             scheduled_sampling: share of the true items that are replaced by the network's own forecasts in training.
             free_steps: items at the end of a training window that are reached in a closed loop; at most half of it.
+            linear: whether the base is a linear forecast, ``LinearStep``.
+            conditions: number of values of all conditions together.
             seed: random seed of noise and sampling in training.
 
         References:
@@ -81,6 +85,7 @@ class DynamicsNetwork(LossNetwork):
         self.radius = self._statistic("radius", (), latent_shape[-1] ** 0.5 + FAR)
         self.latent_shape = latent_shape
         self.seed = seed
+        self.linear = LinearStep(latent_shape, conditions) if linear else None
 
     def attach(self, recurrent: list[Any], readout: list[Any]) -> None:
         """Add the layers.
@@ -91,9 +96,9 @@ class DynamicsNetwork(LossNetwork):
         """
         self.recurrent = recurrent
         self.head_layers = list(self.head.layers)
-        self.output_layer = Readout(readout, self.head.width, len(self.latent_shape), self.seed + 100)
+        self.output_layer = Readout(readout, self.head, len(self.latent_shape), self.seed + 100)
         states = [tuple(state.shape[1:]) for state in self.core.start(1)]
-        shapes = [(*self.latent_shape[:-1], self.head.width), self.latent_shape, *states]
+        shapes = [(*self.latent_shape[:-1], self.head.width), self.latent_shape, self.latent_shape, *states]
         self.rollout = layers.RNN(
             Feedback(self.feed, shapes), return_sequences=True, return_state=True, name="rollout"
         )
@@ -110,9 +115,11 @@ class DynamicsNetwork(LossNetwork):
         """Convert latents from the encoder's units to standardised units."""
         return (z - self.offset) / self.scale
 
-    def base(self, z: Any) -> Any:
-        """The latents that locations are added to, for forecasts of the items after standardised ``z``."""
-        return z if self.residual else ops.zeros_like(z)
+    def base(self, x: Any) -> Any:
+        """What locations are added to, for forecasts of the items after inputs ``x`` (..., *latent_shape[:-1], c)."""
+        z = x[..., : self.head.d]
+        base = z if self.residual else ops.zeros_like(z)
+        return base + self.linear(x) if self.linear else base
 
     def burn_in(self, length: int) -> int:
         """Number of true items at the start of a window: all but ``free_steps``, and at least half of them."""
@@ -140,19 +147,20 @@ class DynamicsNetwork(LossNetwork):
         Args:
             drive: (b, ..., noise, conditions, a true item, mask): channels. Where the mask is above 0, the true item
                 is consumed in place of the item that was drawn.
-            states: outputs (b, ..., width), last item (b, *latent_shape), states of the recurrent layers.
+            states: outputs (b, ..., width), base and last item (b, *latent_shape), states of the recurrent layers.
 
         Returns:
-            The item and the outputs that forecast the next one, as channels (b, ..., d + width); the states after.
+            The item, and base and outputs that forecast the next one, as channels (b, ..., 2 d + width); the states
+            after.
         """
-        outputs, last, *rest = states
+        outputs, base, last, *rest = states
         width, d = self.head.noise_width, self.head.d
-        z = self.confine(self.head.draw(outputs, self.base(last), drive[..., :width]), last)
+        z = self.confine(self.head.draw(outputs, base, drive[..., :width]), last)
         z = ops.where(drive[..., -1:] > 0, drive[..., -1 - d : -1], z)
         x = ops.concatenate([z, z - last, drive[..., width : -1 - d]], axis=-1)
         features, rest = self.core.step(x, rest)
-        after = self.output_layer(ops.concatenate([features, x], axis=-1))
-        return ops.concatenate([z, after], axis=-1), [after, z, *rest]
+        after, base = self.output_layer(ops.concatenate([features, x], axis=-1)), self.base(x)
+        return ops.concatenate([z, base, after], axis=-1), [after, base, z, *rest]
 
     def confine(self, z: Any, last: Any) -> Any:
         """Keep an imagined item where the training latents are. An item inside is returned unchanged, to the bit.
@@ -174,7 +182,7 @@ class DynamicsNetwork(LossNetwork):
 
     def roll(
         self, noise: Any, conditions: Any, states: list[Any], truth: Any = None, teacher_mask: Any = None
-    ) -> tuple[Any, Any, list[Any]]:
+    ) -> tuple[Any, Any, Any, list[Any]]:
         """Steps of a closed loop, as many as there are items of noise and conditions.
 
         Args:
@@ -185,15 +193,16 @@ class DynamicsNetwork(LossNetwork):
             teacher_mask: (b, t, ..., 1), above 0 where the true item is consumed. None: no true item is consumed.
 
         Returns:
-            Items (b, t, *latent_shape), the outputs that forecast the item after each (b, t, ..., width), and the
-            states after the last.
+            Items (b, t, *latent_shape), base (b, t, *latent_shape) and outputs (b, t, ..., width) of the item after
+            each, and the states after the last.
         """
         if truth is None:
             truth = teacher_mask = ops.zeros((*ops.shape(noise)[:-1], 1))
             truth = ops.tile(truth, (*[1] * (len(truth.shape) - 1), self.head.d))
         drive = ops.concatenate([noise, conditions, truth, teacher_mask], axis=-1)
-        both, *states = self.rollout(drive, initial_state=states)
-        return both[..., : self.head.d], both[..., self.head.d :], states
+        all_, *states = self.rollout(drive, initial_state=states)
+        d = self.head.d
+        return all_[..., :d], all_[..., d : 2 * d], all_[..., 2 * d :], states
 
     def unroll(
         self,
@@ -226,17 +235,17 @@ class DynamicsNetwork(LossNetwork):
         states = self.core.start(ops.shape(z)[0]) if states is None else states
         omitted = 0 if sampled else skip
         outputs, states = self.advance(x, states, omitted)
-        base, rest = self.base(z[:, omitted:first]), z.shape[1] - 1 - first
+        base, rest = self.base(x[:, omitted:]), z.shape[1] - 1 - first
         if rest:
-            state = [outputs[:, -1], z[:, first - 1], *states]
+            state = [outputs[:, -1], base[:, -1], z[:, first - 1], *states]
             zero_noise = ops.zeros((*ops.shape(z)[:1], rest, *z.shape[2:-1], self.head.noise_width))
             truth, teacher_mask = None, None
             if sampled:
                 truth = z[:, first:-1]
                 teacher_mask = self._teacher_mask(z, rest, burn_in - first, sampled)
-            imagined, later, _ = self.roll(zero_noise, conditions[:, first:-1], state, truth, teacher_mask)
+            _, later_base, later, _ = self.roll(zero_noise, conditions[:, first:-1], state, truth, teacher_mask)
             outputs = ops.concatenate([outputs, later], axis=1)
-            base = ops.concatenate([base, self.base(imagined)], axis=1)
+            base = ops.concatenate([base, later_base], axis=1)
         return outputs[:, skip - omitted :], base[:, skip - omitted :]
 
     def call(self, batch: Batch, training: bool = False, skip: int = 0) -> dict[str, Any]:
@@ -282,21 +291,21 @@ class Readout(layers.Layer):
     the item itself.
     """
 
-    def __init__(self, hidden: list[Any], width: int, rank: int, seed: int):
+    def __init__(self, hidden: list[Any], head: Head, rank: int, seed: int):
         """Take the layers.
 
         Args:
             hidden: dense layers or convolutions. A layer that keeps the number of channels gets a shortcut around it.
-            width: outputs of the head.
+            head: the head that the outputs are for.
             rank: number of axes of an item; the axes before them are batch and time.
             seed: random seed of the initial weights of the last layer.
         """
         super().__init__(name="output")
         self.hidden = hidden
         self.rank = rank
-        # Small, so that the first forecast is the last item. Not zero, so that components of a mixture differ.
-        start = keras.initializers.VarianceScaling(0.01, seed=seed)
-        self.last = layers.Dense(width, kernel_initializer=start, name="last")
+        # So the first forecast is the base.
+        start = keras.initializers.VarianceScaling(head.start_variance, seed=seed) if head.start_variance else "zeros"
+        self.last = layers.Dense(head.width, kernel_initializer=start, name="last")
 
     def build(self, shape: tuple[int, ...]) -> None:
         """Build the layers, one behind the other."""
@@ -312,6 +321,33 @@ class Readout(layers.Layer):
             after = layer(y)
             y = y + after if y.shape == after.shape else after
         return ops.reshape(self.last(y), (*ops.shape(x)[:-1], self.last.units))
+
+
+class LinearStep(layers.Layer):
+    """The linear part of a forecast (``Autoregression``). It is fitted in closed form, and not trained afterwards."""
+
+    def __init__(self, latent_shape: tuple[int, ...], conditions: int):
+        """Make the weights, zeros until they are fitted.
+
+        Args:
+            latent_shape: shape of one item.
+            conditions: number of values of all conditions together.
+        """
+        super().__init__(name="linear", trainable=False)
+        d, self.window = latent_shape[-1], (3, 3) if len(latent_shape) == 3 else ()
+        shape = (*self.window, 2 * d + conditions, d)
+        self.kernel = self.add_weight(shape=shape, initializer="zeros", trainable=False, name="kernel")
+        self.bias = self.add_weight(shape=(d,), initializer="zeros", trainable=False, name="bias")
+
+    def build(self, *_: Any) -> None:
+        """Do nothing, since the weights are made with the layer."""
+
+    def call(self, x: Any) -> Any:
+        """Inputs (..., 2 d + f), as ``DynamicsNetwork.inputs`` gives them, to differences (..., d)."""
+        if not self.window:
+            return ops.matmul(x, self.kernel) + self.bias
+        y = ops.conv(ops.reshape(x, (-1, *x.shape[-3:])), self.kernel, padding="same")
+        return ops.reshape(y, (*ops.shape(x)[:-1], self.kernel.shape[-1])) + self.bias
 
 
 class Feedback(layers.Layer):

@@ -43,7 +43,7 @@ class Range(NamedTuple):
     radius: float
 
 
-def measure_statistics(windows: Windows, *, posterior: bool = False) -> Statistics:
+def measure_statistics(windows: Windows, *, posterior: bool = False, gain: np.ndarray | None = None) -> Statistics:
     """Mean, standard deviation and usual step of ``mean`` (b, t, *latent_shape).
 
     What moves across a map has the same numbers at every position, so that one kernel fits all of them.
@@ -52,6 +52,9 @@ def measure_statistics(windows: Windows, *, posterior: bool = False) -> Statisti
         windows: windows of latents.
         posterior: scale a dimension by the standard deviation of its posterior where that is larger. In a film
             without motion the means hardly differ, and in their units a posterior would be a million wide.
+        gain: (d,) change of a decoded item for a change of one in each channel (``Encoder.channel_gain``). One
+            number then scales all channels, in units of the decoded item, so that errors of latents are as large as
+            those of frames. None scales each channel by itself.
     """
     n, total, squares, steps, variance = 0, np.zeros(()), np.zeros(()), np.zeros(()), np.zeros(())
     for batch in _batches(windows, WINDOWS):
@@ -67,6 +70,9 @@ def measure_statistics(windows: Windows, *, posterior: bool = False) -> Statisti
     deviation = np.sqrt(np.maximum(squares / n - np.square(offset), 0))
     floor = max(MIN_SHARE * float(np.sqrt(np.square(deviation).mean())), 1e-6)
     scale = np.maximum(np.maximum(deviation, floor), np.sqrt(variance / n))
+    if gain is not None and gain.max() > 0:
+        weights = np.maximum(gain, MIN_SHARE * gain.max())
+        scale = max(float(np.sqrt(np.square(deviation * weights).mean())), 1e-6) / weights
     step = np.sqrt((steps + variance) / n) / scale
     offset, scale, step = (np.broadcast_to(x, shape) for x in (offset, scale, step))
     return Statistics(offset.astype(np.float32), scale.astype(np.float32), step)

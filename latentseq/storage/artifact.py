@@ -125,7 +125,7 @@ class Artifact:
         with self._state_folder() as folder:
             token = _LOADING.set(self.path)
             try:
-                plugin = plugin_class.from_config(self.config)
+                plugin = plugin_class.from_config(plugin_class.saved_keywords(self.config))
                 plugin.load_state(folder)
             except LatentseqError as error:
                 raise type(error)(self._reason(error, folder)) from error

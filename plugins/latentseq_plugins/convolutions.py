@@ -9,6 +9,7 @@ from keras import layers, ops
 
 from latentseq.errors import UsageError
 from latentseq.networks.plugin import LossNetwork, swish
+from latentseq_plugins.linear_path import Components, Patches
 from latentseq_plugins.variational import bounded_start, log_variance
 
 LATENTS = ("vector", "map")
@@ -114,6 +115,7 @@ def encoder_network(
     *,
     kernel: int,
     posterior: bool,
+    linear: bool = False,
 ) -> keras.Model:
     """Build a network from frames (n, h, w, c) to latents (n, *latent_shape).
 
@@ -125,6 +127,8 @@ def encoder_network(
         seed: random seed of the initial weights.
         kernel: kernel size of the convolutions.
         posterior: whether the network has two outputs, mean and log variance.
+        linear: whether there is a linear path, the layer ``linear``, which the network is added to. Its last layers
+            then start at zero.
     """
     (top, bottom), (left, right), _ = padding(input_shape, widths)
     frames = x = keras.Input(input_shape, name="frames")
@@ -132,20 +136,28 @@ def encoder_network(
     for i, width in enumerate(widths):
         start = keras.initializers.HeNormal(seed + i)
         x = layers.Conv2D(width, kernel, 2, "same", activation=swish, kernel_initializer=start, name=f"conv_{i}")(x)
-    start = keras.initializers.GlorotUniform(seed + 100)
+    start = keras.initializers.Zeros() if linear else keras.initializers.GlorotUniform(seed + 100)
     if latent == "vector":
         x = layers.LayerNormalization(name="norm")(layers.Flatten(name="flat")(x))
         mean = layers.Dense(latent_dim, kernel_initializer=start, name="mean")(x)
-        raw_log_var = layers.Dense(latent_dim, **bounded_start()) if posterior else None
+        raw_log_var = layers.Dense(latent_dim, **bounded_start(linear=linear)) if posterior else None
     else:
         mean = layers.Conv2D(latent_dim, 1, kernel_initializer=start, name="mean")(x)
-        raw_log_var = layers.Conv2D(latent_dim, 1, **bounded_start()) if posterior else None
-    outputs = mean if raw_log_var is None else [mean, log_variance(x, raw_log_var)]
+        raw_log_var = layers.Conv2D(latent_dim, 1, **bounded_start(linear=linear)) if posterior else None
+    if linear:
+        path = Components(patches_of(input_shape, latent, widths), latent_dim, seed + 200, decode=False)
+        mean = layers.Add(name="sum")([path(frames), mean])
+    outputs = mean if raw_log_var is None else [mean, log_variance(x, raw_log_var, linear=linear)]
     return keras.Model(frames, outputs, name="encoder")
 
 
 def decoder_network(
-    latent_shape: tuple[int, ...], output_shape: tuple[int, ...], widths: tuple[int, ...], seed: int
+    latent_shape: tuple[int, ...],
+    output_shape: tuple[int, ...],
+    widths: tuple[int, ...],
+    seed: int,
+    *,
+    linear: bool = False,
 ) -> keras.Model:
     """Build a network from latents (n, *latent_shape) to frames (n, h, w, c).
 
@@ -157,6 +169,8 @@ def decoder_network(
         output_shape: frame shape (h, w, c).
         widths: channels of each layer, from the highest resolution to the lowest; every layer doubles the resolution.
         seed: random seed of the initial weights.
+        linear: whether there is a linear path, the layer ``linear``, which the network is added to. Its last layer
+            then starts at zero.
     """
     *crop, small = padding(output_shape, widths)
     z = x = keras.Input(latent_shape, name="z")
@@ -169,11 +183,24 @@ def decoder_network(
     for i, width in enumerate((*reversed(widths[:-1]), output_shape[-1])):
         last = i + 1 == len(widths)
         # The last layer starts near zero: a first frame that is far off would cost the first hundred steps.
-        start = keras.initializers.RandomNormal(0, 0.02, seed + i) if last else keras.initializers.HeNormal(seed + i)
+        start = keras.initializers.RandomNormal(0, 0.0 if linear else 0.02, seed + i)
+        start = start if last else keras.initializers.HeNormal(seed + i)
         x = layers.Conv2DTranspose(
             width, 4, 2, "same", activation=None if last else swish, kernel_initializer=start, name=f"conv_{i}"
         )(x)
-    return keras.Model(z, layers.Cropping2D(tuple(crop), name="crop")(x), name="decoder")
+    x = layers.Cropping2D(tuple(crop), name="crop")(x)
+    if linear:
+        patches = patches_of(output_shape, "vector" if len(latent_shape) == 1 else "map", widths)
+        x = layers.Add(name="sum")([Components(patches, latent_shape[-1], seed + 200, decode=True)(z), x])
+    return keras.Model(z, x, name="decoder")
+
+
+def patches_of(shape: Sequence[int], latent: str, widths: Sequence[int]) -> Patches:
+    """The pieces of a frame that its latents stand for: the whole frame for a vector, a patch for each position."""
+    if latent == "vector":
+        return Patches(tuple(shape))
+    (top, _), (left, _), _ = padding(shape, widths)
+    return Patches(tuple(shape), 2 ** len(widths), (top, left))
 
 
 def padding(shape: Sequence[int], widths: Sequence[int]) -> tuple[Any, ...]:

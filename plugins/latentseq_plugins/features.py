@@ -72,12 +72,14 @@ class Scaling(layers.Layer):
         return np.clip(x, *ops.convert_to_numpy(self.bounds))
 
 
-def statistics(windows: Windows, key: str) -> Statistics:
+def statistics(windows: Windows, key: str, gain: np.ndarray | None = None) -> Statistics:
     """Compute mean, standard deviation and bounds of the channels of training items.
 
     Args:
         windows: training windows.
         key: key of the array (b, ..., c) in a batch.
+        gain: (c,) ``channel_gain`` of the encoder that made the items. One number then scales all channels, in units
+            of its frames; None scales each channel by itself.
     """
     indices = np.unique(np.linspace(0, len(windows) - 1, min(ITEMS, len(windows))).astype(np.int64))
     total = squares = np.zeros(())
@@ -92,4 +94,6 @@ def statistics(windows: Windows, key: str) -> Statistics:
     bounds = (0, 1) if low >= 0 and high <= 1 else (-np.inf, np.inf)
     scale = np.sqrt(variance)
     scale = np.where(scale > LEAST * np.abs(mean), scale, 1.0)
+    if gain is not None and gain.min() > 0 and variance.max() > 0:
+        scale = np.sqrt((variance * np.square(gain)).mean()) / gain
     return Statistics(mean.astype(np.float32), scale.astype(np.float32), np.array(bounds, np.float32))

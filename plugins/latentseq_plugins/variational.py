@@ -18,7 +18,9 @@ The values of frames have steps of 1/255. For features it is 1 % of their standa
 MAX_LOG_VAR = 8.0
 """Bound of the absolute log variance."""
 START_LOG_VAR = -4.0
-"""Log variance of an untrained encoder."""
+"""Log variance of an untrained encoder without a linear start."""
+LEAST_LOG_VAR = -12.0
+"""Smallest log variance of a linear start."""
 
 
 class VariationalNetwork(LossNetwork):
@@ -102,23 +104,40 @@ class VariationalNetwork(LossNetwork):
         return ops.mean(nll) + self.beta * ops.sum(ops.maximum(ops.mean(kl, axis=0), self.free_bits))
 
 
-def log_variance(x: Any, layer: layers.Layer) -> Any:
+class Summand(layers.Layer):
+    """Adds a number to each channel; it is not trained."""
+
+    def build(self, shape: tuple[int | None, ...]) -> None:
+        """Add the numbers, zeros until they are fitted."""
+        self.summand = self.add_weight(shape=(shape[-1],), initializer="zeros", trainable=False, name="summand")
+
+    def call(self, x: Any) -> Any:
+        """Add the numbers to (n, ..., c)."""
+        return x + self.summand
+
+
+def log_variance(x: Any, layer: layers.Layer, *, linear: bool = False) -> Any:
     """Compute a bounded log variance, which cannot overflow.
 
     Args:
         x: input of the layer.
         layer: layer with the arguments of ``bounded_start``, so that its output is in (-1, 1).
+        linear: whether the log variance of a linear start is added, in the layer ``log_var_start``.
 
     Returns:
-        The output of the layer, scaled to (-8, 8).
+        The output of the layer, scaled to (-8, 8), and the log variance of the start.
     """
-    return layers.Rescaling(MAX_LOG_VAR, name="log_var_range")(layer(x))
+    y = layers.Rescaling(MAX_LOG_VAR, name="log_var_range")(layer(x))
+    return Summand(name="log_var_start")(y) if linear else y
 
 
-def bounded_start() -> dict[str, Any]:
+def bounded_start(*, linear: bool = False) -> dict[str, Any]:
     """Arguments of a layer for a log variance.
 
     The variance starts small: under unit noise, the decoder would learn to ignore z before z holds information.
+
+    Args:
+        linear: whether the variance of a linear start is added; the layer then starts at zero.
     """
-    bias = keras.initializers.Constant(math.atanh(START_LOG_VAR / MAX_LOG_VAR))
+    bias = keras.initializers.Constant(0.0 if linear else math.atanh(START_LOG_VAR / MAX_LOG_VAR))
     return {"activation": "tanh", "kernel_initializer": "zeros", "bias_initializer": bias, "name": "log_var"}

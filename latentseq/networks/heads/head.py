@@ -38,6 +38,11 @@ class Head(Configurable):
     description: ClassVar[str] = ""
     needs_posterior: ClassVar[bool] = False
     """Whether the loss needs the variance of the encoder's posterior."""
+    squared: ClassVar[bool] = False
+    """Whether the loss is a squared error. It depends on the scale of each channel, which a likelihood does not."""
+    start_variance: ClassVar[float] = 0.0
+    """Variance of the outputs before training, as a share of that of the features. At 0 the first forecast is the
+    base; above 0 the parts of a density differ, so that they can learn different things."""
     bound: ClassVar[bool] = False
     """Whether ``log_prob`` is a lower bound of the log-likelihood. It is exact where this is False."""
 

@@ -18,6 +18,7 @@ class Mixture(Head):
     """
 
     name: ClassVar[str] = "mixture"
+    start_variance: ClassVar[float] = 0.01
 
     def __init__(self, d: int, components: int = 5):
         """Set up the head.

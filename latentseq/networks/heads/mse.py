@@ -13,6 +13,7 @@ class MSE(Head):
     """Squared error. The density is a normal around the output, as wide as the error on validation data."""
 
     name: ClassVar[str] = "mse"
+    squared: ClassVar[bool] = True
 
     @property
     def width(self) -> int:

@@ -1,6 +1,7 @@
 """A decoder of transposed convolutions."""
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -12,6 +13,7 @@ from latentseq.networks.plugin import KerasPlugin, in_chunks
 from latentseq.protocols import Decoder, History, Trainer
 from latentseq_plugins.convolutions import SquaredErrorNetwork, decoder_network, padding
 from latentseq_plugins.features import Scaling, statistics
+from latentseq_plugins.linear_path import start_from_regression
 
 
 class Deconv(KerasPlugin, Decoder):
@@ -26,12 +28,14 @@ class Deconv(KerasPlugin, Decoder):
     name = "deconv"
     description = "Transposed convolutions: a vector, or a map of features, to frames."
     presets: ClassVar[Presets] = {"tiny": {"widths": [4, 8, 8]}, "cpu": {}, "gpu": {"widths": [64, 128, 256]}}
+    earlier: ClassVar[Mapping[str, Any]] = {"linear_start": False}
 
     def __init__(
         self,
         latent_shape: list[int],
         output_shape: list[int],
         widths: list[int] = (32, 64, 128),  # type: ignore[assignment]
+        linear_start: bool = True,
         seed: int = 0,
     ):
         """Build the network.
@@ -41,6 +45,8 @@ class Deconv(KerasPlugin, Decoder):
             output_shape: frame shape (h, w, c); any size.
             widths: channels of each layer, from the highest resolution to the lowest, in the same order as in the
                 encoders; every layer doubles the resolution.
+            linear_start: begin as the linear regression of frames on their latents, which is fitted in closed form.
+                The network starts at zero beside it and learns what is not linear.
             seed: random seed of the initial weights.
 
         Raises:
@@ -60,12 +66,14 @@ class Deconv(KerasPlugin, Decoder):
         self.latent_shape = tuple(latent_shape)
         self.output_shape = tuple(output_shape)
         self.widths = tuple(widths)
+        self.linear_start = linear_start
         self.seed = seed
         if len(latent_shape) == 3:
             self._check_map()
         self.standard = Scaling(name="standard")
         z = keras.Input(self.latent_shape, name="z")
-        inner = decoder_network(self.latent_shape, self.output_shape, self.widths, seed)
+        inner = decoder_network(self.latent_shape, self.output_shape, self.widths, seed, linear=linear_start)
+        self.inner = inner
         self.decoder = keras.Model(z, inner(self.standard(z)), name="decoder")
         self.network = SquaredErrorNetwork("deconv", [self.decoder], source="z")
 
@@ -77,6 +85,8 @@ class Deconv(KerasPlugin, Decoder):
     def fit(self, source: Source, trainer: Trainer) -> History:
         """See ``Decoder.fit``."""
         self.standard.standardise(statistics(source.train, "z"))
+        if self.linear_start:
+            start_from_regression(self.inner, source, trainer, lambda z: self.standard(z))
         return trainer.fit(self.network, source, batch_size=32, learning_rate=2e-3)
 
     def decode(self, z: np.ndarray) -> np.ndarray:

@@ -42,6 +42,7 @@ class LSTM(StackedLSTM):
         free_steps: int = 10,
         latent_noise: float = 0.0,
         scheduled_sampling: float = 0.0,
+        linear_start: bool = True,
         seed: int = 0,
     ):
         """Build the network.
@@ -60,6 +61,8 @@ class LSTM(StackedLSTM):
                 half of a window. 0 trains on true items only (teacher forcing).
             latent_noise: standard deviation of the noise on true items in training, in standardised units.
             scheduled_sampling: share of the true items that are replaced by forecasts in training.
+            linear_start: begin with an autoregression that is fitted in closed form, where that predicts validation
+                data better than repeating the last latent. The network learns what it leaves over.
             seed: random seed of the initial weights and of training noise.
 
         Raises:
@@ -81,6 +84,7 @@ class LSTM(StackedLSTM):
             free_steps=free_steps,
             latent_noise=latent_noise,
             scheduled_sampling=scheduled_sampling,
+            linear_start=linear_start,
             seed=seed,
         )
 

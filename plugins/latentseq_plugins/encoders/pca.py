@@ -58,6 +58,11 @@ class PCA(Encoder):
         """(d,)."""
         return (self.latent_dim,)
 
+    @property
+    def channel_gain(self) -> np.ndarray | None:
+        """See ``Encoder.channel_gain``: ones, since the components are orthonormal."""
+        return np.ones(self.latent_dim, np.float32)
+
     def fit(self, source: Source, trainer: Trainer) -> History:
         """See ``Encoder.fit``.
 

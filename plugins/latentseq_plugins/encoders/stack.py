@@ -1,6 +1,7 @@
 """An encoder of three parts: an encoder to features, an encoder to latents, and a decoder to frames."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -108,6 +109,16 @@ class Stack(TunableEncoder):
                 )
         return result
 
+    @classmethod
+    def saved_keywords(cls, config: Mapping[str, Any]) -> dict[str, Any]:
+        """See ``Configurable.saved_keywords``; it also completes the options of the parts."""
+        result = super().saved_keywords(config)
+        for part, group in GROUPS.items():
+            key = part + PART_OPTIONS
+            if key in result and _is_plugin(group, result[part]):
+                result[key] = registry.load(group, result[part]).saved_keywords(result[key])
+        return result
+
     @property
     def latent_shape(self) -> tuple[int, ...]:
         """The latent shape of the latent encoder."""
@@ -143,6 +154,12 @@ class Stack(TunableEncoder):
         features = self.parts["features"]
         return features.augmentation if isinstance(features, TunableEncoder) else ()
 
+    @property
+    def channel_gain(self) -> np.ndarray | None:
+        """See ``Encoder.channel_gain``: the gain of the latent encoder, if that of the feature encoder is known."""
+        first, second = self._first.channel_gain, self._second.channel_gain
+        return second if first is not None and second is not None else None
+
     def fit(self, source: Source, trainer: Trainer) -> History:
         """Train each part that is not frozen in turn, each with a share of the budget.
 
@@ -167,7 +184,10 @@ class Stack(TunableEncoder):
         for part, plugin in self.parts.items():
             if part in self.frozen:
                 continue
-            history = plugin.fit(sources[part], trainer.part(part, SHARES[part] / whole))  # type: ignore[attr-defined]
+            data = sources[part]
+            if part == "latents":
+                data = replace(data, gain=self._first.channel_gain)
+            history = plugin.fit(data, trainer.part(part, SHARES[part] / whole))  # type: ignore[attr-defined]
             rows, best = rows + history.rows, history.best
             self._trained.add(part)
             if part == "features":

@@ -1,6 +1,7 @@
 """A convolutional variational autoencoder."""
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -18,6 +19,7 @@ from latentseq_plugins.convolutions import (
     encoder_network,
     latent_shape,
 )
+from latentseq_plugins.linear_path import channel_gain, start_from_components
 from latentseq_plugins.variational import VariationalNetwork
 
 
@@ -39,6 +41,7 @@ class VAE(TunableEncoder):
         "cpu": {},
         "gpu": {"widths": [64, 128, 256, 512]},
     }
+    earlier: ClassVar[Mapping[str, Any]] = {"linear_start": False}
 
     def __init__(
         self,
@@ -50,6 +53,7 @@ class VAE(TunableEncoder):
         seed: int = 0,
         latent: str = "vector",
         free_bits: float = 0.0,
+        linear_start: bool = True,
     ):
         """Build the networks.
 
@@ -65,6 +69,8 @@ class VAE(TunableEncoder):
                 layers.
             free_bits: KL divergence in nats that each dimension may use at no cost, so that none collapses; for a
                 map, each channel with all its positions.
+            linear_start: begin as probabilistic principal components, the best linear VAE, which are fitted in closed
+                form. The networks start at zero beside them and learn what is not linear.
 
         Raises:
             UsageError: an option is out of range.
@@ -79,10 +85,20 @@ class VAE(TunableEncoder):
         self.free_bits = free_bits
         self.augment = augment
         self.seed = seed
+        self.linear_start = linear_start
         self.network = VariationalNetwork(
             "vae",
-            encoder_network(self.input_shape, latent, self.latent_dim, self.widths, seed, kernel=4, posterior=True),
-            decoder_network(self.latent_shape, self.input_shape, self.widths, seed + 1000),
+            encoder_network(
+                self.input_shape,
+                latent,
+                self.latent_dim,
+                self.widths,
+                seed,
+                kernel=4,
+                posterior=True,
+                linear=linear_start,
+            ),
+            decoder_network(self.latent_shape, self.input_shape, self.widths, seed + 1000, linear=linear_start),
             beta=beta,
             free_bits=free_bits,
             seed=seed,
@@ -104,8 +120,15 @@ class VAE(TunableEncoder):
         """The layers that mirror and shift; empty without augmentation."""
         return self.network.augment
 
+    @property
+    def channel_gain(self) -> np.ndarray | None:
+        """See ``Encoder.channel_gain``."""
+        return channel_gain(self.network.decoder) if self.linear_start else None
+
     def fit(self, source: Source, trainer: Trainer) -> History:
         """See ``Encoder.fit``."""
+        if self.linear_start:
+            start_from_components(self.network.encoder, self.network.decoder, source, trainer, noise=self.beta)
         return trainer.fit(self.network, source, batch_size=32, learning_rate=1e-3)
 
     def encode(self, x: np.ndarray) -> Latents:

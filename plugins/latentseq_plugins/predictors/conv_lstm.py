@@ -85,6 +85,7 @@ class FrameConvLSTM(KerasPlugin, Predictor):
             kernel=kernel,
             readout=list(readout),
             free_steps=free_steps,
+            linear_start=False,
             seed=seed,
         )
         network = self.dynamics.network

@@ -1,0 +1,344 @@
+"""Linear models in closed form: principal axes of items, and ridge autoregression of latents. They are NumPy only."""
+
+import itertools
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.utils.extmath import randomized_svd
+
+from latentseq.arrays import Batch, Source, Windows
+from latentseq.protocols import Trainer
+
+SHARE = 0.05
+"""Largest share of a training budget that a fit in closed form takes."""
+ITEMS = 4096
+"""Largest number of items that principal axes are fitted to."""
+AT_ONCE = 64
+"""Number of items that are read at once."""
+LARGEST_COVARIANCE = 1024
+"""Largest size of an item whose covariance is kept whole."""
+SAMPLE_BYTES = 1 << 27
+"""Size of the sample that the axes of larger items are fitted to."""
+ROWS = 200_000
+"""Approximate number of transitions that an autoregression is fitted to; every position of a map counts."""
+MOST_INPUTS = 4000
+"""Largest number of inputs of an autoregression; its matrix has the square of it."""
+RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+"""Strengths of the ridge penalty, as shares of the mean variance of an input. Validation chooses one."""
+VALIDATION_WINDOWS = 128
+"""Largest number of validation windows that candidates are compared on."""
+GROWTH_STEPS = 400
+"""Number of free steps that the growth of an autoregression on a map is measured over."""
+
+
+class PrincipalAxes(NamedTuple):
+    """The principal axes of items.
+
+    Attributes:
+        mean: (s,) mean item.
+        axes: (d, s) orthonormal rows, the largest variance first. Rows beyond the number of items are zero.
+        variances: (d,) variance along each axis.
+        rest: mean variance along all other axes.
+    """
+
+    mean: np.ndarray
+    axes: np.ndarray
+    variances: np.ndarray
+    rest: float
+
+
+class PrincipalAxesFit:
+    """Fits principal axes in one pass, in memory that does not grow with the number of items.
+
+    The covariance of small items is kept whole. Of large items, such as frames, as many are kept as fit into
+    ``SAMPLE_BYTES``.
+
+    References:
+        Halko, Martinsson & Tropp, Finding Structure with Randomness, 2011: scikit-learn's randomised ``PCA``.
+    """
+
+    def __init__(self, size: int, d: int):
+        """Begin without items.
+
+        Args:
+            size: number of values of an item.
+            d: number of axes, at most ``size``.
+        """
+        self.size = size
+        self.d = d
+        self.count = 0
+        self._whole = size <= LARGEST_COVARIANCE
+        self._sum = np.zeros(size)
+        self._products = np.zeros((size, size) if self._whole else 0)
+        self._sample: list[np.ndarray] = []
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more items are needed."""
+        return self.count >= ITEMS or (not self._whole and self.count * self.size * 4 >= SAMPLE_BYTES)
+
+    def add(self, x: np.ndarray) -> None:
+        """Add items (n, size)."""
+        self.count += len(x)
+        if self._whole:
+            x = x.astype(np.float64)
+            self._sum += x.sum(axis=0)
+            self._products += x.T @ x
+        else:
+            self._sample.append(x.astype(np.float32))
+
+    def result(self) -> PrincipalAxes:
+        """The axes of the items so far; at least one item is needed."""
+        if self._whole:
+            mean = self._sum / self.count
+            covariance = self._products / self.count - np.outer(mean, mean)
+            values, vectors = np.linalg.eigh(covariance)
+            variances, axes, total = values[::-1], vectors.T[::-1], float(np.trace(covariance))
+        else:
+            x = np.concatenate(self._sample)
+            mean = x.mean(axis=0)
+            x = x - mean
+            total = float(np.square(x).sum()) / self.count
+            _, singular, axes = randomized_svd(x, min(self.d, self.count), random_state=0)
+            variances = np.square(singular) / self.count
+        found = min(self.d, len(axes))
+        kept, left = np.zeros((self.d, self.size)), np.zeros(self.d)
+        kept[:found], left[:found] = axes[:found], np.maximum(variances[:found], 0)
+        rest = max(0.0, total - left.sum()) / max(1, self.size - self.d)
+        return PrincipalAxes(mean.astype(np.float64), kept, left, rest)
+
+
+class Regression:
+    """Ridge regression in one pass, in memory that does not grow with the number of rows.
+
+    References:
+        Hoerl & Kennard, Ridge Regression: Biased Estimation for Nonorthogonal Problems, 1970.
+    """
+
+    def __init__(self, inputs: int, outputs: int):
+        """Begin without rows.
+
+        Args:
+            inputs: number of inputs.
+            outputs: number of outputs.
+        """
+        self.n = 0
+        self._x, self._y = np.zeros(inputs), np.zeros(outputs)
+        self._xx, self._xy = np.zeros((inputs, inputs)), np.zeros((inputs, outputs))
+
+    def add(self, x: np.ndarray, y: np.ndarray) -> None:
+        """Add rows: inputs (n, inputs) and outputs (n, outputs)."""
+        x, y = x.astype(np.float64), y.astype(np.float64)
+        self.n += len(x)
+        self._x += x.sum(axis=0)
+        self._y += y.sum(axis=0)
+        self._xx += x.T @ x
+        self._xy += x.T @ y
+
+    def solve(self, *ridges: float) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Weights (inputs, outputs) and bias (outputs,) for each strength of the penalty.
+
+        Args:
+            ridges: strengths above 0, as shares of the mean variance of an input.
+        """
+        mean, goal = self._x / self.n, self._y / self.n
+        values, vectors = np.linalg.eigh(self._xx / self.n - np.outer(mean, mean))
+        projected = vectors.T @ (self._xy / self.n - np.outer(mean, goal))
+        values, usual = np.maximum(values, 0), max(float(values.mean()), 1e-12)
+        weights = [vectors @ (projected / (values + ridge * usual)[:, None]) for ridge in ridges]
+        return [(each, goal - mean @ each) for each in weights]
+
+
+def training_batches(source: Source, trainer: Trainer) -> Iterator[Batch]:
+    """Training batches in the order of training: at most ``ITEMS`` rows, within ``SHARE`` of the budget."""
+    batches = trainer.part("start", SHARE).batches(source, batch_size=AT_ONCE, epochs=1)
+    return itertools.islice(batches, ITEMS // AT_ONCE)
+
+
+class Autoregression(NamedTuple):
+    """A linear model of the next latent: last latent, its difference to the one before, and conditions.
+
+    z[t + 1] = z[t] + kernel * (z[t], z[t] - z[t - 1], condition[t]) + bias, where * is a matrix product for vectors,
+    and a convolution with zeros around it for maps.
+
+    Attributes:
+        kernel: (2 d + f, d) for vectors, (3, 3, 2 d + f, d) for maps.
+        bias: (d,).
+    """
+
+    kernel: np.ndarray
+    bias: np.ndarray
+
+    @classmethod
+    def last(cls, latent_shape: tuple[int, ...], conditions: int = 0) -> "Autoregression":
+        """The model that repeats the last latent."""
+        d = latent_shape[-1]
+        window = (3, 3) if len(latent_shape) == 3 else ()
+        return cls(np.zeros((*window, 2 * d + conditions, d)), np.zeros(d))
+
+    def step(self, z: np.ndarray, before: np.ndarray, condition: np.ndarray) -> np.ndarray:
+        """The next latents (..., *latent_shape) after ``z`` and ``before``; conditions have the axes of ``z``."""
+        x = np.concatenate([z, z - before, condition], axis=-1)
+        d = z.shape[-1]
+        return z + neighbours(x, self.kernel.ndim == 4) @ self.kernel.reshape(-1, d) + self.bias
+
+    def roll(self, z: np.ndarray, before: np.ndarray, conditions: np.ndarray) -> np.ndarray:
+        """Free steps: (b, t, *latent_shape), as many as there are conditions (b, t, ..., f)."""
+        after = []
+        for i in range(conditions.shape[1]):
+            z, before = self.step(z, before, conditions[:, i]), z
+            after.append(z)
+        return np.stack(after, axis=1)
+
+    def absolute(self) -> "Autoregression":
+        """The same model, with the last latent as part of the kernel instead of a summand beside it."""
+        kernel = self.kernel.copy()
+        d = kernel.shape[-1]
+        kernel[(1, 1) if kernel.ndim == 4 else ()][:d] += np.eye(d)
+        return Autoregression(kernel, self.bias)
+
+    def stabilised(self, latent_shape: tuple[int, ...]) -> "Autoregression":
+        """The same model with a spectral radius of at most 1: a larger one divides all eigenvalues."""
+        radius = self.spectral_radius(latent_shape)
+        if radius <= 1:
+            return self
+        d, shrink = latent_shape[-1], 1 / radius
+        kernel = self.kernel.copy()
+        centre = (1, 1) if kernel.ndim == 4 else ()
+        # z[t + 1] = one z[t] + two z[t - 1]. Eigenvalues shrink by a factor if one does, and two by its square.
+        identity = np.zeros((*kernel.shape[:-2], d, d))
+        identity[centre] = np.eye(d)
+        two = -kernel[..., d : 2 * d, :]
+        one = identity + kernel[..., :d, :] - two
+        one, two = shrink * one, shrink**2 * two
+        kernel[..., d : 2 * d, :] = -two
+        kernel[..., :d, :] = one - identity + two
+        return Autoregression(kernel, self.bias)
+
+    def spectral_radius(self, latent_shape: tuple[int, ...]) -> float:
+        """The largest absolute eigenvalue of the step from two latents to the next two.
+
+        For a map it is the growth of free steps, by power iteration.
+        """
+        d, free = latent_shape[-1], Autoregression(self.kernel, np.zeros_like(self.bias))
+        if self.kernel.ndim == 2:
+            now, change = self.kernel[:d], self.kernel[d : 2 * d]
+            step = np.block([[np.eye(d) + now + change, np.eye(d)], [-change, np.zeros((d, d))]])
+            return float(np.abs(np.linalg.eigvals(step)).max())
+        z, before = np.random.default_rng(0).standard_normal((2, 1, *latent_shape))
+        condition = np.zeros((*z.shape[:-1], self.kernel.shape[-2] - 2 * d))
+        logs = []
+        for _ in range(GROWTH_STEPS):
+            z, before = free.step(z, before, condition), z
+            size = float(np.sqrt(np.square(z).sum() + np.square(before).sum()))
+            logs.append(np.log(max(size, 1e-300)))
+            z, before = z / max(size, 1e-300), before / max(size, 1e-300)
+        return float(np.exp(np.mean(logs[GROWTH_STEPS // 2 :])))
+
+
+class AutoregressionFit(NamedTuple):
+    """An autoregression and its squared errors of free steps on validation windows, means over items.
+
+    Attributes:
+        model: the autoregression.
+        error: its error.
+        last_error: error of repeating the last latent.
+    """
+
+    model: Autoregression
+    error: float
+    last_error: float
+
+
+def fit_autoregression(
+    source: Source, offset: np.ndarray, scale: np.ndarray, burn_in: Any, conditions: tuple[str, ...] = ()
+) -> AutoregressionFit | None:
+    """Fit an autoregression of standardised latents by ridge regression.
+
+    Several strengths of the penalty are tried, each with a spectral radius of at most 1. The one with the smallest
+    error of free steps on validation windows is chosen.
+
+    Args:
+        source: windows of ``mean`` (b, t, *latent_shape) and the conditions.
+        offset: (*latent_shape), mean of the latents.
+        scale: (*latent_shape), standard deviation of the latents.
+        burn_in: function: length of a window -> number of its true items; the items after them are free steps.
+        conditions: names of the streams that drive the model.
+
+    Returns:
+        The best model. None if there are too many inputs, or no three items in a row.
+
+    References:
+        Doretto et al., Dynamic Textures, 2003.
+    """
+
+    def read(windows: Windows, at_most: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        indices = np.linspace(0, len(windows) - 1, min(len(windows), at_most)).astype(np.int64)
+        for start in range(0, len(indices), AT_ONCE):
+            yield _standard(windows.take(indices[start : start + AT_ONCE]), offset, scale, conditions)
+
+    shape, first = offset.shape, source.train.take(np.arange(1))
+    length, d, is_map = first["mean"].shape[1], shape[-1], len(shape) == 3
+    f = sum(first[name].shape[-1] for name in conditions)
+    inputs = (9 if is_map else 1) * (2 * d + f)
+    if length < 3 or inputs > MOST_INPUTS:
+        return None
+    most = max(1, ROWS // ((length - 2) * int(np.prod(shape[:-1]))))
+    regression = Regression(inputs, d)
+    for z, c in read(source.train, most):
+        x = np.concatenate([z[:, 1:-1], z[:, 1:-1] - z[:, :-2], c[:, 1:-1]], axis=-1)
+        x = neighbours(x.reshape(-1, *x.shape[2:]), is_map)
+        regression.add(x.reshape(-1, inputs), (z[:, 2:] - z[:, 1:-1]).reshape(-1, d))
+    validation = list(read(source.validation, VALIDATION_WINDOWS))
+    last = Autoregression.last(shape, f)
+    last_error = _free_error(last, validation, burn_in)
+    best: AutoregressionFit | None = None
+    for weights, bias in regression.solve(*RIDGES):
+        model = Autoregression(weights.reshape(last.kernel.shape), bias).stabilised(shape)
+        error = _free_error(model, validation, burn_in)
+        if best is None or error < best.error:
+            best = AutoregressionFit(model, error, last_error)
+    return best
+
+
+def neighbours(x: np.ndarray, is_map: bool) -> np.ndarray:
+    """The inputs of an autoregression at every position.
+
+    Args:
+        x: (..., c) vectors, or (..., h', w', c) maps.
+        is_map: whether the items are maps.
+
+    Returns:
+        ``x`` for vectors; (..., h', w', 9 c) for maps: the 3 x 3 positions around each, and zeros outside of the map.
+    """
+    if not is_map:
+        return x
+    h, w = x.shape[-3:-1]
+    padded = np.pad(x, [(0, 0)] * (x.ndim - 3) + [(1, 1), (1, 1), (0, 0)])
+    return np.concatenate([padded[..., i : i + h, j : j + w, :] for i in range(3) for j in range(3)], axis=-1)
+
+
+def _standard(
+    batch: Batch, offset: np.ndarray, scale: np.ndarray, conditions: tuple[str, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Standardised latents (b, t, *latent_shape), and conditions (b, t, ..., f) with the positions of the latents."""
+    z = (batch["mean"].astype(np.float64) - offset) / scale
+    streams = [z[..., :0]]
+    for name in conditions:
+        stream = batch[name].reshape(*z.shape[:2], *[1] * (z.ndim - 3), -1)
+        streams.append(np.broadcast_to(stream, (*z.shape[:-1], stream.shape[-1])))
+    return z, np.concatenate(streams, axis=-1)
+
+
+def _free_error(model: Autoregression, windows: list[tuple[np.ndarray, np.ndarray]], burn_in: Any) -> float:
+    """Squared error of free steps, summed over an item, mean over items."""
+    total, n = 0.0, 0
+    for z, c in windows:
+        first = min(burn_in(z.shape[1]), z.shape[1] - 1)
+        before = z[:, max(0, first - 2)]
+        rolled = model.roll(z[:, first - 1], before, c[:, first - 1 : -1])
+        with np.errstate(over="ignore", invalid="ignore"):
+            total += float(np.square(rolled - z[:, first:]).sum())
+        n += rolled.shape[0] * rolled.shape[1]
+    return total / n if np.isfinite(total) else np.inf
