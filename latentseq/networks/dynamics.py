@@ -11,6 +11,7 @@ from keras import ops
 from latentseq.arrays import Batch, Latents, Source, State, Windows, as_items, check_rolling
 from latentseq.data.windows import validation_batches
 from latentseq.errors import UsageError, join_names
+from latentseq.networks.checks import check_least, check_share, check_streams
 from latentseq.networks.forecast import HeadForecast
 from latentseq.networks.heads import build_head, head_names, load_head
 from latentseq.networks.linear import fit_autoregression
@@ -229,7 +230,7 @@ class KerasDynamics(TunableDynamics):
         network = self.network
         z = as_items(latents.mean, self.latent_shape, "latents", axes=2)
         b, t = z.shape[:2]
-        streams = self.check_streams(conditions, b, t)
+        streams = check_streams(self.name, self.conditions, conditions, b, t)
         if state is None:
             states = [np.array(ops.convert_to_numpy(s)) for s in self.start(b)]
             before = ops.convert_to_numpy(network.standardise(z[:, 0]))
@@ -263,7 +264,10 @@ class KerasDynamics(TunableDynamics):
             for step in range(first, first + steps)
         ]
         like = np.empty((b, steps, *spatial, 0), np.float32)
-        streams = [ops.convert_to_numpy(join_condition(c, like)) for c in self.check_streams(conditions, b, steps)]
+        streams = [
+            ops.convert_to_numpy(join_condition(c, like))
+            for c in check_streams(self.name, self.conditions, conditions, b, steps)
+        ]
         z, *after = self._imagine.predict_on_batch(
             {
                 "noise": np.stack(noise, axis=1),
@@ -272,21 +276,6 @@ class KerasDynamics(TunableDynamics):
             }
         )
         return z, _state(after, state["step"] + steps)
-
-    def check_streams(self, conditions: Mapping[str, np.ndarray] | None, b: int, t: int) -> list[np.ndarray]:
-        """Check the streams that drive the model and put them into alphabetical order: (b, t, f) float32 each.
-
-        Raises:
-            UsageError: a stream is missing, unknown or of another shape.
-        """
-        received = {name: np.shape(a) for name, a in (conditions or {}).items()}
-        expected = {name: (b, t, f) for name, f in self.conditions.items()}
-        if received != expected:
-            raise UsageError(
-                f"{self.name} is driven by {_shapes(expected)}; it was given {_shapes(received)}. "
-                "Give each stream that it was trained with, one row an item."
-            )
-        return [np.asarray((conditions or {})[name], np.float32) for name in sorted(expected)]
 
     def _check_latents(self) -> None:
         """Refuse latents that the layers do not take."""
@@ -381,37 +370,6 @@ class Imagine(keras.Model):
         return [z * self.network.scale + self.network.offset, *states]
 
 
-def check_share(name: str, option: str, value: float) -> None:
-    """Refuse an option that is not a share.
-
-    Raises:
-        UsageError: the value is below 0, or 1 or more.
-    """
-    if not 0 <= value < 1:
-        raise UsageError(f"{name}: {option} is {value}; expected a share from 0 to below 1.")
-
-
-def check_least(name: str, least: int, **options: float) -> None:
-    """Refuse options below their least value.
-
-    Raises:
-        UsageError: a value is below ``least``.
-    """
-    for option, value in options.items():
-        if value < least:
-            raise UsageError(f"{name}: {option} is {value}; expected {least} or more.")
-
-
-def check_widths(name: str, option: str, widths: list[int]) -> None:
-    """Refuse layers without channels. An empty list is fine.
-
-    Raises:
-        UsageError: a width is below 1.
-    """
-    if widths and min(widths) < 1:
-        raise UsageError(f"{name}: {option} is {list(widths)}; expected widths of 1 or more, or none.")
-
-
 def _state(arrays: list[Any], step: np.ndarray) -> State:
     """The state for the outside: outputs, base, last item, states of the layers, and the step (b,)."""
     outputs, base, last, *states = arrays
@@ -426,7 +384,3 @@ def _state(arrays: list[Any], step: np.ndarray) -> State:
 
 def _layer_states(state: State) -> list[np.ndarray]:
     return [state[f"layer_{i}"] for i in range(sum(name.startswith("layer_") for name in state))]
-
-
-def _shapes(shapes: Mapping[str, tuple[int, ...]]) -> str:
-    return join_names(f"{name} {shape}" for name, shape in shapes.items()) if shapes else "no stream"

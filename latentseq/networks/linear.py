@@ -273,11 +273,6 @@ def fit_autoregression(
         Doretto et al., Dynamic Textures, 2003.
     """
 
-    def read(windows: Windows, at_most: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        indices = np.linspace(0, len(windows) - 1, min(len(windows), at_most)).astype(np.int64)
-        for start in range(0, len(indices), AT_ONCE):
-            yield _standard(windows.take(indices[start : start + AT_ONCE]), offset, scale, conditions)
-
     shape, first = offset.shape, source.train.take(np.arange(1))
     length, d, is_map = first["mean"].shape[1], shape[-1], len(shape) == 3
     f = sum(first[name].shape[-1] for name in conditions)
@@ -286,11 +281,11 @@ def fit_autoregression(
         return None
     most = max(1, ROWS // ((length - 2) * int(np.prod(shape[:-1]))))
     regression = Regression(inputs, d)
-    for z, c in read(source.train, most):
+    for z, c in standard_batches(source.train, most, offset, scale, conditions):
         x = np.concatenate([z[:, 1:-1], z[:, 1:-1] - z[:, :-2], c[:, 1:-1]], axis=-1)
         x = neighbours(x.reshape(-1, *x.shape[2:]), is_map)
         regression.add(x.reshape(-1, inputs), (z[:, 2:] - z[:, 1:-1]).reshape(-1, d))
-    validation = list(read(source.validation, VALIDATION_WINDOWS))
+    validation = list(standard_batches(source.validation, VALIDATION_WINDOWS, offset, scale, conditions))
     last = Autoregression.last(shape, f)
     last_error = _free_error(last, validation, burn_in)
     best: AutoregressionFit | None = None
@@ -319,16 +314,23 @@ def neighbours(x: np.ndarray, is_map: bool) -> np.ndarray:
     return np.concatenate([padded[..., i : i + h, j : j + w, :] for i in range(3) for j in range(3)], axis=-1)
 
 
-def _standard(
-    batch: Batch, offset: np.ndarray, scale: np.ndarray, conditions: tuple[str, ...]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Standardised latents (b, t, *latent_shape), and conditions (b, t, ..., f) with the positions of the latents."""
-    z = (batch["mean"].astype(np.float64) - offset) / scale
-    streams = [z[..., :0]]
-    for name in conditions:
-        stream = batch[name].reshape(*z.shape[:2], *[1] * (z.ndim - 3), -1)
-        streams.append(np.broadcast_to(stream, (*z.shape[:-1], stream.shape[-1])))
-    return z, np.concatenate(streams, axis=-1)
+def standard_batches(
+    windows: Windows, at_most: int, offset: np.ndarray, scale: np.ndarray, conditions: tuple[str, ...]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Read at most ``at_most`` windows, evenly spread.
+
+    Yields:
+        Standardised latents (b, t, *latent_shape), and conditions (b, t, ..., f) with the positions of the latents.
+    """
+    indices = np.linspace(0, len(windows) - 1, min(len(windows), at_most)).astype(np.int64)
+    for start in range(0, len(indices), AT_ONCE):
+        batch = windows.take(indices[start : start + AT_ONCE])
+        z = (batch["mean"].astype(np.float64) - offset) / scale
+        streams = [z[..., :0]]
+        for name in conditions:
+            stream = batch[name].reshape(*z.shape[:2], *[1] * (z.ndim - 3), -1)
+            streams.append(np.broadcast_to(stream, (*z.shape[:-1], stream.shape[-1])))
+        yield z, np.concatenate(streams, axis=-1)
 
 
 def _free_error(model: Autoregression, windows: list[tuple[np.ndarray, np.ndarray]], burn_in: Any) -> float:

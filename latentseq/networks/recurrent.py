@@ -9,6 +9,7 @@ from keras import layers, ops
 from latentseq.arrays import Batch
 from latentseq.networks.heads.head import Head
 from latentseq.networks.plugin import LossNetwork
+from latentseq.networks.statistics import Range, confine
 
 FAR = 5.0
 """Default bounds of imagined items, in standard deviations. They hold before training, and for artifacts that were
@@ -163,22 +164,8 @@ class DynamicsNetwork(LossNetwork):
         return ops.concatenate([z, base, after], axis=-1), [after, base, z, *rest]
 
     def confine(self, z: Any, last: Any) -> Any:
-        """Keep an imagined item where the training latents are. An item inside is returned unchanged, to the bit.
-
-        Each dimension is clipped to ``low`` and ``high``. An item with many dimensions at their bounds is still far
-        from all data, so its norm (of a map: the norm at each position) is limited to ``radius`` as well. Where the
-        last item lies farther out, as in a video unlike the training data, the next one may lie as far out, and no
-        farther.
-
-        Args:
-            z: (b, *latent_shape), standardised.
-            last: the item before it.
-        """
-        z = ops.maximum(z, ops.minimum(last, self.low))
-        z = ops.minimum(z, ops.maximum(last, self.high))
-        square, before = (ops.sum(ops.square(x), axis=-1, keepdims=True) for x in (z, last))
-        most = ops.maximum(before, ops.square(self.radius))
-        return ops.where(square > most, z * ops.sqrt(most / ops.maximum(square, most)), z)
+        """Keep an imagined item (b, *latent_shape) where the training latents are; see ``statistics.confine``."""
+        return confine(z, last, Range(self.low, self.high, self.radius), ops)
 
     def roll(
         self, noise: Any, conditions: Any, states: list[Any], truth: Any = None, teacher_mask: Any = None

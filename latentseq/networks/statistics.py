@@ -1,7 +1,7 @@
 """Statistics of latents, measured before a dynamics model is trained."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -94,6 +94,26 @@ def measure_range(windows: Windows, offset: np.ndarray, scale: np.ndarray, at_mo
         low, high = np.minimum(low, z.min(over)), np.maximum(high, z.max(over))
         radius = max(radius, float(np.linalg.norm(z, axis=-1).max()))
     return Range(low - MARGIN, high + MARGIN, radius + MARGIN)
+
+
+def confine(z: Any, last: Any, reach: Range, xp: Any = np) -> Any:
+    """Keep an imagined item where the training latents are. An item inside is returned unchanged, to the bit.
+
+    Each dimension is clipped to ``low`` and ``high``. An item with many dimensions at their bounds is still far from
+    all data, so its norm (of a map: the norm at each position) is limited to ``radius`` as well. Where the last item
+    lies farther out, as in a video unlike the training data, the next one may lie as far out, and no farther.
+
+    Args:
+        z: (b, *latent_shape), standardised.
+        last: the item before it.
+        reach: the range of the training latents.
+        xp: module of the arrays: NumPy, or ``keras.ops`` for tensors.
+    """
+    z = xp.maximum(z, xp.minimum(last, reach.low))
+    z = xp.minimum(z, xp.maximum(last, reach.high))
+    square, before = (xp.sum(xp.square(x), axis=-1, keepdims=True) for x in (z, last))
+    most = xp.maximum(before, xp.square(reach.radius))
+    return xp.where(square > most, z * xp.sqrt(most / xp.maximum(square, most)), z)
 
 
 def _batches(windows: Windows, at_most: int) -> Iterator[Batch]:

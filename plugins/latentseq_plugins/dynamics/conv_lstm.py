@@ -7,7 +7,7 @@ import numpy as np
 from keras import layers, ops
 
 from latentseq.configurable import Presets
-from latentseq.networks.dynamics import check_least, check_share, check_widths
+from latentseq.networks.checks import check_least, check_share, check_widths
 from latentseq.networks.plugin import swish
 from latentseq_plugins.dynamics.stacked import StackedLSTM
 

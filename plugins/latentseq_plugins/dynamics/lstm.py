@@ -6,7 +6,7 @@ import keras
 from keras import layers
 
 from latentseq.configurable import Presets
-from latentseq.networks.dynamics import check_least, check_share, check_widths
+from latentseq.networks.checks import check_least, check_share, check_widths
 from latentseq.networks.plugin import swish
 from latentseq_plugins.dynamics.stacked import StackedLSTM
 

@@ -10,6 +10,7 @@ from keras import layers, ops
 from latentseq.arrays import Batch, Latents, Source, State
 from latentseq.configurable import Presets
 from latentseq.errors import UsageError, join_names
+from latentseq.networks.checks import check_streams
 from latentseq.networks.plugin import KerasPlugin, LossNetwork, swish
 from latentseq.networks.recurrent import DynamicsNetwork, join_condition
 from latentseq.protocols import History, Predictor, Trainer
@@ -133,7 +134,7 @@ class AudioVisual(KerasPlugin, Predictor):
         """See ``Predictor.observe``; while the context is incomplete, the forecast is the last frame."""
         patches = self.decoder.checked_patches(frames)
         b, t = patches.shape[:2]
-        arrays = self.decoder.dynamics.check_streams(conditions, b, t)
+        arrays = check_streams(self.decoder.dynamics.name, self.conditions, conditions, b, t)
         streams = dict(zip(sorted(self.conditions), arrays, strict=True))
         state = self._initial_state(b) if state is None else dict(state)
         step, context = int(state["step"][0]), self.context

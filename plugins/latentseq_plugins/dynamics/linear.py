@@ -1,0 +1,192 @@
+"""Linear autoregression of latents, without training: a dynamic texture."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from scipy.stats import multivariate_normal
+
+from latentseq.arrays import Latents, Source, State, as_items, check_rolling
+from latentseq.configurable import Presets
+from latentseq.errors import UsageError
+from latentseq.networks.checks import check_streams
+from latentseq.networks.linear import Autoregression, fit_autoregression, standard_batches
+from latentseq.networks.statistics import Range, confine, measure_range, measure_statistics
+from latentseq.protocols import Dynamics, Forecast, History, Trainer
+from latentseq.storage.tensors import load_tensors, save_tensors
+
+STATE = "autoregression.safetensors"
+"""File with the state."""
+FREE_STEPS = 10
+"""Number of free steps at the end of a validation window, by which the strength of the ridge penalty is chosen."""
+MIN_VARIANCE = 1e-6
+"""Smallest variance of an innovation, in standardised units."""
+WINDOWS = 500
+"""Largest number of windows that the covariance of innovations is measured on."""
+
+
+class Linear(Dynamics):
+    """Ridge autoregression on the last two latents, driven by normal innovations with their covariance.
+
+    It is fitted in closed form, in seconds. For a map, the next latent at each position depends on the 3 x 3 positions
+    around it. At temperature 1 it continues water, fire or smoke without end. At temperature 0 it is the linear floor
+    of every other dynamics.
+
+    References:
+        Doretto, Chiuso, Wu & Soatto, Dynamic Textures, 2003.
+    """
+
+    name = "linear"
+    description = "Linear autoregression, fitted in closed form: a dynamic texture, and the floor of other dynamics."
+    presets: ClassVar[Presets] = {"tiny": {}, "cpu": {}, "gpu": {}}
+    context = 2
+
+    def __init__(self, latent_shape: list[int], conditions: dict[str, int] | None = None):
+        """Begin by repeating the last latent.
+
+        Args:
+            latent_shape: (d,) for vectors, (h', w', d) for maps.
+            conditions: width of every side stream that drives the model.
+
+        Raises:
+            UsageError: latents of another rank.
+        """
+        if len(latent_shape) not in (1, 3):
+            raise UsageError(f"linear: latent_shape is {list(latent_shape)}; expected (d,) or (h, w, d).")
+        self.latent_shape = tuple(latent_shape)
+        self.conditions = dict(conditions or {})
+        self._names = tuple(sorted(self.conditions))
+        d = self.latent_shape[-1]
+        self._model = Autoregression.last(self.latent_shape, sum(self.conditions.values()))
+        self._offset = np.zeros(self.latent_shape)
+        self._scale = np.ones(self.latent_shape)
+        self._covariance = np.eye(d)
+        self._range = Range(np.full(self.latent_shape, -5.0), np.full(self.latent_shape, 5.0), d**0.5 + 5.0)
+
+    def fit(self, source: Source, trainer: Trainer) -> History:
+        """See ``Dynamics.fit``."""
+        self._offset, self._scale, _ = measure_statistics(source.train, gain=source.gain)
+        self._range = measure_range(source.train, self._offset, self._scale)
+        fit = fit_autoregression(
+            source, self._offset, self._scale, lambda length: length - min(FREE_STEPS, length // 2), self._names
+        )
+        row: dict[str, Any] = {"stage": "main", "epoch": 1, "step": 1}
+        if fit:
+            self._model = fit.model
+            row |= {"val_loss": fit.error, "val_last_latent": fit.last_error}
+            trainer.say(
+                f"squared error of free steps on validation data {fit.error:.4g}; "
+                f"{fit.last_error:.4g} when the last latent is repeated"
+            )
+        self._covariance = self._innovations(source)
+        return History([row], row)
+
+    def observe(
+        self, latents: Latents, state: State | None = None, *, conditions: Mapping[str, np.ndarray] | None = None
+    ) -> tuple[Forecast, State]:
+        """See ``Dynamics.observe``."""
+        z = (as_items(latents.mean, self.latent_shape, "latents", axes=2) - self._offset) / self._scale
+        condition = self._joined(conditions, *z.shape[:2])
+        first, step = (z[:, 0], np.zeros(len(z), np.int64)) if state is None else (state["z"], state["step"])
+        before = np.concatenate([first[:, None], z[:, :-1]], axis=1)
+        mean = self._model.step(z, before, condition)
+        state = {"z": z[:, -1], "mean": mean[:, -1], "step": step + z.shape[1]}
+        return LinearForecast(mean, self._covariance, self._offset, self._scale), state
+
+    def imagine(
+        self,
+        state: State,
+        steps: int,
+        *,
+        seed: int,
+        temperature: float = 1.0,
+        conditions: Mapping[str, np.ndarray] | None = None,
+    ) -> tuple[np.ndarray, State]:
+        """See ``Dynamics.imagine``."""
+        check_rolling(steps=steps, seed=seed, temperature=temperature)
+        z, mean, step = state["z"], state["mean"], state["step"]
+        condition, root = self._joined(conditions, len(z), steps), np.linalg.cholesky(self._covariance)
+        imagined = []
+        for i in range(steps):
+            noise = np.random.default_rng([seed, int(step[0]) + i]).standard_normal(z.shape)
+            after = confine(mean + temperature**0.5 * noise @ root.T, z, self._range)
+            mean, z = self._model.step(after, z, condition[:, i]), after
+            imagined.append(z)
+        frames = (np.stack(imagined, axis=1) * self._scale + self._offset).astype(np.float32)
+        return frames, {"z": z, "mean": mean, "step": step + steps}
+
+    def save_state(self, folder: Path) -> None:
+        """See ``Plugin.save_state``."""
+        save_tensors(self._state(), folder / STATE)
+
+    def load_state(self, folder: Path) -> None:
+        """See ``Plugin.load_state``."""
+        expected = {key: (a.shape, str(a.dtype)) for key, a in self._state().items()}
+        a = load_tensors(folder / STATE, expected)
+        self._model = Autoregression(a["kernel"], a["bias"])
+        self._offset, self._scale, self._covariance = a["offset"], a["scale"], a["covariance"]
+        self._range = Range(a["low"], a["high"], float(a["radius"]))
+
+    def _state(self) -> dict[str, np.ndarray]:
+        arrays = {**self._model._asdict(), **self._range._asdict()}
+        arrays |= {"offset": self._offset, "scale": self._scale, "covariance": self._covariance}
+        return {key: np.asarray(a, np.float64) for key, a in arrays.items()}
+
+    def _innovations(self, source: Source) -> np.ndarray:
+        """Covariance of the one-step error on training windows, (d, d), standardised."""
+        d, products, n = self.latent_shape[-1], 0.0, 0
+        for z, c in standard_batches(source.train, WINDOWS, self._offset, self._scale, self._names):
+            start = min(1, z.shape[1] - 2)  # The step to the first item is unknown.
+            before = np.concatenate([z[:, :1], z[:, :-2]], axis=1)
+            error = (z[:, 1:] - self._model.step(z[:, :-1], before, c[:, :-1]))[:, start:].reshape(-1, d)
+            products, n = products + error.T @ error, n + len(error)
+        return products / n + MIN_VARIANCE * np.eye(d)
+
+    def _joined(self, conditions: Mapping[str, np.ndarray] | None, b: int, t: int) -> np.ndarray:
+        """Check the conditions, and join them: (b, t, ..., f), with the positions of the latents.
+
+        Raises:
+            UsageError: a stream is missing, unknown or of another shape.
+        """
+        streams = check_streams(self.name, self.conditions, conditions, b, t)
+        spatial = self.latent_shape[:-1]
+        rows = [np.zeros((b, t, *spatial, 0))]
+        for stream in streams:
+            stream = stream.reshape(b, t, *[1] * len(spatial), -1)
+            rows.append(np.broadcast_to(stream, (b, t, *spatial, stream.shape[-1])))
+        return np.concatenate(rows, axis=-1)
+
+
+class LinearForecast(Forecast):
+    """Normal densities with one covariance; positions of a map are independent."""
+
+    def __init__(self, mean: np.ndarray, covariance: np.ndarray, offset: np.ndarray, scale: np.ndarray):
+        """Keep what the densities are computed from.
+
+        Args:
+            mean: (b, t, *latent_shape), standardised.
+            covariance: (d, d), standardised.
+            offset: (*latent_shape), subtracted from a latent to standardise it.
+            scale: (*latent_shape), divides the difference.
+        """
+        self.mean = (mean * scale + offset).astype(np.float32)
+        self._mean = mean
+        self._covariance = covariance
+        self._offset = offset
+        self._scale = scale
+
+    def log_prob(self, z: np.ndarray) -> np.ndarray:
+        """See ``Forecast.log_prob``."""
+        error = (z - self._offset) / self._scale - self._mean
+        log_prob = multivariate_normal(cov=self._covariance).logpdf(error)
+        log_prob = np.reshape(log_prob, (*error.shape[:2], -1)).sum(axis=-1)
+        return (log_prob - np.log(self._scale).sum()).astype(np.float32)
+
+    def sample(self, n: int, *, seed: int, temperature: float = 1.0) -> np.ndarray:
+        """See ``Forecast.sample``."""
+        check_rolling(samples=n, seed=seed, temperature=temperature)
+        b, *rest = self._mean.shape
+        noise = np.random.default_rng(seed).standard_normal((b, n, *rest))
+        z = self._mean[:, None] + temperature**0.5 * noise @ np.linalg.cholesky(self._covariance).T
+        return (z * self._scale + self._offset).astype(np.float32)
