@@ -72,11 +72,11 @@ def train(
     Args:
         data: DATA. A video or a folder of videos is decoded once into OUT/cache, as ``ingest`` does.
         out: folder of the run.
-        predictor: registered name of the predictor. It has to be given.
+        predictor: registered name of the predictor. It is required.
         preset: preset of the predictor's options: tiny, cpu or gpu. None keeps the defaults.
         options: keywords of the predictor.
         conditions: names of the side streams of the data that drive the model, separated by commas. None selects all
-            streams for a model that cannot do without, and none for others.
+            streams for a model that requires conditions, and no stream for others.
         data_options: keywords of the dataset. If files are decoded, they are the options of ``ingest``.
         preprocessing: how files are decoded. The default size is 64 x 64, or the size of the files if all of them
             have the same small size.

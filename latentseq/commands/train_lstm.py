@@ -77,7 +77,7 @@ def train_lstm(
         preset: preset of the options of the dynamics: tiny, cpu or gpu. None keeps the defaults.
         options: keywords of the dynamics.
         conditions: names of the side streams of the data that drive the model, separated by commas. None selects all
-            streams for a model that cannot do without, and none for others.
+            streams for a model that requires conditions, and no stream for others.
         data_options: keywords of the dataset, if data is not a folder of latents.
         allow_plugins: names of plugins that the encoder may name, in addition to the built-in ones.
         windows: how training windows are cut out of the clips.

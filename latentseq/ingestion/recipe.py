@@ -34,7 +34,7 @@ class IngestOptions:
         crop: side of small windows that are cut out of the frames where something moves, in pixels. None keeps whole
             frames.
         count: number of crops.
-        still: share of the crops that need not move, from 0 to 1.
+        still: share of the crops that may be without motion, from 0 to 1.
         motion: minimum motion of the other crops: the mean absolute difference of successive frames, from 0 to 1.
         audio: features of the sound to keep, one row per frame: mel, wave or none.
         seed: random seed for the crops.
