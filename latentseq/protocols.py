@@ -377,7 +377,7 @@ class Predictor(Plugin):
         temperature: float = 1.0,
         conditions: Mapping[str, np.ndarray] | None = None,
     ) -> np.ndarray:
-        """Continue from an observed state, as ``predict`` does; ``conditions`` (b, steps, f) are of the imagined steps.
+        """Continue from an observed state, as ``predict`` does; ``conditions`` (b, steps, f) drive these steps.
 
         Raises:
             UsageError: steps, samples, seed or temperature is out of range.
