@@ -134,8 +134,8 @@ def train_lstm(
     model: Encoder = artifact.load()
     if latents and latents.latent_shape != tuple(model.latent_shape):
         raise DataError(
-            f"The latents in {data} are said to be of shape {latents.latent_shape}; the encoder in {encoder} makes "
-            f"{tuple(model.latent_shape)}. Encode the data again with this one."
+            f"The latents in {data} have shape {latents.latent_shape}; the encoder in {encoder} computes "
+            f"{tuple(model.latent_shape)}. Encode the data again with this encoder."
         )
     streams = latents.streams if latents else dataset.streams if dataset else {}
     widths = conditions_of("dynamics", dynamics, conditions, streams, data)
@@ -184,8 +184,8 @@ def _read_latents(data: Path, encoder: Artifact, options: Mapping[str, Any] | No
     if latents.encoder != encoder.fingerprint:
         raise DataError(
             f"The latents in {data} were made by another encoder (fingerprint {latents.encoder[:12]}…) than the one "
-            f"in {encoder.path} ({encoder.fingerprint[:12]}…). Give that encoder, or encode the data again with this "
-            "one."
+            f"in {encoder.path} ({encoder.fingerprint[:12]}…). Give the other encoder, or encode the data again "
+            "with this one."
         )
     if options:
         raise UsageError(

@@ -69,7 +69,9 @@ class IngestOptions:
             if value is not None and value < 1:
                 raise UsageError(f"--{name} is {value}; expected 1 frame or more.")
         if self.stride is not None and self.clip_length is None:
-            raise UsageError("--stride is the distance of clips of --clip-length frames; give both, or neither.")
+            raise UsageError(
+                "--stride is the distance between clips of --clip-length frames. Give both options, or neither."
+            )
         if self.audio not in AUDIO:
             raise UsageError(f"--audio is {self.audio!r}; expected 'mel', 'wave' or 'none'.")
         if self.crops and (self.cuts or self.stride is not None):

@@ -39,7 +39,7 @@ def load_encoder(path: str | Path, *, allow_plugins: Sequence[str] = ()) -> Enco
         artifact = read_encoder(folder)
     elif artifact.group != "encoders":
         raise DataError(
-            f"{folder} holds the {artifact.plugin!r} of {artifact.group}, which is no encoder. "
+            f"{folder} holds the {artifact.plugin!r} of {artifact.group}, which is not an encoder. "
             "Expected the folder that train-ae or train-lstm wrote."
         )
     return artifact.allow(allow_plugins).load()

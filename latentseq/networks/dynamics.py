@@ -271,7 +271,7 @@ class KerasDynamics(TunableDynamics):
         if received != expected:
             raise UsageError(
                 f"{self.name} is driven by {_shapes(expected)}; it was given {_shapes(received)}. "
-                "Give each stream that it was trained with, one row an item."
+                "Give each stream that it was trained with, one row for each item."
             )
         return [np.asarray((conditions or {})[name], np.float32) for name in sorted(expected)]
 
