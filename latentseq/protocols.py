@@ -110,7 +110,7 @@ class Progress(typing.Protocol):
 
 @dataclass(frozen=True)
 class History:
-    """The course of a training: one row of numbers per validation, and the best row."""
+    """The history of a training run: one row of numbers per validation, and the best row."""
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Any] = field(default_factory=dict)
@@ -243,9 +243,9 @@ class Forecast(ABC):
 class Dynamics(Plugin):
     """Learns how latents move.
 
-    Constructor keywords: its own, ``latent_shape``, and ``conditions`` if side streams can drive it. ``train_lstm``
-    fills in ``conditions``, names and widths f of streams of the data: those that ``--conditions`` names; without it,
-    all streams for a plugin whose keyword has no default, and none for others.
+    Constructor keywords: its own, ``latent_shape``, and ``conditions`` if side streams can drive it. ``conditions``
+    maps names of streams to their widths f. ``train_lstm`` fills it in with the streams that ``--conditions`` names.
+    Without ``--conditions`` it has all streams of the data if the keyword has no default, and otherwise none.
     """
 
     context: int = 1
@@ -279,7 +279,7 @@ class Dynamics(Plugin):
     ) -> tuple[np.ndarray, State]:
         """Predict latents (b, steps, *latent_shape) float32 in closed loop; return them and the next state.
 
-        It emits an item, then consumes it together with ``conditions[name][:, j]``. Imagining n steps and m more
+        Step j emits an item, then consumes it together with ``conditions[name][:, j]``. Imagining n steps and m more
         from the returned state equals imagining n + m: noise depends on the seed and on the step that the state
         holds. Rows of the batch are independent at temperature 0.
         """
@@ -316,7 +316,7 @@ class Predictor(Plugin):
     def observe(
         self, frames: np.ndarray, state: State | None = None, *, conditions: Mapping[str, np.ndarray] | None = None
     ) -> tuple[np.ndarray, State]:
-        """Read frames (b, t, h, w, c); return one-step forecasts, item i being that of frame i + 1, and the state."""
+        """Read frames (b, t, h, w, c); return one-step forecasts (item i is of frame i + 1) and the state."""
 
     @abstractmethod
     def imagine(
@@ -355,10 +355,10 @@ class Predictor(Plugin):
         Args:
             frames: (b, t, h, w, c), the observed frames.
             steps: number of frames to imagine.
-            samples: number of futures of each clip.
+            samples: number of continuations of each clip.
             seed: random seed of the noise.
             temperature: temperature of the noise; 0 follows the most probable path.
-            conditions: (b, t + steps, f) each: the known part, then what drives the future.
+            conditions: (b, t + steps, f) each: rows of the observed frames, then rows that drive the continuation.
 
         Returns:
             (b, samples, steps, h, w, c) float32 in [0, 1].
@@ -386,7 +386,7 @@ class Predictor(Plugin):
         temperature: float = 1.0,
         conditions: Mapping[str, np.ndarray] | None = None,
     ) -> np.ndarray:
-        """Futures from an observed state; as ``predict``, with ``conditions`` (b, steps, f) of the future alone.
+        """Continue from an observed state, as ``predict`` does; ``conditions`` (b, steps, f) drive these steps.
 
         Raises:
             UsageError: steps, samples, seed or temperature is out of range.

@@ -47,7 +47,7 @@ def installed(group: str | None = None) -> list[Listing]:
     """
     if group is not None and group not in KINDS:
         raise UsageError(
-            f"{group!r} is no kind of plugin. {did_you_mean(group, KINDS)}The kinds are {join_names(KINDS)}."
+            f"{group!r} is not a kind of plugin. {did_you_mean(group, KINDS)}The kinds are {join_names(KINDS)}."
         )
     groups = [group] if group else list(KINDS)
     rows = {_listing(g, ep) for g in groups for ep in entry_points(group=f"latentseq.{g}")}

@@ -16,7 +16,7 @@ def command(
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
-    """Run the whole chain on generated clips, in at most two minutes and without a download."""
+    """Run every step on generated clips, in at most two minutes and without a download."""
     from latentseq.commands.demo import demo, table
 
     print(demo(out, seed=seed, overwrite=overwrite, quiet=quiet))

@@ -22,7 +22,7 @@ def command(
     ] = "test",
     clips: Annotated[int, typer.Option(help="Maximum number of windows, evenly spread over the split.")] = 1000,
     samples: Annotated[
-        int, typer.Option(help="Number of continuations per window. Two or more are measured as samples, too.")
+        int, typer.Option(help="Number of continuations per window. With two or more, samples are measured as well.")
     ] = 1,
     temperature: Annotated[float, typer.Option(help="Temperature of the samples. Single predictions use 0.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Random seed for the samples. The same seed gives the same bytes.")] = 0,

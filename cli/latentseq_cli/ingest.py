@@ -20,7 +20,7 @@ def command(
     fit: Fit = "crop",
     gray: Annotated[
         bool,
-        typer.Option("--gray", help="Convert frames to one channel, as is done if no file has colour."),
+        typer.Option("--gray", help="Convert frames to one channel. This is the default if no file has colour."),
     ] = False,
     fps: Fps = None,
     skip: Skip = 1,
@@ -47,7 +47,7 @@ def command(
         int, typer.Option(help="Minimum length of a scene in frames, with --cuts. Shorter scenes are left out.")
     ] = 20,
     clip_length: Annotated[
-        int | None, typer.Option(help="Length of a clip in frames.  [default: whole scenes, crops of 10]")
+        int | None, typer.Option(help="Length of a clip in frames.  [default: whole scenes; 10 with --crop]")
     ] = None,
     stride: Annotated[
         int | None,
@@ -57,17 +57,20 @@ def command(
     ] = None,
     crop: Annotated[
         int | None,
-        typer.Option(help="Side in pixels of small windows that are cut out of the frames, where something moves."),
+        typer.Option(help="Draw windows of this side in pixels where something moves, in place of whole frames."),
     ] = None,
-    count: Annotated[int, typer.Option(help="Number of crops, with --crop.")] = 10_000,
-    still: Annotated[float, typer.Option(help="Share of the crops that need not move, from 0 to 1.")] = 0.05,
+    count: Annotated[int, typer.Option(help="Number of windows to draw, with --crop.")] = 10_000,
+    still: Annotated[
+        float, typer.Option(help="Share of these windows that may be without motion, from 0 to 1.")
+    ] = 0.05,
     motion: Annotated[
-        float, typer.Option(help="Minimum motion of the other crops: mean difference of frames, from 0 to 1.")
+        float,
+        typer.Option(help="Minimum motion of the other windows: mean difference of successive frames, from 0 to 1."),
     ] = 0.02,
     audio: Annotated[
         str, typer.Option(help="Features of the sound to keep, one row per frame: mel, wave or none.")
     ] = "mel",
-    seed: Annotated[int, typer.Option(help="Random seed for the crops.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed for these windows.")] = 0,
     workers: Annotated[int, typer.Option(help="Number of files decoded in parallel. 0 uses all cores.")] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only describe what would be done.")] = False,
     overwrite: Overwrite = False,

@@ -16,9 +16,9 @@ def command(
     out: Annotated[Path, typer.Argument(help="File to write: .mp4, .gif, .webp, .png (contact sheet) or .npz.")],
     start: Annotated[
         str | None,
-        typer.Option(help="First frame: CLIP:FRAME, FRAME, or a time such as 1.5s.  [default: the first]"),
+        typer.Option(help="First frame: CLIP:FRAME, FRAME, or a time such as 1.5s.  [default: the first frame]"),
     ] = None,
-    end: Annotated[str | None, typer.Option(help="Last frame.  [default: the last of that clip]")] = None,
+    end: Annotated[str | None, typer.Option(help="Last frame.  [default: the end of the same clip]")] = None,
     steps: Annotated[int, typer.Option(help="Number of steps between two chosen frames.")] = 30,
     clips: Annotated[bool, typer.Option("--clips", help="Play both clips while one turns into the other.")] = False,
     walk: Annotated[

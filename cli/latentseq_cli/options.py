@@ -40,7 +40,7 @@ Fit = Annotated[str, typer.Option(help="How to fit pictures of another shape: cr
 Gray = Annotated[bool, typer.Option("--gray", help="Convert frames to one channel.")]
 Fps = Annotated[
     float | None,
-    typer.Option(help="Frame rate in frames per second, by presentation time.  [default: that of the file]"),
+    typer.Option(help="Frame rate in frames per second, by presentation time.  [default: as in the file]"),
 ]
 Skip = Annotated[int, typer.Option(help="Keep every n-th frame.")]
 AnySize = Annotated[
@@ -55,7 +55,7 @@ AllowPlugin = Annotated[
     typer.Option(
         "--allow-plugin",
         metavar="NAME",
-        help="Plugin to load if a model or the file of --config names it and it is not built in. May be repeated.",
+        help="Allow a plugin that is not built in, if a model or the file of --config names it. May be repeated.",
     ),
 ]
 EnvOption = Annotated[
@@ -82,7 +82,7 @@ LearningRate = Annotated[float | None, typer.Option(help="Highest learning rate.
 Seed = Annotated[int, typer.Option(help="Random seed for weights, data order and sampling.")]
 Resume = Annotated[
     bool,
-    typer.Option("--resume", help="Go on with an interrupted run. Give the same options as before."),
+    typer.Option("--resume", help="Continue an interrupted run. Give the same options as before."),
 ]
 Config = Annotated[
     Path | None,

@@ -21,7 +21,9 @@ def command(
     ] = None,
     fit: Annotated[str, typer.Option(help="How to fit pictures of another shape: crop, pad or stretch.")] = "crop",
     gray: Annotated[bool, typer.Option("--gray", help="Convert frames to one channel.")] = False,
-    repeat: Annotated[int, typer.Option(help="Number of steps to hold each action. One frame of them is kept.")] = 1,
+    repeat: Annotated[
+        int, typer.Option(help="Number of steps to repeat each action. Only the last one gives a frame.")
+    ] = 1,
     env_options: EnvOption = None,
     seed: Annotated[int, typer.Option(help="Random seed for environment and policy.")] = 0,
     overwrite: Overwrite = False,

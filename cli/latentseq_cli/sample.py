@@ -15,7 +15,7 @@ def command(
     data: Annotated[str, typer.Argument(metavar="PRIME", help=DATA)],
     out: Annotated[Path, typer.Argument(help="File to write: .mp4, .gif, .webp, .png (contact sheet) or .npz.")],
     clip: Annotated[
-        int | None, typer.Option(help="Number of the clip.  [default: the first clip for testing, else the first]")
+        int | None, typer.Option(help="Number of the clip.  [default: the first test clip, or else clip 0]")
     ] = None,
     start: Annotated[str, typer.Option(help="First frame that the model sees, or a time such as 1.5s.")] = "0",
     prime: Annotated[
@@ -28,7 +28,7 @@ def command(
     samples: Annotated[int, typer.Option(help="Number of different continuations to generate.")] = 1,
     temperature: Annotated[
         float,
-        typer.Option(help="Spread of samples: 0 for the most probable path, 1 for the model's own."),
+        typer.Option(help="Sampling temperature: 0 for the most probable path, 1 for the model's own spread."),
     ] = 1.0,
     seed: Annotated[int, typer.Option(help="Random seed for the sampling noise.")] = 0,
     size: AnySize = None,

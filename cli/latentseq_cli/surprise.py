@@ -17,7 +17,7 @@ def command(
         Path, typer.Argument(help="Folder for the curve (.csv and .png) and a video with the curve.")
     ] = Path("surprise"),
     clip: Annotated[
-        int | None, typer.Option(help="Number of the clip.  [default: the first clip for testing, else the first]")
+        int | None, typer.Option(help="Number of the clip.  [default: the first test clip, or else clip 0]")
     ] = None,
     top: Annotated[int, typer.Option(help="Number of moments to list, at least half a second apart.")] = 5,
     data_options: DataSet = None,
@@ -25,7 +25,7 @@ def command(
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
-    """Find moments of a video that a model did not expect, by -log p of each frame given those before."""
+    """Find moments of a video that a model did not expect, by -log p of each frame given the earlier frames."""
     from latentseq.commands.surprise import surprise, table
 
     path = surprise(

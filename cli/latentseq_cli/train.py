@@ -39,7 +39,7 @@ def command(
     data: Annotated[str, typer.Argument(help=DATA)],
     out: Annotated[Path, typer.Argument(help="Folder of the run.")],
     predictor: Annotated[
-        str | None, typer.Option(help="Name of the predictor (required). `latentseq plugins` lists them.")
+        str | None, typer.Option(help="Name of the predictor (required). `latentseq plugins` lists all.")
     ] = None,
     preset: Preset = None,
     options: Set = None,
@@ -64,7 +64,7 @@ def command(
     quiet: Quiet = False,
     config: Config = None,
 ) -> None:
-    """Train a predictor on frames, from nothing."""
+    """Train a predictor on frames, from scratch."""
     from latentseq.commands.train import train
     from latentseq.data.windows import WindowOptions
     from latentseq.media.preprocessing import Preprocessing

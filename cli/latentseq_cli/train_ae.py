@@ -35,7 +35,7 @@ EXAMPLE = "Example: `latentseq train-ae film.mp4 runs/ae --encoder vae --set lat
 def command(
     data: Annotated[str, typer.Argument(help=DATA)],
     out: Annotated[Path, typer.Argument(help="Folder of the run.")],
-    encoder: Annotated[str, typer.Option(help="Name of the encoder. `latentseq plugins` lists them.")] = "vae",
+    encoder: Annotated[str, typer.Option(help="Name of the encoder. `latentseq plugins` lists all.")] = "vae",
     preset: Preset = None,
     options: Set = None,
     data_options: DataSet = None,

@@ -37,10 +37,12 @@ def command(
     ],
     encoder: Annotated[Path, typer.Argument(help="Run folder of the encoder that made the latents.")],
     out: Annotated[Path, typer.Argument(help="Folder of the run.")],
-    dynamics: Annotated[str, typer.Option(help="Name of the dynamics. `latentseq plugins` lists them.")] = "lstm",
+    dynamics: Annotated[
+        str, typer.Option(help="Name of the dynamics model. `latentseq plugins` lists all.")
+    ] = "lstm",
     head: Annotated[
         str | None,
-        typer.Option(help=f"Head, which says what the output means: {HEADS}.  [default: the dynamics' own]"),
+        typer.Option(help=f"Head, the predicted density and its loss: {HEADS}.  [default: chosen by the dynamics]"),
     ] = None,
     preset: Preset = None,
     options: Set = None,

@@ -29,11 +29,11 @@ def encode(
     The same command continues an interrupted one and gives the same bytes.
 
     Args:
-        data: DATA. Files are decoded as those that the encoder was trained on.
+        data: DATA. Files are decoded like the training data of the encoder.
         encoder: run folder of a trained encoder.
         out: folder of the latents.
         data_options: keywords of the dataset.
-        allow_plugins: names of plugins that the encoder may be, in addition to the built-in ones.
+        allow_plugins: names of plugins that may be loaded in addition to the built-in ones.
         overwrite: replace earlier latents.
         quiet: show no progress.
 

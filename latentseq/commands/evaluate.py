@@ -58,7 +58,7 @@ def evaluate(
     overwrite: bool = False,
     quiet: bool = False,
 ) -> Path:
-    """Measure models on the same windows: their errors, the sources of the errors, and the floors to compare with.
+    """Measure models and simple baselines on the same windows: their errors, and the sources of the errors.
 
     Args:
         models: run folders of models for the same frame size, or for any size.

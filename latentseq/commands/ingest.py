@@ -51,7 +51,7 @@ def ingest(
     """
     out, workers = Path(out), workers or os.cpu_count() or 1
     if workers < 1:
-        raise UsageError(f"workers is {workers}; expected 1 or more, or 0 for one a core.")
+        raise UsageError(f"workers is {workers}; expected 1 or more, or 0 for one per core.")
     plan = plan_clips(sources, out, workers, preprocessing, options)
     if dry_run:
         return plan_report(plan, workers)

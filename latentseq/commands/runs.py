@@ -209,7 +209,7 @@ def is_finished(
         UsageError: the run was another one, or is to be replaced as well.
     """
     if resume and overwrite:
-        raise UsageError("--resume goes on with a run, and --overwrite begins it anew. Give one of the two.")
+        raise UsageError("--resume continues a run, and --overwrite replaces it. Give only one of the two.")
     if not (resume and (out / ARTIFACT).is_file()):
         return False
     before = read_json(out / RUN, "what a run was asked for")

@@ -72,11 +72,11 @@ def train(
     Args:
         data: DATA. A video or a folder of videos is decoded once into OUT/cache, as ``ingest`` does.
         out: folder of the run.
-        predictor: registered name of the predictor. It has to be given.
+        predictor: registered name of the predictor. It is required.
         preset: preset of the predictor's options: tiny, cpu or gpu. None keeps the defaults.
         options: keywords of the predictor.
         conditions: names of the side streams of the data that drive the model, separated by commas. None selects all
-            streams for a model that cannot do without, and none for others.
+            streams for a model that requires conditions, and no stream for others.
         data_options: keywords of the dataset. If files are decoded, they are the options of ``ingest``.
         preprocessing: how files are decoded. The default size is 64 x 64, or the size of the files if all of them
             have the same small size.
@@ -85,7 +85,7 @@ def train(
         windows: how training windows are cut out of the clips.
         budget: budget of the training.
         seed: random seed for weight initialisation, data order and sampling noise.
-        resume: go on with a run that was interrupted. With a limit of epochs or steps, the run ends in the same bytes
+        resume: continue an interrupted run. With a limit of epochs or steps, the run ends in the same bytes
             as a run that was never interrupted. The limits and the learning rate may change. If there is no run to
             resume, a new one starts.
         overwrite: replace an earlier run.

@@ -72,7 +72,7 @@ def train_ae(
             ones.
         budget: budget of the training.
         seed: random seed for weight initialisation, data order and sampling noise.
-        resume: go on with a run that was interrupted. With a limit of epochs or steps, the run ends in the same bytes
+        resume: continue an interrupted run. With a limit of epochs or steps, the run ends in the same bytes
             as a run that was never interrupted. The limits and the learning rate may change. If there is no run to
             resume, a new one starts.
         overwrite: replace an earlier run.

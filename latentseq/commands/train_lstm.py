@@ -77,13 +77,13 @@ def train_lstm(
         preset: preset of the options of the dynamics: tiny, cpu or gpu. None keeps the defaults.
         options: keywords of the dynamics.
         conditions: names of the side streams of the data that drive the model, separated by commas. None selects all
-            streams for a model that cannot do without, and none for others.
+            streams for a model that requires conditions, and no stream for others.
         data_options: keywords of the dataset, if data is not a folder of latents.
         allow_plugins: names of plugins that the encoder may name, in addition to the built-in ones.
         windows: how training windows are cut out of the clips.
         budget: budget of the training.
         seed: random seed for weight initialisation, data order and sampling noise.
-        resume: go on with a run that was interrupted. With a limit of epochs or steps, the run ends in the same bytes
+        resume: continue an interrupted run. With a limit of epochs or steps, the run ends in the same bytes
             as a run that was never interrupted. The limits and the learning rate may change. If there is no run to
             resume, a new one starts.
         overwrite: replace an earlier run.
@@ -134,8 +134,8 @@ def train_lstm(
     model: Encoder = artifact.load()
     if latents and latents.latent_shape != tuple(model.latent_shape):
         raise DataError(
-            f"The latents in {data} are said to be of shape {latents.latent_shape}; the encoder in {encoder} makes "
-            f"{tuple(model.latent_shape)}. Encode the data again with this one."
+            f"The latents in {data} have shape {latents.latent_shape}; the encoder in {encoder} computes "
+            f"{tuple(model.latent_shape)}. Encode the data again with this encoder."
         )
     streams = latents.streams if latents else dataset.streams if dataset else {}
     widths = conditions_of("dynamics", dynamics, conditions, streams, data)
@@ -185,8 +185,8 @@ def _read_latents(data: Path, encoder: Artifact, options: Mapping[str, Any] | No
     if latents.encoder != encoder.fingerprint:
         raise DataError(
             f"The latents in {data} were made by another encoder (fingerprint {latents.encoder[:12]}…) than the one "
-            f"in {encoder.path} ({encoder.fingerprint[:12]}…). Give that encoder, or encode the data again with this "
-            "one."
+            f"in {encoder.path} ({encoder.fingerprint[:12]}…). Give the other encoder, or encode the data again "
+            "with this one."
         )
     if options:
         raise UsageError(

@@ -55,15 +55,15 @@ def tune(
 
     Args:
         run: run folder of ``train_lstm``, or of an earlier ``tune``.
-        data: DATA. Files are decoded as those that the encoder was trained on.
+        data: DATA. Files are decoded like the training data of the encoder.
         out: folder of the run.
         parts: names of the parts to train, separated by commas. The other parts do not change.
         data_options: keywords of the dataset.
-        allow_plugins: names of plugins that the parts may be, in addition to the built-in ones.
+        allow_plugins: names of plugins that may be loaded in addition to the built-in ones.
         windows: how training windows are cut out of the clips.
         budget: budget of the training.
         seed: random seed for data order and sampling noise.
-        resume: go on with a run that was interrupted. With a limit of epochs or steps, the run ends in the same bytes
+        resume: continue an interrupted run. With a limit of epochs or steps, the run ends in the same bytes
             as a run that was never interrupted. The limits and the learning rate may change. If there is no run to
             resume, a new one starts.
         overwrite: replace an earlier run.

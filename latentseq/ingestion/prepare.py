@@ -78,9 +78,9 @@ def prepare(
     wrong = [key for key in option_names(Preprocessing) if getattr(frames, key) != getattr(default, key)]
     if wrong:
         raise UsageError(
-            f"{join_names(f'--{key}' for key in wrong)} {'is' if len(wrong) == 1 else 'are'} about decoding files, "
-            f"and {dataset.name} is not decoded. Leave {'it' if len(wrong) == 1 else 'them'} out; a dataset has "
-            "options of its own, given by --data-set."
+            f"{join_names(f'--{key}' for key in wrong)} {'applies' if len(wrong) == 1 else 'apply'} to decoded "
+            f"files, and {dataset.name} is not decoded. Leave {'it' if len(wrong) == 1 else 'them'} out; options of "
+            "a dataset are set with --data-set."
         )
     return OpenedData(dataset)
 

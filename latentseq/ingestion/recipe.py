@@ -34,7 +34,7 @@ class IngestOptions:
         crop: side of small windows that are cut out of the frames where something moves, in pixels. None keeps whole
             frames.
         count: number of crops.
-        still: share of the crops that need not move, from 0 to 1.
+        still: share of the crops that may be without motion, from 0 to 1.
         motion: minimum motion of the other crops: the mean absolute difference of successive frames, from 0 to 1.
         audio: features of the sound to keep, one row per frame: mel, wave or none.
         seed: random seed for the crops.
@@ -69,7 +69,9 @@ class IngestOptions:
             if value is not None and value < 1:
                 raise UsageError(f"--{name} is {value}; expected 1 frame or more.")
         if self.stride is not None and self.clip_length is None:
-            raise UsageError("--stride is the distance of clips of --clip-length frames; give both, or neither.")
+            raise UsageError(
+                "--stride is the distance between clips of --clip-length frames. Give both options, or neither."
+            )
         if self.audio not in AUDIO:
             raise UsageError(f"--audio is {self.audio!r}; expected 'mel', 'wave' or 'none'.")
         if self.crops and (self.cuts or self.stride is not None):

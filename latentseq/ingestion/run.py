@@ -157,8 +157,8 @@ def _make_free(out: Path, plan: Plan, overwrite: bool) -> None:
     before, request = read_json(out / UNFINISHED, "what an ingestion was asked for"), _request(plan)
     if not overwrite and any(before.get(key) != value for key, value in request.items()):
         raise UsageError(
-            f"{out} holds an ingestion that was not finished, with other options or files. Run that again as it was, "
-            "choose another name, or replace it with --overwrite."
+            f"{out} holds an ingestion that was not finished, with other options or files. Repeat the earlier "
+            "command, choose another name, or replace it with --overwrite."
         )
 
 

@@ -32,7 +32,7 @@ class Preprocessing:
         fit: what to do with a picture of another shape. ``crop`` keeps its middle, ``pad`` adds black borders, and
             ``stretch`` distorts it.
         gray: convert frames to one channel.
-        fps: frame rate in frames per second, by presentation time and before ``skip``. None keeps that of the file.
+        fps: frame rate in frames per second, by presentation time and before ``skip``. None keeps the file's rate.
         skip: keep every n-th frame.
         shape: (h, w) of the frames, computed from ``size``. It is 64 x 64 if ``size`` is None.
     """
@@ -68,7 +68,7 @@ class Preprocessing:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """Read what ``to_json`` gave. Other keys are ignored.
+        """Read the result of ``to_json``. Other keys are ignored.
 
         Raises:
             DataError: a key is missing.
@@ -91,7 +91,7 @@ class Preprocessing:
         return (*self.shape, 1 if self.gray else 3)
 
     def scaled(self, height: int, width: int) -> tuple[int, int]:
-        """Size of a picture before ``place``, which covers the frame, lies inside it, or is equal to it.
+        """Size of a scaled picture: ``crop`` covers the frame, ``pad`` lies inside it, ``stretch`` is equal to it.
 
         Args:
             height: height of the picture, in pixels.

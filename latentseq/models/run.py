@@ -23,11 +23,11 @@ COST = "cost.json"
 
 
 def load_encoder(path: str | Path, *, allow_plugins: Sequence[str] = ()) -> Encoder:
-    """The encoder in a run folder.
+    """Load the encoder of a run folder.
 
     Args:
         path: run folder of ``train_ae``, or of ``train_lstm``, which holds a copy of its encoder.
-        allow_plugins: names of plugins that the encoder and its parts may be, beside the built-in ones.
+        allow_plugins: names of plugins that may be loaded in addition to the built-in ones.
 
     Raises:
         DataError: the folder holds no trained encoder.
@@ -39,7 +39,7 @@ def load_encoder(path: str | Path, *, allow_plugins: Sequence[str] = ()) -> Enco
         artifact = read_encoder(folder)
     elif artifact.group != "encoders":
         raise DataError(
-            f"{folder} holds the {artifact.plugin!r} of {artifact.group}, which is no encoder. "
+            f"{folder} holds the {artifact.plugin!r} of {artifact.group}, which is not an encoder. "
             "Expected the folder that train-ae or train-lstm wrote."
         )
     return artifact.allow(allow_plugins).load()

@@ -58,7 +58,7 @@ def check_streams(
     if received != shapes:
         raise UsageError(
             f"{name} is driven by {_shapes(shapes)}; it was given {_shapes(received)}. "
-            "Give each stream that it was trained with, one row an item."
+            "Give each stream that it was trained with, one row for each item."
         )
     return [np.asarray((streams or {})[key], np.float32) for key in sorted(shapes)]
 

@@ -61,7 +61,7 @@ class KerasDynamics(TunableDynamics):
         Args:
             latent_shape: shape of one latent: (d,) for vectors, (h', w', d) for maps.
             conditions: width of every side stream that drives the model.
-            head: name of the head, which says what the output means.
+            head: name of the head, which defines the density and the loss.
             head_options: options of the head.
             residual: predict the difference to the last latent.
             free_steps: items at the end of a training window that the model reaches from its own forecasts; at most
@@ -252,7 +252,7 @@ class KerasDynamics(TunableDynamics):
         temperature: float = 1.0,
         conditions: Mapping[str, np.ndarray] | None = None,
     ) -> tuple[np.ndarray, State]:
-        """See ``Dynamics.imagine``. All rows draw the noise of the step that the first row is at.
+        """See ``Dynamics.imagine``. The step number of the first row decides the noise of all rows.
 
         Raises:
             UsageError: steps, seed or temperature out of range, or other conditions than the model was trained with.

@@ -56,9 +56,9 @@ class KerasPlugin(Plugin):
     """A plugin whose state is the weights of its ``networks``.
 
     Weights are stored by path, ``network/layer/variable``, so every network and every layer needs a name. Keras
-    counts layers without a name, and then another instance has other paths.
+    numbers layers without a name, so another instance would have other paths.
 
-    The constructor and all methods and properties of a subclass run under our own settings of Keras.
+    The constructor and all methods and properties of a subclass run under latentseq's own settings of Keras.
     """
 
     def __init_subclass__(cls, **options: Any) -> None:

@@ -140,7 +140,7 @@ def check_tunable(
         )
     why = "has no networks, and every part is tuned on frames that go through all of them."
     if not isinstance(encoder, TunableEncoder):
-        raise UsageError(f"{encoder.name!r} {why} Choose an encoder that has, such as conv-ae, vae or stack.")
+        raise UsageError(f"{encoder.name!r} {why} Choose an encoder with networks, such as conv-ae, vae or stack.")
     if not isinstance(dynamics, TunableDynamics):
-        raise UsageError(f"{dynamics.name!r} {why} Choose dynamics that have, such as lstm or conv-lstm.")
+        raise UsageError(f"{dynamics.name!r} {why} Choose dynamics with networks, such as lstm or conv-lstm.")
     return encoder, dynamics

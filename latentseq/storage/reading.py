@@ -339,7 +339,7 @@ class _NotFiniteError(ValueError):
 
 
 def _no_number(text: str) -> NoReturn:
-    raise _NotFiniteError(f"it contains {text}, which is no number")
+    raise _NotFiniteError(f"it contains {text}, which is not a number")
 
 
 def _finite(text: str) -> float:

@@ -70,7 +70,7 @@ def read_about(path: Path) -> dict[str, Any]:
     """
     about = stored_arrays(path).get(ABOUT)
     if about is None or about.dtype != np.uint8 or len(about.shape) != 1 or about.shape[0] > JSON_BYTES:
-        raise unreadable(path, f"its array {ABOUT!r} is missing, or is no text")
+        raise unreadable(path, f"its array {ABOUT!r} is missing, or is not text")
     try:
         with path.open("rb") as file:
             file.seek(about.offset)

@@ -153,7 +153,7 @@ class PluginPromises(ConfigurablePromises[P]):
 
     @promise
     def test_c09_presets(self) -> None:
-        """C9: Every preset maps keywords to JSON values, and builds an instance wherever the defaults do."""
+        """C9: Every preset maps keywords to JSON values, and works with every shape that the defaults accept."""
         plugin, config = type(self.instance()), self.instance().get_config()
         needed = {k: config[k] for k, p in plugin.keywords().items() if p.default is p.empty}
         for name, options in plugin.presets.items():

@@ -138,7 +138,7 @@ class RollingPromises(PluginPromises[R]):
 
     @promise
     def test_r02_pieces(self) -> None:
-        """R2: Observing in pieces, each from the state that the one before returned, equals observing at once."""
+        """R2: Observing in pieces, each from the state after the previous piece, equals observing at once."""
         model = self.trained()
         whole, end = self.observed(model)
         x, parts = self.items(model, TRAIN + np.arange(ROWS), self.length), []
@@ -286,7 +286,7 @@ class RollingPromises(PluginPromises[R]):
 
     @promise
     def test_r14_wrong_conditions(self) -> None:
-        """R14: Missing conditions, unknown ones, and ones of another width raise a UsageError or a DataError."""
+        """R14: Conditions that are missing, unknown or of another width raise a UsageError or a DataError."""
         model = self.conditioned()
         x = self.items(model, TRAIN + np.arange(ROWS), self.length)
         conditions = self.streams(model, 0, self.length, np.arange(ROWS))

@@ -128,7 +128,7 @@ class TestModels:
         prints = {name: self.fingerprint(runs / name) for name in ("ae", "other")}
         assert refused(65, "train-lstm", runs / "z", runs / "other", tmp_path / "out") == (
             f"The latents in {runs / 'z'} were made by another encoder (fingerprint {prints['ae']}…) than the one in "
-            f"{runs / 'other'} ({prints['other']}…). Give that encoder, or encode the data again with this one."
+            f"{runs / 'other'} ({prints['other']}…). Give the other encoder, or encode the data again with this one."
         )
 
     @staticmethod
@@ -300,7 +300,7 @@ class TestPlugins:
 
     def test_an_unknown_kind_of_plugin(self, refused):
         assert refused(2, "plugins", "encoder") == (
-            "'encoder' is no kind of plugin. Did you mean 'encoders'? "
+            "'encoder' is not a kind of plugin. Did you mean 'encoders'? "
             "The kinds are datasets, decoders, dynamics, encoders and predictors."
         )
 

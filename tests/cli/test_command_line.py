@@ -92,7 +92,7 @@ def test_an_interruption_while_a_film_is_decoded(cli, runs, write_movie, tmp_pat
 
 
 def test_debug_shows_where_it_was_and_keeps_the_exit_code(cli):
-    line = "error: 'encoder' is no kind of plugin. Did you mean 'encoders'? "
+    line = "error: 'encoder' is not a kind of plugin. Did you mean 'encoders'? "
     answer = cli("plugins", "encoder")
     assert (answer.code, answer.err.startswith(line)) == (2, True)
     debugged = run_apart(["plugins", "encoder", "--debug"])
@@ -129,7 +129,7 @@ def test_a_reader_that_has_gone_is_no_trouble():
     ("line", "code", "error"),
     [
         ("plugins >&-", 0, ""),
-        ("plugins encoder >&-", 2, "error: 'encoder' is no kind of plugin."),
+        ("plugins encoder >&-", 2, "error: 'encoder' is not a kind of plugin."),
         ("plugins encoder 2>&-", 2, ""),
         ("plugins encoder <&- >&- 2>&-", 2, ""),
     ],

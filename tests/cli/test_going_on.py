@@ -62,7 +62,7 @@ def test_one_of_two(stopped, cli):
     answer = cli(*stopped, "--resume", "--overwrite")
     assert (answer.code, answer.err) == (
         2,
-        "error: --resume goes on with a run, and --overwrite begins it anew. Give one of the two.\n",
+        "error: --resume continues a run, and --overwrite replaces it. Give only one of the two.\n",
     )
 
 

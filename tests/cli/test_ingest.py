@@ -145,10 +145,13 @@ def test_every_option_reaches_the_manifest(footage, cli, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--stride", 5], "--stride is the distance of clips of --clip-length frames; give both, or neither."),
+        (
+            ["--stride", 5],
+            "--stride is the distance between clips of --clip-length frames. Give both options, or neither.",
+        ),
         (["--audio", "loud"], "--audio is 'loud'; expected 'mel', 'wave' or 'none'."),
         (["--size", "huge"], "The size is 'huge'; expected a number of pixels such as 64, or 48x64 (h x w)."),
-        (["--workers", -2], "workers is -2; expected 1 or more, or 0 for one a core."),
+        (["--workers", -2], "workers is -2; expected 1 or more, or 0 for one per core."),
     ],
 )
 def test_an_option_that_does_not_fit(options, message, footage, refused, tmp_path):

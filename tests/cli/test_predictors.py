@@ -66,8 +66,8 @@ def test_it_goes_on_to_the_same_bytes(cli, trained, tmp_path, monkeypatch):
         ),
         (
             [*UNET, "--size", 32, "--gray"],
-            "--gray and --size are about decoding files, and moving-squares is not decoded. Leave them out; a "
-            "dataset has options of its own, given by --data-set.",
+            "--gray and --size apply to decoded files, and moving-squares is not decoded. Leave them out; options of "
+            "a dataset are set with --data-set.",
         ),
         (
             ["--predictor", "conv-lstm", "--conditions", "audio"],

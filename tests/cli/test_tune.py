@@ -126,5 +126,5 @@ def test_parts_without_networks_are_refused(cli, runs, tmp_path):
     assert (answer.code, answer.err) == (
         2,
         "error: 'honest-encoder' has no networks, and every part is tuned on frames that go through all of them. "
-        "Choose an encoder that has, such as conv-ae, vae or stack.\n",
+        "Choose an encoder with networks, such as conv-ae, vae or stack.\n",
     )

@@ -44,14 +44,14 @@ def test_every_import_goes_down():
 @pytest.mark.parametrize(
     ("module", "line", "contract"),
     [
-        ("latentseq/arrays.py", "from latentseq.storage import atomic", "lower floors only"),
+        ("latentseq/arrays.py", "from latentseq.storage import atomic", "lower layers only"),
         (
             "latentseq/data/open.py",
             "def later():\n    from latentseq.commands.encode import encode",
-            "lower floors only",
+            "lower layers only",
         ),
-        ("latentseq/media/video.py", "from latentseq.data.open import open_data", "lower floors only"),
-        ("latentseq/novelty.py", "from latentseq import errors", "lower floors only"),
+        ("latentseq/media/video.py", "from latentseq.data.open import open_data", "lower layers only"),
+        ("latentseq/novelty.py", "from latentseq import errors", "lower layers only"),
         ("latentseq/commands/encode.py", "import latentseq_plugins.encoders.vae", "neither plugins nor commands"),
         ("plugins/latentseq_plugins/dynamics/lstm.py", "import latentseq_cli.main", "neither plugins nor commands"),
         ("latentseq/storage/shards.py", "def later():\n    import keras", "before a model is touched"),
@@ -72,10 +72,10 @@ def test_a_wrong_import_is_caught(module, line, contract, copy):
     assert any(contract in row for row in broken), run.stdout
 
 
-def test_the_page_on_architecture_lists_the_floors_of_pyproject():
+def test_the_page_on_architecture_lists_the_layers_of_pyproject():
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
-    layers = next(c["layers"] for c in contracts if c["id"] == "floors")
-    page = (ROOT / "docs" / "architecture.md").read_text().split("| floor | one rule |")[1].split("\n\n")[0]
+    layers = next(c["layers"] for c in contracts if c["id"] == "layers")
+    page = (ROOT / "docs" / "architecture.md").read_text().split("| layer | one rule |")[1].split("\n\n")[0]
     rows = [re.findall(r"`(\w+)`", line.split("|")[1]) for line in page.splitlines() if line.count("|") == 3][1:]
     assert rows == [layer.split(" | ") for layer in layers]
 

@@ -173,7 +173,7 @@ def of_shards() -> dict[str, Case]:
             lambda f, s: f.__setitem__("about", h5py.ExternalLink(str(s), "frames")), "is a link; expected", _about
         ),
         "what a shard says of itself is floats": _shard(
-            lambda f, s: f.__setitem__("about", COUNT), "its array 'about' is missing, or is no text", _about
+            lambda f, s: f.__setitem__("about", COUNT), "its array 'about' is missing, or is not text", _about
         ),
         "what a shard says of itself is no JSON": _shard(
             lambda f, s: f.__setitem__("about", np.zeros(9, "u1")), "it is not JSON", _about

@@ -80,7 +80,7 @@ def refused(kind, *args, **options):
         ({"clip_length": 5, "stride": 0}, "--stride is 0; expected 1 frame or more."),
         (
             {"stride": 5},
-            "--stride is the distance of clips of --clip-length frames; give both, or neither.",
+            "--stride is the distance between clips of --clip-length frames. Give both options, or neither.",
         ),
         ({"audio": "loud"}, "--audio is 'loud'; expected 'mel', 'wave' or 'none'."),
         ({"crop": 0}, "Option crop is 0; expected a side of 1 pixel or more."),
@@ -97,7 +97,7 @@ def refused(kind, *args, **options):
             "--crop draws clips at random and takes neither --cuts nor --stride. Leave one out.",
         ),
         ({"seed": -1}, f"seed is -1; expected a whole number from 0 to {2**31 - 1}."),
-        ({"workers": -1}, "workers is -1; expected 1 or more, or 0 for one a core."),
+        ({"workers": -1}, "workers is -1; expected 1 or more, or 0 for one per core."),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -267,8 +267,8 @@ def test_what_was_interrupted_is_not_gone_on_with_otherwise(arrays, tmp_path, tr
     before = tree(tmp_path / "out")
     for options in ({"clip_length": 4}, {"array": "frames"}, {"skip": 2}, {"audio": "none", "seed": 1}):
         assert refused(UsageError, [arrays], tmp_path / "out", **options) == (
-            f"{tmp_path / 'out'} holds an ingestion that was not finished, with other options or files. Run that "
-            "again as it was, choose another name, or replace it with --overwrite."
+            f"{tmp_path / 'out'} holds an ingestion that was not finished, with other options or files. Repeat "
+            "the earlier command, choose another name, or replace it with --overwrite."
         )
     assert tree(tmp_path / "out") == before
     taken = take(tmp_path / "out", arrays, skip=2, overwrite=True)

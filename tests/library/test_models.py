@@ -58,7 +58,7 @@ def test_an_encoder_is_loaded_from_its_run_and_from_the_run_of_its_dynamics(mode
     with pytest.raises(DataError) as error:
         load_encoder(model.path)
     assert str(error.value) == (
-        f"{model.path} holds the 'copy-last' of predictors, which is no encoder. "
+        f"{model.path} holds the 'copy-last' of predictors, which is not an encoder. "
         "Expected the folder that train-ae or train-lstm wrote."
     )
 

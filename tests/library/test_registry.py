@@ -68,7 +68,7 @@ def test_an_unknown_group():
     with pytest.raises(UsageError) as caught:
         registry.installed("encoder")
     assert str(caught.value) == (
-        "'encoder' is no kind of plugin. Did you mean 'encoders'? "
+        "'encoder' is not a kind of plugin. Did you mean 'encoders'? "
         "The kinds are datasets, decoders, dynamics, encoders and predictors."
     )
 

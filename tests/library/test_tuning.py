@@ -121,7 +121,7 @@ def test_parts_without_networks_are_refused():
     linear = PCA([*SHAPE], latent_dim=3)
     assert refusal(LatentPredictor(linear, LSTM([3], layers=1, units=4), ["dynamics"])) == (
         "'pca' has no networks, and every part is tuned on frames that go through all of them. "
-        "Choose an encoder that has, such as conv-ae, vae or stack."
+        "Choose an encoder with networks, such as conv-ae, vae or stack."
     )
 
 

@@ -305,7 +305,7 @@ def test_data_without_a_stream_that_conditions_ask_for_is_refused():
 def test_wrong_conditions_are_refused():
     model = LSTM([2], {"sound": 2}, layers=1, units=4, head="mse")
     z, sound = np.zeros((1, 3, 2), np.float32), np.zeros((1, 3, 2), np.float32)
-    advice = "Give each stream that it was trained with, one row an item."
+    advice = "Give each stream that it was trained with, one row for each item."
     assert message(model.observe, Latents(z)) == (
         f"lstm is driven by sound (1, 3, 2); it was given no stream. {advice}"
     )

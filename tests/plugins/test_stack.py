@@ -115,8 +115,8 @@ def test_a_part_without_networks_has_none_to_show():
     with pytest.raises(UsageError) as error:
         _ = model.networks
     assert str(error.value) == (
-        "stack: latents is 'pca', which has no Keras networks. Use a part that has, such as conv-ae, feature-vae or "
-        "deconv."
+        "stack: latents is 'pca', which has no Keras networks. Use a part with networks, such as conv-ae, "
+        "feature-vae or deconv."
     )
 
 

@@ -24,7 +24,7 @@ class MovingSquares(Dataset):
     """
 
     name: ClassVar[str] = "moving-squares"
-    description: ClassVar[str] = "Generated clips of squares that move straight on: small, quick, no download."
+    description: ClassVar[str] = "Generated clips of squares that move in straight lines: small, quick, no download."
 
     def __init__(self, count: int = 1200, length: int = 15, size: int = 40, seed: int = 0) -> None:
         """Set the options; frames are drawn when they are read.

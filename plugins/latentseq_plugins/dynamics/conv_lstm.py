@@ -20,7 +20,7 @@ class ConvLSTM(StackedLSTM):
     """
 
     name = "conv-lstm"
-    description = "Convolutional LSTM over latents that are maps."
+    description = "Convolutional LSTM over map latents."
     map_latents = True
     presets: ClassVar[Presets] = {
         "tiny": {"units": 8, "readout": [8]},
@@ -51,7 +51,7 @@ class ConvLSTM(StackedLSTM):
         Args:
             latent_shape: (h', w', d).
             conditions: width of every side stream that drives the model.
-            head: name of the head, which says what the output means at each position.
+            head: name of the head, which defines the density at each position, and the loss.
             head_options: options of the head.
             layers: number of convolutional LSTM layers.
             units: channels of each layer.

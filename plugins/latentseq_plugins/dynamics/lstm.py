@@ -50,7 +50,7 @@ class LSTM(StackedLSTM):
         Args:
             latent_shape: (d,).
             conditions: width of every side stream that drives the model.
-            head: name of the head, which says what the output means.
+            head: name of the head, which defines the density and the loss.
             head_options: options of the head.
             layers: number of LSTM layers.
             units: units of each layer.

@@ -34,7 +34,7 @@ class ConvAE(TunableEncoder):
     """
 
     name = "conv-ae"
-    description = "Convolutional autoencoder on squared error: frames to a vector or a map."
+    description = "Convolutional autoencoder, trained on squared error: frames to a vector or a map."
     presets: ClassVar[Presets] = {
         "tiny": {"latent_dim": 4, "widths": [4, 8, 8]},
         "cpu": {},

@@ -29,7 +29,7 @@ class PCA(Encoder):
     """
 
     name = "pca"
-    description = "Principal components, learned a batch at a time: the linear floor."
+    description = "Principal components, learned a batch at a time: the linear baseline."
     presets: ClassVar[Presets] = {"tiny": {"latent_dim": 4}, "cpu": {}, "gpu": {}}
 
     def __init__(self, input_shape: list[int], latent_dim: int = 64):

@@ -223,7 +223,7 @@ class Stack(TunableEncoder):
         plugin = self.parts[part]
         if not isinstance(plugin, KerasPlugin):
             raise UsageError(
-                f"stack: {part} is {plugin.name!r}, which has no Keras networks. Use a part that has, such as "
+                f"stack: {part} is {plugin.name!r}, which has no Keras networks. Use a part with networks, such as "
                 "conv-ae, feature-vae or deconv."
             )
         return plugin.networks

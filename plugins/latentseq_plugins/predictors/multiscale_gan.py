@@ -34,7 +34,7 @@ class MultiScaleGAN(StackedPredictor):
     """
 
     name = "multiscale-gan"
-    description = "The next frame from coarse to fine, sharp: adversarial and gradient difference losses; any size."
+    description = "Next frame from coarse to fine, with adversarial and gradient difference losses; any size."
     presets: ClassVar[Presets] = {"tiny": {"widths": [4, 8]}, "cpu": {}, "gpu": {"widths": [64, 128, 256]}}
     multiple = MULTIPLE
 

@@ -56,8 +56,8 @@ class StackedPredictor(KerasPlugin, Predictor):
         before = np.repeat(frames[:, :1], self.context, axis=1) if state is None else state["frames"]
         if before.shape[2:] != frames.shape[2:]:
             raise DataError(
-                f"The frames are {frames.shape[2:]} (h, w, c), but those before were {before.shape[2:]}. Use frames "
-                "of one size, or start with a new state."
+                f"The frames are {frames.shape[2:]} (h, w, c), but the earlier frames were {before.shape[2:]}. Use "
+                "frames of one size, or start with a new state."
             )
         past = np.concatenate([before, frames], axis=1)
         step = np.zeros(b, np.int64) if state is None else state["step"]
