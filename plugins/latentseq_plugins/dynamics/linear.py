@@ -29,9 +29,9 @@ WINDOWS = 500
 class Linear(Dynamics):
     """Ridge autoregression on the last two latents, driven by normal innovations with their covariance.
 
-    It is fitted in closed form, in seconds. For a map, the next latent at each position depends on the 3 x 3 positions
-    around it. At temperature 1 it continues water, fire or smoke without end. At temperature 0 it is the linear floor
-    of every other dynamics.
+    It is fitted in closed form, in seconds. For a map, the next latent at each position depends on the 3 x 3
+    positions around it. At temperature 1 it continues water, fire or smoke without end. At temperature 0 it is the
+    linear floor of every other dynamics.
 
     References:
         Doretto, Chiuso, Wu & Soatto, Dynamic Textures, 2003.
@@ -61,7 +61,7 @@ class Linear(Dynamics):
         self._model = Autoregression.last(self.latent_shape, sum(self.conditions.values()))
         self._offset = np.zeros(self.latent_shape)
         self._scale = np.ones(self.latent_shape)
-        self._covariance = np.eye(d)
+        self._covariances = np.stack([np.eye(d), np.eye(d)])  # After one latent, and after two or more.
         self._range = Range(np.full(self.latent_shape, -5.0), np.full(self.latent_shape, 5.0), d**0.5 + 5.0)
 
     def fit(self, source: Source, trainer: Trainer) -> History:
@@ -79,7 +79,7 @@ class Linear(Dynamics):
                 f"squared error of free steps on validation data {fit.error:.4g}; "
                 f"{fit.last_error:.4g} when the last latent is repeated"
             )
-        self._covariance = self._innovations(source)
+        self._covariances = self._innovations(source)
         return History([row], row)
 
     def observe(
@@ -92,7 +92,8 @@ class Linear(Dynamics):
         before = np.concatenate([first[:, None], z[:, :-1]], axis=1)
         mean = self._model.step(z, before, condition)
         state = {"z": z[:, -1], "mean": mean[:, -1], "step": step + z.shape[1]}
-        return LinearForecast(mean, self._covariance, self._offset, self._scale), state
+        numbers = np.minimum(int(step[0]) + np.arange(z.shape[1]), 1)
+        return LinearForecast(mean, self._covariances[numbers], self._offset, self._scale), state
 
     def imagine(
         self,
@@ -106,11 +107,12 @@ class Linear(Dynamics):
         """See ``Dynamics.imagine``."""
         check_rolling(steps=steps, seed=seed, temperature=temperature)
         z, mean, step = state["z"], state["mean"], state["step"]
-        condition, root = self._joined(conditions, len(z), steps), np.linalg.cholesky(self._covariance)
+        condition, roots = self._joined(conditions, len(z), steps), np.linalg.cholesky(self._covariances)
         imagined = []
         for i in range(steps):
-            noise = np.random.default_rng([seed, int(step[0]) + i]).standard_normal(z.shape)
-            after = confine(mean + temperature**0.5 * noise @ root.T, z, self._range)
+            number = int(step[0]) + i
+            noise = np.random.default_rng([seed, number]).standard_normal(z.shape) @ roots[min(number - 1, 1)].T
+            after = confine(mean + temperature**0.5 * noise, z, self._range)
             mean, z = self._model.step(after, z, condition[:, i]), after
             imagined.append(z)
         frames = (np.stack(imagined, axis=1) * self._scale + self._offset).astype(np.float32)
@@ -125,23 +127,27 @@ class Linear(Dynamics):
         expected = {key: (a.shape, str(a.dtype)) for key, a in self._state().items()}
         a = load_tensors(folder / STATE, expected)
         self._model = Autoregression(a["kernel"], a["bias"])
-        self._offset, self._scale, self._covariance = a["offset"], a["scale"], a["covariance"]
+        self._offset, self._scale, self._covariances = a["offset"], a["scale"], a["covariances"]
         self._range = Range(a["low"], a["high"], float(a["radius"]))
 
     def _state(self) -> dict[str, np.ndarray]:
         arrays = {**self._model._asdict(), **self._range._asdict()}
-        arrays |= {"offset": self._offset, "scale": self._scale, "covariance": self._covariance}
+        arrays |= {"offset": self._offset, "scale": self._scale, "covariances": self._covariances}
         return {key: np.asarray(a, np.float64) for key, a in arrays.items()}
 
     def _innovations(self, source: Source) -> np.ndarray:
-        """Covariance of the one-step error on training windows, (d, d), standardised."""
-        d, products, n = self.latent_shape[-1], 0.0, 0
+        """Covariances of the one-step error on training windows, (2, d, d): of the first item, and of the others."""
+        d = self.latent_shape[-1]
+        products, counts = np.zeros((2, d, d)), np.zeros(2)
         for z, c in standard_batches(source.train, WINDOWS, self._offset, self._scale, self._names):
-            start = min(1, z.shape[1] - 2)  # The step to the first item is unknown.
             before = np.concatenate([z[:, :1], z[:, :-2]], axis=1)
-            error = (z[:, 1:] - self._model.step(z[:, :-1], before, c[:, :-1]))[:, start:].reshape(-1, d)
-            products, n = products + error.T @ error, n + len(error)
-        return products / n + MIN_VARIANCE * np.eye(d)
+            errors = z[:, 1:] - self._model.step(z[:, :-1], before, c[:, :-1])
+            for i, part in enumerate((errors[:, :1], errors[:, 1:])):
+                rows = part.reshape(-1, d)
+                products[i], counts[i] = products[i] + rows.T @ rows, counts[i] + len(rows)
+        if not counts[1]:  # Windows of two items.
+            products[1], counts[1] = products[0], counts[0]
+        return products / counts[:, None, None] + MIN_VARIANCE * np.eye(d)
 
     def _joined(self, conditions: Mapping[str, np.ndarray] | None, b: int, t: int) -> np.ndarray:
         """Check the conditions, and join them: (b, t, ..., f), with the positions of the latents.
@@ -159,28 +165,29 @@ class Linear(Dynamics):
 
 
 class LinearForecast(Forecast):
-    """Normal densities with one covariance; positions of a map are independent."""
+    """Normal densities; positions of a map are independent."""
 
-    def __init__(self, mean: np.ndarray, covariance: np.ndarray, offset: np.ndarray, scale: np.ndarray):
+    def __init__(self, mean: np.ndarray, covariances: np.ndarray, offset: np.ndarray, scale: np.ndarray):
         """Keep what the densities are computed from.
 
         Args:
             mean: (b, t, *latent_shape), standardised.
-            covariance: (d, d), standardised.
+            covariances: (t, d, d), standardised.
             offset: (*latent_shape), subtracted from a latent to standardise it.
             scale: (*latent_shape), divides the difference.
         """
         self.mean = (mean * scale + offset).astype(np.float32)
         self._mean = mean
-        self._covariance = covariance
+        self._covariances = covariances
         self._offset = offset
         self._scale = scale
 
     def log_prob(self, z: np.ndarray) -> np.ndarray:
         """See ``Forecast.log_prob``."""
         error = (z - self._offset) / self._scale - self._mean
-        log_prob = multivariate_normal(cov=self._covariance).logpdf(error)
-        log_prob = np.reshape(log_prob, (*error.shape[:2], -1)).sum(axis=-1)
+        b, t = error.shape[:2]
+        items = [multivariate_normal(cov=self._covariances[i]).logpdf(error[:, i]) for i in range(t)]
+        log_prob = np.stack([np.reshape(each, (b, -1)).sum(axis=-1) for each in items], axis=1)
         return (log_prob - np.log(self._scale).sum()).astype(np.float32)
 
     def sample(self, n: int, *, seed: int, temperature: float = 1.0) -> np.ndarray:
@@ -188,5 +195,6 @@ class LinearForecast(Forecast):
         check_rolling(samples=n, seed=seed, temperature=temperature)
         b, *rest = self._mean.shape
         noise = np.random.default_rng(seed).standard_normal((b, n, *rest))
-        z = self._mean[:, None] + temperature**0.5 * noise @ np.linalg.cholesky(self._covariance).T
+        noise = np.einsum("bnt...d,ted->bnt...e", noise, np.linalg.cholesky(self._covariances))
+        z = self._mean[:, None] + temperature**0.5 * noise
         return (z * self._scale + self._offset).astype(np.float32)
