@@ -79,6 +79,9 @@ BatchSize = Annotated[
     int | None, typer.Option(help="Number of windows or frames in a batch.  [default: chosen by the plugin]")
 ]
 LearningRate = Annotated[float | None, typer.Option(help="Highest learning rate.  [default: chosen by the plugin]")]
+Keep = Annotated[
+    str, typer.Option(help="Weights to keep: those with the lowest validation loss (best), or the last ones (last).")
+]
 Seed = Annotated[int, typer.Option(help="Random seed for weights, data order and sampling.")]
 Resume = Annotated[
     bool,
