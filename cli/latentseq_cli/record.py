@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from latentseq_cli.options import EnvOption, Overwrite, Quiet, settings
+from latentseq_cli.options import EnvOption, HoldOut, Overwrite, Quiet, settings
 
 EXAMPLE = "Example: `latentseq record ALE/MsPacman-v5 runs/pacman --episodes 20 --steps 500 --size 64 --fit stretch`"
 
@@ -23,6 +23,7 @@ def command(
     gray: Annotated[bool, typer.Option("--gray", help="Convert frames to one channel.")] = False,
     repeat: Annotated[int, typer.Option(help="Number of steps to hold each action. One frame of them is kept.")] = 1,
     env_options: EnvOption = None,
+    hold_out: HoldOut = None,
     seed: Annotated[int, typer.Option(help="Random seed for environment and policy.")] = 0,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -41,6 +42,7 @@ def command(
             gray=gray,
             repeat=repeat,
             env_options=settings(env_options),
+            hold_out=hold_out,
             seed=seed,
             overwrite=overwrite,
             quiet=quiet,
