@@ -33,6 +33,8 @@ class Dataset(Configurable):
     """Whether random access is slow. Training then first copies the dataset into a folder of clips."""
     split: np.ndarray | None = None
     """(n,) array of 'train', 'validation' and 'test'; None for a dataset without splits of its own."""
+    hold_out: str | None = None
+    """What to hold out of a dataset without splits: 'clips', 'ends' (of all clips), or None (the default)."""
     sources: Sequence[Mapping[str, Any]] = ()
     """The files that the clips come from, if any. Each has ``path`` and ``fps`` (frames per second), and may have
     ``kind`` (video, array …), ``size`` (h, w) of its pictures, ``gray`` (whether they lack colour), ``timed``

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from latentseq_cli.options import Fit, Fps, Overwrite, Quiet, Size, Skip
+from latentseq_cli.options import Fit, Fps, HoldOut, Overwrite, Quiet, Size, Skip
 
 EXAMPLE = "Example: `latentseq ingest films/ clips --size 64 --cuts`"
 
@@ -71,6 +71,7 @@ def command(
         str, typer.Option(help="Features of the sound to keep, one row per frame: mel, wave or none.")
     ] = "mel",
     seed: Annotated[int, typer.Option(help="Random seed for these windows.")] = 0,
+    hold_out: HoldOut = None,
     workers: Annotated[int, typer.Option(help="Number of files decoded in parallel. 0 uses all cores.")] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only describe what would be done.")] = False,
     overwrite: Overwrite = False,
@@ -95,6 +96,7 @@ def command(
         motion=motion,
         audio=audio,
         seed=seed,
+        hold_out=hold_out,
     )
     print(
         ingest(

@@ -79,6 +79,17 @@ BatchSize = Annotated[
     int | None, typer.Option(help="Number of windows or frames in a batch.  [default: chosen by the plugin]")
 ]
 LearningRate = Annotated[float | None, typer.Option(help="Highest learning rate.  [default: chosen by the plugin]")]
+HoldOut = Annotated[
+    str | None,
+    typer.Option(
+        metavar="clips|ends",
+        help="What to hold out for validation and test: whole clips, or the ends of all clips.  [default: ends below "
+        "20 clips, else clips]",
+    ),
+]
+Keep = Annotated[
+    str, typer.Option(help="Weights to keep: those with the lowest validation loss (best), or the last ones (last).")
+]
 Seed = Annotated[int, typer.Option(help="Random seed for weights, data order and sampling.")]
 Resume = Annotated[
     bool,

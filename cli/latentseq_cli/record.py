@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from latentseq_cli.options import EnvOption, Overwrite, Quiet, settings
+from latentseq_cli.options import EnvOption, HoldOut, Overwrite, Quiet, settings
 
 EXAMPLE = "Example: `latentseq record ALE/MsPacman-v5 runs/pacman --episodes 20 --steps 500 --size 64 --fit stretch`"
 
@@ -25,6 +25,7 @@ def command(
         int, typer.Option(help="Number of steps to repeat each action. Only the last one gives a frame.")
     ] = 1,
     env_options: EnvOption = None,
+    hold_out: HoldOut = None,
     seed: Annotated[int, typer.Option(help="Random seed for environment and policy.")] = 0,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -43,6 +44,7 @@ def command(
             gray=gray,
             repeat=repeat,
             env_options=settings(env_options),
+            hold_out=hold_out,
             seed=seed,
             overwrite=overwrite,
             quiet=quiet,

@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from latentseq.data.open import check_seed
+from latentseq.data.splits import check_hold_out
 from latentseq.errors import LatentseqError, PluginError, UsageError, cause_of, did_you_mean, is_fault, retry_message
 from latentseq.media.footage import DEFAULT_FPS
 from latentseq.media.images import prepare
 from latentseq.media.preprocessing import Preprocessing
 from latentseq.storage.folders import output_folder
-from latentseq.storage.frames import FORMAT
+from latentseq.storage.frames import FORMAT, chosen
 from latentseq.storage.shards import MANIFEST, ShardWriter
 from latentseq.training.watch import Watcher
 
@@ -47,6 +48,7 @@ def record(
     gray: bool = False,
     repeat: int = 1,
     env_options: Mapping[str, Any] | None = None,
+    hold_out: str | None = None,
     seed: int = 0,
     overwrite: bool = False,
     quiet: bool = False,
@@ -72,6 +74,8 @@ def record(
         repeat: number of environment steps for which an action is repeated. Only the last of them gives a frame, and
             their rewards are added up.
         env_options: options of the environment by name.
+        hold_out: what to hold out for validation and test: ``clips``, which are whole episodes, or the ``ends`` of
+            all episodes. None stands for ``ends`` below 20 episodes, and ``clips`` otherwise.
         seed: random seed for the environment and the policy; the same seed writes the same bytes.
         overwrite: replace an earlier result.
         quiet: show no progress.
@@ -87,6 +91,7 @@ def record(
     out = Path(out)
     options = dict(env_options or {})
     check_seed(seed)
+    check_hold_out(hold_out)
     for name, number in (("episodes", episodes), ("steps", steps), ("repeat", repeat)):
         if number < 1:
             raise UsageError(f"{name} is {number}; expected 1 or more.")
@@ -131,6 +136,7 @@ def record(
             fps=fps / repeat,
             streams={"action": width, "reward": 1, "done": 1},
             source={"dataset": "record", "config": config},
+            **chosen(hold_out),
             **_action_names(environment, env),
         )
     return out

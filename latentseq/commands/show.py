@@ -80,10 +80,12 @@ def _rows(folder: Path) -> dict[str, str]:
         "format": manifest["format"],
         "clips": f"{count}, of {min(lengths, default=0)} to {max(lengths, default=0)} frames",
         "frames": f"{frames} of {' x '.join(map(str, shape or []))}, {manifest['fps']:g} a second",
-        "splits": "none of its own" if any(r.get("split") is None for r in runs) else _pairs(splits),
+        "splits": _pairs(splits) if all(r.get("split") for r in runs) else "none of its own",
         "streams": _pairs(manifest["streams"]) or "none",
         "shards": f"{len(shards)}, {size / 1e6:.1f} MB",
     }
+    if "hold_out" in manifest:
+        rows["held out"] = manifest["hold_out"]
     if "encoder" in manifest:
         rows["encoder"] = f"{manifest['encoder'][:12]}…"
     if "source" in manifest:

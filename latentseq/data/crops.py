@@ -131,8 +131,9 @@ class Crops(Dataset):
                 f"The frames of {dataset.name} are {h} x {w} (h x w), too small for crops of {crop} x {crop}. Choose "
                 "a smaller crop."
             )
-        ranges = split_ranges(dataset.lengths, dataset.split)
-        ranges = {name: r[r[:, 2] - r[:, 1] >= clip_length] for name, r in ranges.items()}
+        ranges = _long_enough(dataset, dataset.hold_out, clip_length)
+        if dataset.hold_out is None and not len(ranges["validation"]):  # Whole clips may be long enough.
+            ranges = _long_enough(dataset, "clips", clip_length)
         frames = {name: int((r[:, 2] - r[:, 1]).sum()) for name, r in ranges.items()}
         if not frames["train"]:
             raise DataError(f"No training clip of {dataset.name} has {clip_length} frames. Choose shorter crops.")
@@ -206,3 +207,9 @@ class Crops(Dataset):
                 break
         frames = crop[1] if crop else whole.frames[:, : self.crop, : self.crop]
         return Clip(frames, whole.streams), source, first
+
+
+def _long_enough(dataset: Dataset, hold_out: str | None, length: int) -> dict[str, np.ndarray]:
+    """The ranges of each split that have ``length`` frames or more."""
+    ranges = split_ranges(dataset.lengths, dataset.split, hold_out)
+    return {name: rows[rows[:, 2] - rows[:, 1] >= length] for name, rows in ranges.items()}

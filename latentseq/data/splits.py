@@ -6,29 +6,48 @@ from pathlib import PurePath
 
 import numpy as np
 
+from latentseq.errors import UsageError
+
+HOLD_OUT = ("clips", "ends")
+"""What may be held out of data without splits of its own: whole clips, or the end of every clip."""
+FEW_CLIPS = 20
+"""Number of clips from which on whole clips are held out, if the user does not choose."""
+MIN_CLIPS = 3
+"""Minimum number of clips of which whole ones can be held out; fewer are always divided in time."""
+_SHORTEST = 2
+"""Minimum number of frames of the part of a clip that is held out for validation or test."""
 SHARES = {"train": 0.8, "test": 0.1, "validation": 0.1}
 """Shares of data without a split of its own, in order: the end is for validation."""
 _GOLDEN = (5**0.5 - 1) / 2
 """The golden ratio minus 1. Its multiples modulo 1 are spread evenly."""
 
 
-def split_ranges(lengths: np.ndarray, split: np.ndarray | None) -> dict[str, np.ndarray]:
+def split_ranges(lengths: np.ndarray, split: np.ndarray | None, hold_out: str | None = None) -> dict[str, np.ndarray]:
     """Divide frames into training, validation and test.
 
     The data's own split is used if there is one. If it has no validation clips, the last tenth of the training clips
-    is for validation. Data without a split is divided by clips: the last 10 % are for validation, the 10 % before for
-    test. If there are fewer than three clips, each clip is divided in time by the same shares.
+    is for validation. From data without a split, either whole clips or the ends of all clips are held out. Whole
+    clips: the last 10 % are for validation, the 10 % before for test. Ends: of every clip, the last 10 % are for
+    validation, the 10 % before for test; a clip that is too short for that is for training.
 
     Args:
         lengths: (n,) number of frames of each clip.
         split: (n,) array of 'train', 'validation' and 'test', or None.
+        hold_out: 'clips' or 'ends', for data without a split. None is 'ends' for fewer than ``FEW_CLIPS`` clips, and
+            'clips' for others. Fewer than three clips are always divided in time.
 
     Returns:
         For each of the three, (m, 3) int64 rows (clip, start, stop).
     """
     n = len(lengths)
-    if split is None and n < 3:
-        return _in_time(np.arange(n), lengths)
+    if split is None and (n < MIN_CLIPS or not of_clips(n, hold_out)):
+        ends = _in_time(np.arange(n), lengths)
+        short = np.min([ends[name][:, 2] - ends[name][:, 1] for name in ("validation", "test")], axis=0) < _SHORTEST
+        if not short.all():
+            ends["train"][short, 2] = lengths[short]
+            return {name: rows if name == "train" else rows[~short] for name, rows in ends.items()}
+        if n < MIN_CLIPS:
+            return ends
     if split is None:
         count = max(1, round(n * SHARES["validation"]))
         split = np.array(["train"] * (n - 2 * count) + ["test"] * count + ["validation"] * count)
@@ -43,6 +62,26 @@ def split_ranges(lengths: np.ndarray, split: np.ndarray | None) -> dict[str, np.
         return {**ranges, "train": cut["train"], "validation": cut["validation"], **test}
     count = max(1, round(len(clips) * SHARES["validation"]))
     return {**ranges, "train": clips[:-count], "validation": clips[-count:]}
+
+
+def of_clips(count: int, hold_out: str | None) -> bool:
+    """Whether whole clips are held out of data without a split, and not the ends of its clips.
+
+    Args:
+        count: number of clips.
+        hold_out: 'clips' or 'ends'; None for the default.
+    """
+    return hold_out == "clips" or (hold_out is None and count >= FEW_CLIPS)
+
+
+def check_hold_out(hold_out: str | None) -> None:
+    """Check what the user wants to hold out.
+
+    Raises:
+        UsageError: it is neither 'clips' nor 'ends' nor None.
+    """
+    if hold_out is not None and hold_out not in HOLD_OUT:
+        raise UsageError(f"--hold-out is {hold_out!r}; expected 'clips' or 'ends'.")
 
 
 def folder_of(name: str) -> str:
@@ -126,8 +165,8 @@ def split_by_share(start: float, end: float) -> str | None:
 
 
 def _in_time(clips: np.ndarray, lengths: np.ndarray) -> dict[str, np.ndarray]:
-    """Divide every clip in time by the same shares."""
-    shares = np.cumsum([0, *SHARES.values()])
-    ends = [np.rint(lengths * share).astype(np.int64) for share in shares]
-    parts = zip(SHARES, itertools.pairwise(ends), strict=True)
+    """Divide every clip in time by the same shares. Of two frames or more, at least one is for validation."""
+    shares = np.cumsum([0, *SHARES.values()])[:-1]
+    ends = [np.minimum(np.rint(lengths * share), np.maximum(1, lengths - 1)).astype(np.int64) for share in shares]
+    parts = zip(SHARES, itertools.pairwise([*ends, np.asarray(lengths, np.int64)]), strict=True)
     return {name: np.stack([clips, start, stop], axis=1) for name, (start, stop) in parts}

@@ -152,8 +152,8 @@ def validation_batches(windows: Windows, batch_size: int) -> Iterator[Batch]:
 
 
 def _source(data: Dataset | LatentFolder, length: int | None, stride: int, read: Reader, what: str) -> Source:
-    """Windows for training and validation. Validation windows are shorter if the validation clips are."""
-    ranges = split_ranges(data.lengths, data.split)
+    """Windows for training and validation. Validation windows are shorter if most validation clips are."""
+    ranges = split_ranges(data.lengths, data.split, data.hold_out)
     longest = {k: _longest(r) for k, r in ranges.items()}
     if length is None:
         length = min(DEFAULT_LENGTH, longest["train"])
@@ -169,7 +169,10 @@ def _source(data: Dataset | LatentFolder, length: int | None, stride: int, read:
             f"No data is left for validation: the number of {what} is {count}. Use a longer clip, or at least three "
             "clips."
         )
-    validation_length = min(length, longest["validation"])
+    # Windows of the median length come from at least half of the clips; longer ones may all come from one scene.
+    lengths = np.sort(ranges["validation"][:, 2] - ranges["validation"][:, 1])
+    lengths = lengths[lengths >= min(2, length)]
+    validation_length = min(length, int(lengths[(len(lengths) - 1) // 2]))
     return Source(
         train=RangeWindows(ranges["train"], length, stride, read),
         validation=RangeWindows(ranges["validation"], validation_length, stride, read),

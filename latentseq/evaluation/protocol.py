@@ -46,12 +46,13 @@ class Protocol:
             raise UsageError(f"split is {self.split!r}; expected one of {join_names(SHARES)}.")
         check_rolling(temperature=self.temperature)
 
-    def ranges(self, lengths: np.ndarray, split: np.ndarray | None) -> np.ndarray:
+    def ranges(self, lengths: np.ndarray, split: np.ndarray | None, hold_out: str | None = None) -> np.ndarray:
         """Compute the ranges of frames for windows, so that no window crosses a clip or a split.
 
         Args:
             lengths: (n,) number of frames of each clip.
             split: (n,) 'train', 'validation' or 'test' for each clip; None if the data has no splits.
+            hold_out: what is held out of data without splits: 'clips', 'ends', or None for the default.
 
         Returns:
             (m, 3) int64 rows (clip, start, stop).
@@ -60,7 +61,7 @@ class Protocol:
             DataError: the data has no clips of the split.
             UsageError: no clip is long enough for a window.
         """
-        ranges = split_ranges(lengths, split)
+        ranges = split_ranges(lengths, split, hold_out)
         longest = {name: int((rows[:, 2] - rows[:, 1]).max(initial=0)) for name, rows in ranges.items()}
         room = longest[self.split]
         if not room:

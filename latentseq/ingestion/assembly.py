@@ -8,14 +8,14 @@ import av
 import numpy as np
 import PIL
 
-from latentseq.data.splits import folder_of, split_by_folder, split_by_share
+from latentseq.data.splits import folder_of, of_clips, split_by_folder, split_by_share
 from latentseq.errors import count_of
 from latentseq.ingestion.plan import Plan, Source, Task, places
 from latentseq.ingestion.recipe import Recipe
 from latentseq.ingestion.work import Shard
 from latentseq.media.discovery import Skipped
 from latentseq.storage.clip_table import pack
-from latentseq.storage.frames import FORMAT
+from latentseq.storage.frames import FORMAT, chosen
 
 
 def assemble(plan: Plan, results: list[tuple[Task, Shard]]) -> tuple[dict[str, Any], list[Skipped]]:
@@ -63,6 +63,7 @@ def assemble(plan: Plan, results: list[tuple[Task, Shard]]) -> tuple[dict[str, A
         "sources": [_about(plan.sources[i]) for i in sorted(with_clips)],
         "skipped": [{"path": each.name, "reason": each.reason} for each in skipped],
         "clips": pack(clips),
+        **chosen(plan.recipe.options.hold_out),
         "shards": [
             {
                 "file": shard.file,
@@ -115,7 +116,7 @@ def _scenes(plan: Plan, usable: list[tuple[Task, Shard]], failed: dict[int, str]
 
 
 def _assign_splits(plan: Plan, clips: list[dict[str, Any]]) -> None:
-    """Assign splits to clips from several folders.
+    """Assign splits to clips from several folders, unless the ends of all clips are held out.
 
     Clips that may share frames have a split already. If their files have splits but none is for validation, whole
     files are held out for validation.
@@ -123,7 +124,8 @@ def _assign_splits(plan: Plan, clips: list[dict[str, Any]]) -> None:
     split = [clip["split"] for clip in clips]
     folders = [folder_of(plan.sources[clip["source"]].file.name) for clip in clips]
     if not (plan.recipe.options.overlapping or plan.recipe.crop):
-        split = split_by_folder(folders, split)
+        if any(split) or of_clips(len(clips), plan.recipe.options.hold_out):
+            split = split_by_folder(folders, split)
     elif any(plan.sources[clip["source"]].file.split for clip in clips):
         of_sources = {clip["source"]: clip["split"] for clip in clips}
         of_folders = [folder_of(plan.sources[i].file.name) for i in of_sources]

@@ -5,6 +5,7 @@ from typing import Any
 
 from latentseq.data.crops import CropRecipe
 from latentseq.data.open import check_seed
+from latentseq.data.splits import check_hold_out
 from latentseq.errors import UsageError
 from latentseq.media import audio
 from latentseq.media.layout import parse_axes
@@ -38,6 +39,8 @@ class IngestOptions:
         motion: minimum motion of the other crops: the mean absolute difference of successive frames, from 0 to 1.
         audio: features of the sound to keep, one row per frame: mel, wave or none.
         seed: random seed for the crops.
+        hold_out: what to hold out for validation and test: ``clips``, or the ``ends`` of all clips. None stands for
+            ``ends`` below 20 clips, and ``clips`` otherwise. Files in folders named after a split belong to it.
     """
 
     array: str | None = None
@@ -53,6 +56,7 @@ class IngestOptions:
     motion: float = 0.02
     audio: str = "mel"
     seed: int = 0
+    hold_out: str | None = None
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -78,6 +82,12 @@ class IngestOptions:
             raise UsageError("--crop draws clips at random and takes neither --cuts nor --stride. Leave one out.")
         if self.crops and self.count < 1:
             raise UsageError(f"--count is {self.count}; expected 1 crop or more.")
+        check_hold_out(self.hold_out)
+        if self.hold_out is not None and (self.crops or self.overlapping):
+            raise UsageError(
+                "--hold-out does not apply to crops, nor to clips that share frames: parts of the footage are held "
+                "out, so that no frame is on both sides. Leave it out."
+            )
         if self.axes is not None:
             parse_axes(self.axes)
         if self.range is not None:
@@ -130,6 +140,7 @@ class Recipe:
         # Left out if they are not used, so that the plan of a result from before they existed stays the same.
         axes = {} if options.axes is None else {"axes": parse_axes(options.axes)}
         range = {} if options.range is None else {"range": str(parse_range(options.range))}
+        hold_out = {} if options.hold_out is None else {"hold_out": options.hold_out}
         return {
             **self.preprocessing.to_json(),
             **size,
@@ -137,9 +148,12 @@ class Recipe:
             **crops,
             **axes,
             **range,
+            **hold_out,
         }
 
     def of_shards(self) -> dict[str, Any]:
-        """The options that the content of a shard depends on. How scenes are cut into clips is decided later."""
-        later = ("min_length", "stride", "count", "array") + (() if self.crop else ("clip_length", "seed"))
+        """The options that the content of a shard depends on. Clips and splits are decided later."""
+        later = ("min_length", "stride", "count", "array", "hold_out") + (
+            () if self.crop else ("clip_length", "seed")
+        )
         return {key: value for key, value in self.to_json().items() if key not in later}

@@ -2,12 +2,12 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from latentseq.data.splits import folder_of, split_ranges
+from latentseq.data.splits import MIN_CLIPS, folder_of, of_clips, split_ranges
 from latentseq.errors import join_names
 from latentseq.ingestion.plan import Plan, Source, Task
 from latentseq.protocols import Progress
@@ -95,7 +95,7 @@ def summary(manifest: dict[str, Any], plan: Plan) -> Iterator[str]:
     yield from _readings([(each["path"], each.get("reading", "")) for each in manifest["sources"]])
     yield from _skipped([(each["path"], each["reason"]) for each in manifest["skipped"]])
     yield from _remarks(plan)
-    clips = sum(run["count"] for run in manifest["clips"])
+    recipe, clips = plan.recipe, sum(run["count"] for run in manifest["clips"])
     frames = sum(run["count"] * run["length"] for run in manifest["clips"])
     shape = " x ".join(map(str, manifest["frame_shape"]))
     streams = "".join(f", {name} {width}" for name, width in manifest["streams"].items())
@@ -104,21 +104,28 @@ def summary(manifest: dict[str, Any], plan: Plan) -> Iterator[str]:
         f"{len(manifest['sources'])} of {_count(len(manifest['sources']) + len(manifest['skipped']), 'file')}"
     )
     yield from held_out(manifest)
-    if plan.recipe.crop and clips < plan.recipe.options.count:
-        count, motion = plan.recipe.options.count, plan.recipe.crop.motion
+    if not (recipe.crop or recipe.options.overlapping or any(source.file.split for source in plan.sources)):
+        yield from _other_way(manifest, clips)
+    if recipe.crop and clips < recipe.options.count:
+        count, motion = recipe.options.count, recipe.crop.motion
         yield f"--count is {count:,}, but no other crops have a motion of {motion:g}"
     yield from _hints(plan)
 
 
 def held_out(manifest: dict[str, Any]) -> Iterator[str]:
-    """Describe the clips for validation and for test, and their files or folders."""
+    """Describe what is held out for validation and test: the ends of clips, or clips and their files or folders."""
     runs = manifest["clips"]
     lengths = np.repeat([run["length"] for run in runs], [run["count"] for run in runs])
     split, sources = values(runs, "split"), values(runs, "source")
     names = [manifest["sources"][source]["path"] for source in sources]
     folders = [folder_of(name) for name in names]
     places = folders if len(set(folders)) > 1 else names
-    ranges = split_ranges(lengths, None if None in split else np.array(split))
+    ranges = split_ranges(lengths, None if None in split else np.array(split), manifest.get("hold_out"))
+    if None in split and (cut := _ends(ranges)):
+        which = "every clip" if cut == len(lengths) else f"{cut:,} of {_count(len(lengths), 'clip')}"
+        rest = "" if cut == len(lengths) else " The other clips are too short for that and are for training."
+        yield f"The last fifth of {which} is held out: a tenth for testing, a tenth for validation.{rest}"
+        return
     for part in ("validation", "test"):
         rows = ranges[part][ranges[part][:, 1] < ranges[part][:, 2]]
         if not len(rows):
@@ -131,6 +138,22 @@ def held_out(manifest: dict[str, Any]) -> Iterator[str]:
         partial = bool((rows[:, 2] - rows[:, 1] < lengths[rows[:, 0]]).any())
         frames = _count(int((rows[:, 2] - rows[:, 1]).sum()), "frame") + " of " if partial else ""
         yield f"held out for {part}: {frames}{_count(len(rows), 'clip')}, from {origin}"
+
+
+def _ends(ranges: Mapping[str, np.ndarray]) -> int:
+    """Number of clips whose ends are held out for validation and test; 0 if something else is held out."""
+    test, validation = (ranges[part][ranges[part][:, 1] < ranges[part][:, 2]] for part in ("test", "validation"))
+    return len(test) if np.array_equal(test[:, [0, 2]], validation[:, :2]) else 0
+
+
+def _other_way(manifest: dict[str, Any], clips: int) -> Iterator[str]:
+    """Say how to hold out something else, if there are enough clips for a choice."""
+    if clips < MIN_CLIPS:
+        return
+    if of_clips(clips, manifest.get("hold_out")):
+        yield "`ingest --hold-out ends` holds out the end of every clip instead."
+    else:
+        yield "`ingest --hold-out clips` holds out whole clips instead."
 
 
 def _hints(plan: Plan) -> Iterator[str]:

@@ -114,7 +114,7 @@ class _EvenWindows(Windows):
     """The measured windows: they do not overlap, and are evenly spread."""
 
     def __init__(self, dataset: Dataset, protocol: Protocol):
-        ranges = protocol.ranges(dataset.lengths, dataset.split)
+        ranges = protocol.ranges(dataset.lengths, dataset.split, dataset.hold_out)
         self.length = protocol.context + protocol.horizon
         self.frame_size = int(np.prod(dataset.frame_shape))
         self._all = RangeWindows(ranges, self.length, self.length, _reader(dataset))
@@ -138,7 +138,8 @@ def _reader(dataset: Dataset) -> Any:
 
 def _training(models: Mapping[str, Predictor], dataset: Dataset) -> _Training:
     """Compute the mean training frame, and the root mean square of a step in the latents of each latent model."""
-    pairs = RangeWindows(split_ranges(dataset.lengths, dataset.split)["train"], 2, 1, _reader(dataset))
+    ranges = split_ranges(dataset.lengths, dataset.split, dataset.hold_out)
+    pairs = RangeWindows(ranges["train"], 2, 1, _reader(dataset))
     indices = _spread(len(pairs), TRAINING_PAIRS)
     views = {name: model.latent_view for name, model in models.items()}
     encoders = {name: view.encoder for name, view in views.items() if view}

@@ -47,6 +47,7 @@ class ClipFolder(Dataset):
         self.sources = _sources(manifest)
         splits = self._reader.clip_values("split")
         self.split = None if None in splits else np.array(splits)
+        self.hold_out = manifest.get("hold_out")
 
     @property
     def lengths(self) -> np.ndarray:
@@ -130,7 +131,13 @@ def write_clips(dataset: Dataset, folder: Path, progress: Progress) -> None:
         fps=dataset.fps,
         streams=dict(dataset.streams),
         source={"dataset": dataset.name, "config": dataset.get_config()},
+        **chosen(dataset.hold_out),
     )
+
+
+def chosen(hold_out: str | None) -> dict[str, str]:
+    """What is held out, for a manifest; nothing if it is the default."""
+    return {"hold_out": hold_out} if hold_out else {}
 
 
 def end_clips(writer: ShardWriter, dataset: Dataset) -> None:

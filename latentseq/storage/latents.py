@@ -8,7 +8,7 @@ import numpy as np
 
 from latentseq.arrays import to_float
 from latentseq.protocols import Dataset, Encoder, Progress
-from latentseq.storage.frames import CHUNK, all_chunks, end_clips
+from latentseq.storage.frames import CHUNK, all_chunks, chosen, end_clips
 from latentseq.storage.manifest import LATENTS, MANIFEST, check_latents
 from latentseq.storage.reading import check_seal
 from latentseq.storage.shards import ShardReader, ShardWriter
@@ -23,6 +23,7 @@ class LatentFolder:
     Attributes:
         lengths: (n,) int64, the number of items of each clip.
         split: (n,) array of 'train', 'validation' and 'test', or None.
+        hold_out: what is held out of data without splits; see ``split_ranges``.
         latent_shape: shape of one item.
         has_posterior: whether there are log variances.
         encoder: fingerprint of the encoder.
@@ -45,6 +46,7 @@ class LatentFolder:
         self.lengths = self._reader.lengths
         splits = self._reader.clip_values("split")
         self.split = None if None in splits else np.array(splits)
+        self.hold_out: str | None = manifest.get("hold_out")
         self.latent_shape: tuple[int, ...] = tuple(manifest["latent_shape"])
         self.has_posterior: bool = manifest["has_posterior"]
         self.encoder: str = manifest["encoder"]
@@ -104,6 +106,7 @@ def write_latents(dataset: Dataset, encoder: Encoder, fingerprint: str, folder: 
         has_posterior=posterior,
         streams=dict(dataset.streams),
         fps=dataset.fps,
+        **chosen(dataset.hold_out),
     )
 
 

@@ -18,6 +18,8 @@ LATENTS = "latentseq-latents/1"
 """Format of a folder of latents."""
 SPLITS = (None, "train", "validation", "test")
 """Splits that a clip may have."""
+HOLD_OUT = (None, "clips", "ends")
+"""What may be held out of clips without splits; see ``split_ranges``."""
 MAX_CLIPS = 10_000_000
 """Maximum number of clips."""
 MAX_MISSING = 1 << 22
@@ -67,6 +69,8 @@ def check_rows(manifest: Mapping[str, Any], path: Path) -> None:
     """
     fields = Fields(manifest, path)
     fields.require("clips", "shards")
+    if manifest.get("hold_out") not in HOLD_OUT:
+        fields.refuse("hold_out", manifest["hold_out"], "clips, ends or nothing")
     present, missing = check_shards(manifest, path)
     rows, count, needed = present + missing, 0, 0
     sources = manifest.get("sources")

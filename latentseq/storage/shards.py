@@ -237,8 +237,8 @@ class ShardReader:
         return {key: np.concatenate([p[key] for p in pieces]) for key in pieces[0]}
 
     def fingerprint(self) -> str:
-        """SHA-256 of the clips and of the shards' hashes. Folders with equal content have equal fingerprints."""
-        content = {key: self.manifest[key] for key in ("clips", "shards")}
+        """SHA-256 of the clips, what is held out, and the shards' hashes. Equal content has equal fingerprints."""
+        content = {key: self.manifest[key] for key in ("clips", "shards", "hold_out") if key in self.manifest}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def _read(self, shard: int, start: int, stop: int, names: Collection[str] | None) -> dict[str, np.ndarray]:

@@ -17,7 +17,7 @@ STEPS = 20
 
 def reconstructions(encoder: Encoder, dataset: Dataset) -> bytes:
     """Draw evenly spread validation frames above their reconstructions, as PNG."""
-    clips, frames = _spread(split_ranges(dataset.lengths, dataset.split)["validation"])
+    clips, frames = _spread(split_ranges(dataset.lengths, dataset.split, dataset.hold_out)["validation"])
     x = to_float(dataset.read_windows(clips, frames, 1).frames[:, 0])
     rows = [Row("input", x), Row("reconstruction", encoder.decode(encoder.encode(x).mean))]
     return encode_png(sheet(rows))
@@ -57,7 +57,7 @@ def continuations(predictor: Predictor, dataset: Dataset) -> bytes:
 
 def _longest(data: Dataset | LatentFolder) -> tuple[int, int, int, int]:
     """Number and start of the longest validation clip, frames to draw, and how many of them prime the model."""
-    ranges = split_ranges(data.lengths, data.split)["validation"]
+    ranges = split_ranges(data.lengths, data.split, data.hold_out)["validation"]
     clip, start, stop = ranges[np.argmax(ranges[:, 2] - ranges[:, 1])].tolist()
     steps = min(STEPS, stop - start)
     return clip, start, steps, max(1, steps // 2)

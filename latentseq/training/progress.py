@@ -27,7 +27,7 @@ class Progress:
         seconds: wall time used.
         logs: numbers of every step of this epoch; empty once the epoch was validated.
         rows: rows of the history.
-        best: row with the lowest validation loss.
+        best: row of the weights that are kept, which is that with the lowest validation loss until the stage is done.
         done: whether the stage is complete.
         of: fingerprint of the data.
     """
@@ -99,7 +99,7 @@ def read_progress(saved: Mapping[str, Any], path: Path, stage: str, per_epoch: i
         _check_row(progress.best, path, "progress.best", stage, progress.step)
     finite = bool(progress.best) and math.isfinite(progress.best["val_loss"])
     if (progress.best or progress.done) and not (finite and progress.rows):
-        whole.refuse("best", progress.best, "the row of the lowest validation loss")
+        whole.refuse("best", progress.best, "the row of the weights that are kept")
     return progress
 
 
@@ -109,8 +109,8 @@ def _check_row(row: Any, path: Path, where: str, stage: str, step: int) -> None:
     each.require("stage", "epoch", "step", "val_loss", "seconds")
     if row["stage"] != stage:
         each.refuse("stage", row["stage"], repr(stage))
-    each.whole("epoch", 1, step)
-    each.whole("step", 1, step)
+    taken = each.whole("step", 0, step)
+    each.whole("epoch", min(1, taken), taken)  # Epoch 0 is the start, before the first step.
     _check_numbers({key: value for key, value in row.items() if key != "stage"}, path, where, ("val_loss", "seconds"))
 
 

@@ -130,8 +130,8 @@ class Stage:
         self.progress.logs.append(numbers)
         self.progress.count(per_epoch)
 
-    def end_epoch(self, validation: Mapping[str, float], seconds: float) -> None:
-        """Add a row for the epoch to the history, and keep the weights if they are the best so far.
+    def add_row(self, validation: Mapping[str, float], seconds: float) -> None:
+        """Add a row for the epoch, or for the start, to the history; keep the weights if they are the best so far.
 
         Args:
             validation: numbers of the validation, ``loss`` among them.
@@ -140,32 +140,45 @@ class Stage:
         progress, logs = self.progress, self.progress.logs
         epoch = progress.epoch + (progress.batch > 0)
         row: dict[str, Any] = {"stage": self.name, "epoch": epoch, "step": progress.step}
-        row |= {k: float(np.mean([entry[k] for entry in logs])) for k in logs[0]}
+        row |= {k: float(np.mean([entry[k] for entry in logs])) for k in (logs[0] if logs else ())}
         row |= {f"val_{k}": v for k, v in validation.items()}
         row["seconds"] = round(seconds, 1)
         progress.seconds = seconds
         progress.rows.append(row)
         progress.logs = []
-        if row["val_loss"] < progress.best.get("val_loss", math.inf):
+        if math.isfinite(loss := row["val_loss"]) and loss < progress.best.get("val_loss", math.inf):
             progress.best = row
             self._best = self._weights()
 
-    def finish(self) -> None:
+    def finish(self, keep: str) -> None:
         """Mark the stage as complete and save it.
 
+        Args:
+            keep: weights to keep: ``best`` or ``last``.
+
         Raises:
-            DataError: no epoch had a validation loss.
+            DataError: no epoch had a finite validation loss, or the last one had none and its weights are to be kept.
         """
-        if not self.progress.best:
+        progress = self.progress
+        loss = progress.rows[-1]["val_loss"]
+        if not any(math.isfinite(row["val_loss"]) for row in progress.rows if row["epoch"]):
             raise DataError(
-                f"The validation loss was {self.progress.rows[-1]['val_loss']} in every epoch, so no weights were "
-                "saved. Try a lower --learning-rate, and look for broken values in the data."
+                f"The validation loss was {loss} in every epoch, so no weights were saved. Try a lower "
+                "--learning-rate, and look for broken values in the data."
             )
-        self.progress.done = True
+        if keep == "last":
+            if not math.isfinite(loss):
+                raise DataError(
+                    f"The validation loss was {loss} after the last step, whose weights were to be kept. "
+                    "Train again with --keep best, or with a lower --learning-rate."
+                )
+            progress.best = progress.rows[-1]
+            self._best = self._weights()
+        progress.done = True
         self.save()
 
-    def put_best(self) -> None:
-        """Put the best weights into the models."""
+    def put_kept(self) -> None:
+        """Put the weights that are kept into the models."""
         for name, model in self._models.items():
             keys = sorted(key for key in self._best if key.startswith(f"{name}/"))
             model.set_weights([self._best[key] for key in keys])

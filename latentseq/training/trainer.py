@@ -30,6 +30,11 @@ WARM_UP = 0.03
 """Share of the budget in which the learning rate rises."""
 FINAL_RATE = 0.03
 """Learning rate at the end of the budget, as a share of the highest one."""
+ADVICE = (
+    "Use more footage, hold out the ends of the scenes (ingest --hold-out ends) if whole scenes are held out, or "
+    "keep the last weights with --keep last."
+)
+"""What to do if training does not help on held-out data."""
 PREVIEW_EVERY = 5.0
 """Minimum number of seconds between two previews, so that drawing does not dominate short epochs."""
 
@@ -51,6 +56,7 @@ class RunTrainer(Trainer):
         max_minutes: float | None = None,
         batch_size: int | None = None,
         learning_rate: float | None = None,
+        keep: str = "best",
         seed: int = 0,
         resume: bool = False,
         data_fingerprint: str = "",
@@ -66,6 +72,7 @@ class RunTrainer(Trainer):
             max_minutes: maximum wall time of the training loop, in minutes.
             batch_size: batch size in place of the plugin's own.
             learning_rate: highest learning rate in place of the plugin's own.
+            keep: weights to keep: ``best``, those with the lowest validation loss, or ``last``.
             seed: random seed for the order of examples.
             resume: go on from the checkpoints in ``folder``, if there are any.
             data_fingerprint: fingerprint of the data. A run does not go on with other data.
@@ -73,9 +80,9 @@ class RunTrainer(Trainer):
             watcher: shows progress.
 
         Raises:
-            UsageError: a limit is not above 0, or not finite.
+            UsageError: a limit is not above 0 or not finite, or ``keep`` is none of the two names.
         """
-        Budget(epochs, steps, max_minutes, batch_size, learning_rate)  # It checks the values.
+        Budget(epochs, steps, max_minutes, batch_size, learning_rate, keep)  # It checks the values.
         if epochs is None and steps is None and max_minutes is None:
             max_minutes = DEFAULT_MINUTES
         self.folder = folder
@@ -84,6 +91,7 @@ class RunTrainer(Trainer):
         self.max_minutes = max_minutes
         self.batch_size = batch_size
         self.learning_rate = learning_rate
+        self.keep = keep
         self.seed = seed
         self.resume = resume
         self.data_fingerprint = data_fingerprint
@@ -133,7 +141,7 @@ class RunTrainer(Trainer):
             clip_norm: largest global norm of the gradients; None for no clipping.
 
         Returns:
-            The history. The model has the weights with the lowest validation loss.
+            The history. The model has the weights that are kept: the best or the last ones.
 
         Raises:
             DataError: the data, the loss or a gradient is not finite, or the checkpoints belong to another run.
@@ -178,7 +186,7 @@ class RunTrainer(Trainer):
             batch_size: batch size, if the user sets none.
 
         Returns:
-            The history. The models have the weights with the lowest validation loss.
+            The history. The models have the weights that are kept: the best or the last ones.
 
         Raises:
             DataError: the data, the loss or a gradient is not finite, or the checkpoints belong to another run.
@@ -194,7 +202,7 @@ class RunTrainer(Trainer):
         if not run.progress.done:
             with contextlib.closing(self.watcher), halting() as halt:
                 self._run(run, halt, step, source, validate, batch_size)
-        run.put_best()
+        run.put_kept()
         return History(run.progress.rows, run.progress.best)
 
     def batches(
@@ -235,12 +243,17 @@ class RunTrainer(Trainer):
         share, began = self._share(progress, per_epoch), time.monotonic() - progress.seconds
         progress.share = share(0)  # The budget may have changed since the checkpoint was made.
         batches = self._batches(progress, share, source, batch_size)
+        if not progress.step:  # The weights of the start are kept if training does not improve on them.
+            with self._saving_on_exit(run):
+                validation = self._validated(halt, validate, source, batch_size)
+            run.add_row(validation, time.monotonic() - began)
+            self.history += progress.rows  # It is written with the first epoch: until then a run has no results.
         while True:
             # This comes first, since a checkpoint may lie between the last step of an epoch and its validation.
             if progress.epoch_is_over:
                 with self._saving_on_exit(run):
                     validation = self._validated(halt, validate, source, batch_size)
-                run.end_epoch(validation, time.monotonic() - began)
+                run.add_row(validation, time.monotonic() - began)
                 draw = progress.share >= 1 or time.monotonic() - last_preview > PREVIEW_EVERY
                 self._record(progress.rows[-1], draw=draw)
                 last_preview = time.monotonic() if draw else last_preview
@@ -252,12 +265,11 @@ class RunTrainer(Trainer):
             self.watcher.update(progress.share, f"{label}{run.summary()}")
             with self._saving_on_exit(run):
                 halt.check()
-        run.finish()
+        best, last = progress.best, progress.rows[-1]
+        run.finish(self.keep)
         halt.check()  # A signal during the last step also ends the run: there may be more stages.
-        self.say(
-            f"{label}{progress.step} steps in {progress.seconds:.0f} s · best validation loss "
-            f"{progress.best['val_loss']:.4g} in epoch {progress.best['epoch']} of {progress.rows[-1]['epoch']}"
-        )
+        for line in outcome(best, last, progress.seconds, self.keep):
+            self.say(f"{label}{line}")
 
     @contextlib.contextmanager
     def _saving_on_exit(self, run: Stage) -> Iterator[None]:
@@ -325,6 +337,33 @@ class RunTrainer(Trainer):
             else:
                 name = f"{row['stage']}-{row['epoch']:04d}.png"
                 write_bytes(self.folder / "previews" / name, picture)
+
+
+def outcome(best: Mapping[str, Any], last: Mapping[str, Any], seconds: float, keep: str) -> list[str]:
+    """Say how a training went, and what to do if most of it did not help.
+
+    Args:
+        best: row of the history with the lowest validation loss.
+        last: last row of the history.
+        seconds: wall time of the training.
+        keep: weights that are kept: ``best`` or ``last``.
+
+    Returns:
+        A line of numbers, and at most one line of advice.
+    """
+    done = f"{last['step']} steps in {seconds:.0f} s · "
+    where = f"in epoch {best['epoch']} of {last['epoch']}" if best["epoch"] else "at the start"
+    if keep == "last":
+        lowest = f"{best['val_loss']:.4g} {where}"
+        return [f"{done}kept the last weights, with validation loss {last['val_loss']:.4g} (the best was {lowest})"]
+    lines = [f"{done}best validation loss {best['val_loss']:.4g} {where}"]
+    if not best["epoch"]:
+        lines.append(f"No epoch was better on validation data than the start, whose weights are kept. {ADVICE}")
+    elif last["epoch"] >= max(10, 10 * best["epoch"]):
+        lines.append(
+            f"The validation loss was lowest {where}: later training did not help on held-out data. {ADVICE}"
+        )
+    return lines
 
 
 def schedule(share: float) -> float:

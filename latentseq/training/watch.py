@@ -1,4 +1,4 @@
-"""Progress on the terminal, and history.csv with one row for each epoch."""
+"""Progress on the terminal, and history.csv with a row for the start and one for each epoch."""
 
 import csv
 import io
@@ -83,8 +83,12 @@ class Watcher:
 
 
 def write_history(rows: list[dict[str, Any]], path: Path) -> None:
-    """Write history.csv with a column for every key of any row, in the order of their first appearance."""
-    text, columns = io.StringIO(), list(dict.fromkeys(key for row in rows for key in row))
+    """Write history.csv with a column for every key of any row.
+
+    The columns are in the order in which the rows of epochs have them; the rows of starts lack those of training.
+    """
+    epochs_first = sorted(rows, key=lambda row: row.get("epoch") == 0)
+    text, columns = io.StringIO(), list(dict.fromkeys(key for row in epochs_first for key in row))
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)

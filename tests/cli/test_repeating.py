@@ -56,7 +56,7 @@ def test_what_a_run_was_asked_for_is_written_down_whole(made):
         "options": {"latent": "vector", "latent_dim": 4, "widths": [4, 8, 8], "augment": True},
         **{"size": None, "fit": "crop", "gray": False, "fps": None, "skip": 1},
         **{"epochs": None, "steps": 3, "max_minutes": None},
-        **{"batch_size": 8, "learning_rate": None, "seed": 3},
+        **{"batch_size": 8, "learning_rate": None, "keep": "best", "seed": 3},
     }
     found = told(made / "lstm")
     assert (found["head"], found["length"], found["stride"]) == ("mse", 6, 1)

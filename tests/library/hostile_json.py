@@ -159,6 +159,8 @@ def of_manifests() -> dict[str, Case]:
         ),
         "starts that are text": _said("clips", 0, "end", to=["x"], words="clips[0].end is ['x']; expected 1 numbers"),
         "starts that are a number": _said("clips", 0, "start", to=3, words="clips[0].start is 3; expected a list."),
+        "something else held out": _said("hold_out", to="../x", words="hold_out is '../x'; expected clips, ends or"),
+        "a list of what is held out": _said("hold_out", to=["ends"], words="hold_out is ['ends']; expected clips,"),
         "another split": _said("clips", 0, "split", to="../x", words="clips[0].split is '../x'; expected train,"),
         "a split that is a list": _said(
             "clips", 0, "split", to=[[]], words="clips[0].split is [[]]; expected train,"

@@ -219,6 +219,12 @@ def of_checkpoints() -> dict[str, Case]:
         "a row of another stage": _progress(
             ".rows[0].stage is '../x'; expected 'main'", rows=[{**ROW, "stage": "../x"}]
         ),
+        "a start after a step": _progress(
+            ".rows[0].epoch is 0; expected a whole number from 1 to 5", rows=[{**ROW, "epoch": 0}]
+        ),
+        "an epoch without a step": _progress(
+            ".rows[0].epoch is 1; expected a whole number from 0 to 0", rows=[{**ROW, "step": 0}]
+        ),
         "a best that is a list": _progress(".best is []; expected an object", best=[]),
         "a stage that is done and has no best": _progress(".best is {}; expected the row", done=True),
         "a field that there is not": _progress(".plugin is 'os:system'; expected no such field", plugin="os:system"),

@@ -92,13 +92,16 @@ def test_windows_are_all_those_inside_a_range_and_no_others(length, stride):
         assert items(windows) == wanted
 
 
-@pytest.mark.parametrize("lengths", [[60], [50, 70], [12, 9, 20, 4, 30, 8, 8, 8, 10, 10, 10, 10]])
+# The second number is the length of validation windows: the median of the held-out ends, and at most 4.
+@pytest.mark.parametrize(
+    ("lengths", "held"), [([60], 4), ([50, 70], 4), ([12, 9, 20, 4, 30, 8, 8, 8, 10, 10, 10, 10], 2), ([9] * 30, 4)]
+)
 @pytest.mark.parametrize("stride", [1, 4])
-def test_windows_of_latents_stay_in_their_part(tmp_path, lengths, stride):
+def test_windows_of_latents_stay_in_their_part(tmp_path, lengths, held, stride):
     source = latent_source(latent_folder(tmp_path / "z", lengths), 4, stride)
     found = ranges(lengths)
     assert items(source.train) == brute_force(found["train"], 4, stride)
-    assert items(source.validation) == brute_force(found["validation"], 4, stride)
+    assert items(source.validation) == brute_force(found["validation"], held, stride)
     seen = {item for window in items(source.train) for item in window}
     assert not seen & {item for window in items(source.validation) for item in window}
     assert not seen & {1000 * clip + t for clip, start, stop in found["test"] for t in range(start, stop)}
@@ -218,8 +221,8 @@ def message(kind, call, *args, **kwargs):
 
 def test_messages_of_windows_that_do_not_fit(tmp_path):
     folder = latent_folder(tmp_path / "z", [20, 25, 20, 90, 90])
-    assert message(DataError, latent_source, folder, 26) == (
-        "The windows have 26 latents, but the longest training clip has 25. "
+    assert message(DataError, latent_source, folder, 73) == (
+        "The windows have 73 latents, but the longest training clip has 72. "
         "Choose shorter windows with --length, or use longer clips."
     )
     assert message(UsageError, latent_source, folder, 1) == ("length is 1; expected windows of 2 items or more.")
@@ -230,6 +233,6 @@ def test_the_message_of_too_little_data_says_how_much_there_is(tmp_path):
     assert message(DataError, latent_source, latent_folder(tmp_path / "z", [9]), 2) == (
         "No data is left for validation: the number of latents is 9. Use a longer clip, or at least three clips."
     )
-    assert message(DataError, frame_source, Frames([2])) == (
-        "No data is left for validation: the number of frames is 2. Use a longer clip, or at least three clips."
+    assert message(DataError, frame_source, Frames([1])) == (
+        "No data is left for validation: the number of frames is 1. Use a longer clip, or at least three clips."
     )

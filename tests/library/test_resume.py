@@ -129,7 +129,7 @@ def test_a_longer_budget_goes_on_from_where_it_was(tmp_path):
     assert len(seen) == 25
     assert seen[11][1] == 12 / 15
     assert seen[12][1] == 13 / 25
-    assert [row["step"] for row in history.rows] == [5, 10, 15, 20, 25]
+    assert [row["step"] for row in history.rows] == [0, 5, 10, 15, 20, 25]
 
 
 @pytest.mark.parametrize(("sent", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
@@ -159,7 +159,7 @@ def test_a_signal_is_obeyed_after_the_step_and_the_run_goes_on(when, sent, error
     seen = list(seen)
     _, history, _ = turned(tmp_path, seen, resume=True)
     assert seen == whole
-    assert [row["step"] for row in history.rows] == [5, 10, 15]
+    assert [row["step"] for row in history.rows] == [0, 5, 10, 15]
 
 
 # The state of real models.
@@ -388,10 +388,10 @@ def damaged(path: Path, damage: str) -> None:
 
 
 def test_a_validation_loss_that_json_does_not_have_is_kept(tmp_path):
-    losses = {5: float("nan"), 10: float("inf"), 15: 1.0}
+    losses = {0: 2.0, 5: float("nan"), 10: float("inf"), 15: 1.0}
     with pytest.raises(Crash):
         turned(tmp_path, [], stop=11, val_loss=losses.get)
     _, history, _ = turned(tmp_path, [None] * 11, resume=True, val_loss=losses.get)
-    assert str([row["val_loss"] for row in history.rows]) == "[nan, inf, 1.0]"
+    assert str([row["val_loss"] for row in history.rows]) == "[2.0, nan, inf, 1.0]"
     pointer = json.loads((tmp_path / "checkpoints" / "main.json").read_text(), parse_constant=pytest.fail)
     assert len(pointer["sha256"]) == 64

@@ -146,7 +146,7 @@ def test_without_a_budget_it_is_ten_minutes(clock):
 
 def test_a_budget_that_ends_within_an_epoch_still_validates(clock):
     _, history, _ = turn(RunTrainer(steps=7), batch_size=8)
-    assert [(row["epoch"], row["step"]) for row in history.rows] == [(1, 5), (2, 7)]
+    assert [(row["epoch"], row["step"]) for row in history.rows] == [(0, 0), (1, 5), (2, 7)]
 
 
 def test_every_stage_has_the_whole_budget(clock):
@@ -177,20 +177,20 @@ def test_the_trainers_batch_size_comes_before_the_plugins():
 
 
 def test_the_best_validation_weights_are_the_ones_restored():
-    # Validated after 5, 10, 15, 20 and 25 steps; the loss is lowest at 15 and rises again.
+    # Validated after 0, 5, 10, 15, 20 and 25 steps; the loss is lowest at 15 and rises again.
     dial, history, _ = turn(RunTrainer(epochs=5), batch_size=8, val_loss=lambda value: (value - 14) ** 2)
     assert dial.value == 15
-    assert [row["val_loss"] for row in history.rows] == [81, 16, 1, 36, 121]
-    assert history.best == history.rows[2]
+    assert [row["val_loss"] for row in history.rows] == [196, 81, 16, 1, 36, 121]
+    assert history.best == history.rows[3]
 
 
 def test_of_equal_validation_losses_the_first_counts():
-    assert turn(RunTrainer(epochs=3), batch_size=8)[0].value == 5
+    assert turn(RunTrainer(epochs=3), batch_size=8, val_loss=lambda value: 2.0 * (value == 0))[0].value == 5
 
 
 def test_a_validation_loss_that_is_not_finite_is_never_the_best():
-    losses = {5: math.nan, 10: 2.0, 15: 3.0}
-    dial, history, _ = turn(RunTrainer(epochs=3), batch_size=8, val_loss=losses.get)
+    losses = {0: 4.0, 5: math.nan, 10: 2.0, 15: 3.0, 20: -math.inf}
+    dial, history, _ = turn(RunTrainer(epochs=4), batch_size=8, val_loss=losses.get)
     assert (dial.value, history.best["epoch"]) == (10, 2)
 
 
@@ -208,8 +208,8 @@ def test_validation_is_a_mean_over_windows_not_over_batches():
 def test_a_row_has_the_means_of_its_epoch():
     _, history, _ = turn(RunTrainer(epochs=2), batch_size=8, loss=float, stage="first")
     wanted = {"stage": "first", "epoch": 1, "step": 5, "loss": 3.0, "val_loss": 1.0}
-    assert {k: v for k, v in history.rows[0].items() if k != "seconds"} == wanted
-    assert history.rows[1]["loss"] == np.mean([6, 7, 8, 9, 10])
+    assert {k: v for k, v in history.rows[1].items() if k != "seconds"} == wanted
+    assert history.rows[2]["loss"] == np.mean([6, 7, 8, 9, 10])
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
@@ -233,9 +233,11 @@ def test_history_is_written_an_epoch_at_a_time(tmp_path):
         return value / 3
 
     _, history, _ = turn(RunTrainer(tmp_path / "run", epochs=3), batch_size=8, val_loss=val_loss)
-    assert seen == [0, 1, 2]
+    assert seen == [0, 0, 2, 3], "The row of the start is written with that of the first epoch."
     rows = read_history(tmp_path / "run" / "history.csv")
     assert [list(row) for row in rows] == [list(row) for row in history.rows]
+    lines = (tmp_path / "run" / "history.csv").read_text().splitlines()
+    assert lines[:2] == ["stage,epoch,step,loss,val_loss,seconds", f"main,0,0,,0,{rows[0]['seconds']:g}"]
     for found, wanted in zip(rows, history.rows, strict=True):
         assert found == {k: pytest.approx(v, rel=1e-5) if k != "stage" else v for k, v in wanted.items()}
 
@@ -252,13 +254,15 @@ def test_two_stages_under_one_trainer_keep_both_histories(tmp_path):
         stage="latents",
         batch_size=8,
     )
-    assert [row["stage"] for row in first.rows] == ["features"] * 2
-    assert [row["stage"] for row in second.rows] == ["latents"] * 2
+    assert [row["stage"] for row in first.rows] == ["features"] * 3
+    assert [row["stage"] for row in second.rows] == ["latents"] * 3
     assert trainer.history == first.rows + second.rows
     rows = read_history(tmp_path / "history.csv")
     assert [(row["stage"], row["epoch"], row.get("val_kl")) for row in rows] == [
+        ("features", 0, None),
         ("features", 1, None),
         ("features", 2, None),
+        ("latents", 0, 1),
         ("latents", 1, 1),
         ("latents", 2, 1),
     ]
@@ -351,9 +355,10 @@ def test_the_stages_of_a_part_are_called_after_it(tmp_path):
     first = turn(trainer.part("features", 0.5))[1]
     part = trainer.part("outer", 0.5).part("inner", 1.0)
     second = turn(part, stage="main")[1]
-    assert [row["stage"] for row in (*first.rows, *second.rows)] == ["features.main", "outer.inner.main"]
+    assert [row["stage"] for row in (*first.rows, *second.rows)] == ["features.main"] * 2 + ["outer.inner.main"] * 2
     assert trainer.history == first.rows + second.rows
-    assert [row["stage"] for row in read_history(tmp_path / "history.csv")] == ["features.main", "outer.inner.main"]
+    stages = [row["stage"] for row in trainer.history]
+    assert [row["stage"] for row in read_history(tmp_path / "history.csv")] == stages
     assert sorted(p.name for p in (tmp_path / "previews").iterdir()) == [
         "features.main-0001.png",
         "outer.inner.main-0001.png",

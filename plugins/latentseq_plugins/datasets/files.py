@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from latentseq.arrays import Clip
-from latentseq.data.splits import folder_of, split_by_folder
+from latentseq.data.splits import check_hold_out, folder_of, of_clips, split_by_folder
 from latentseq.errors import DataError, UsageError
 from latentseq.media import audio as sound
 from latentseq.media.discovery import Found, discover, nothing_found
@@ -42,6 +42,7 @@ class Files(Dataset):
         audio: str = "none",
         axes: str | None = None,
         range: str | None = None,
+        hold_out: str | None = None,
     ) -> None:
         """Find the footage and count its frames.
 
@@ -58,6 +59,8 @@ class Files(Dataset):
             axes: order of the axes of arrays, such as 'TNHW': T for time, N for clips, H for height, W for width, C
                 for channels; None to infer it from the shape.
             range: values of black and white in arrays and images without 8 bits, such as '0..4095'.
+            hold_out: what is held out for validation and test: 'clips', or the 'ends' of all clips; None for 'ends'
+                below 20 clips, and 'clips' otherwise.
 
         Raises:
             DataError: a file cannot be read, or there are no files.
@@ -72,6 +75,8 @@ class Files(Dataset):
         self.audio = audio
         self.axes = axes
         self.range = range
+        self.hold_out = hold_out
+        check_hold_out(hold_out)
         self._fps = fps
         self._preprocessing = Preprocessing(size, fit, gray, fps, skip)
         if audio not in ("none", *sound.KINDS):
@@ -84,7 +89,8 @@ class Files(Dataset):
         self._clips = [(i, *pair) for i, e in enumerate(edges) for pair in itertools.pairwise(e.tolist())]
         self._lengths = np.array([stop - start for _, start, stop in self._clips], np.int64)
         splits = [self._footage[i].split for i, _, _ in self._clips]
-        splits = split_by_folder([folder_of(self._footage[i].name) for i, _, _ in self._clips], splits)
+        if any(splits) or of_clips(len(splits), hold_out):
+            splits = split_by_folder([folder_of(self._footage[i].name) for i, _, _ in self._clips], splits)
         self.split = None if None in splits else np.array(splits)
         self.sources = [_facts(*each) for each in zip(self._footage, self._rows, strict=True)]
         if audio != "none":
@@ -132,6 +138,7 @@ class Files(Dataset):
     def fingerprint(self) -> str:
         """SHA-256 of the content of the files and of the options; it does not depend on their path."""
         about = [self.name, self._preprocessing.to_json(), self.audio, [each.split for each in self._footage]]
+        about += [self.hold_out] if self.hold_out else []
         digest = hashlib.sha256(json.dumps(about).encode())
         for each in self._footage:
             digest.update(each.footage.digest().encode())
