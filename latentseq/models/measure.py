@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from latentseq.arrays import Batch, Latents, State, Windows, check_finite, to_float
+from latentseq.arrays import Batch, Latents, Source, State, Windows, check_finite, to_float
 from latentseq.data.open import check_streams
 from latentseq.data.splits import split_ranges
 from latentseq.data.windows import RangeWindows
@@ -16,6 +16,7 @@ from latentseq.evaluation.floors import bits_per_dimension, extrapolate, floors,
 from latentseq.evaluation.metrics import frame_scores, squared_error, steps
 from latentseq.evaluation.protocol import Protocol
 from latentseq.models.latent import encode_windows
+from latentseq.models.linear_floor import LinearFloor
 from latentseq.protocols import Dataset, LatentView, Predictor, Progress
 
 BATCH_VALUES = 1 << 22
@@ -51,11 +52,13 @@ class _Training(NamedTuple):
         frames: number of frames that the statistics are computed from.
         mean: (h, w, c) mean frame; None if there are no training frames.
         steps: (*latent_shape) root mean square of a step in the latents, by model.
+        linear: the linear floor; None if the training clips or the context are too short.
     """
 
     frames: int
     mean: np.ndarray | None
     steps: dict[str, np.ndarray]
+    linear: LinearFloor | None = None
 
 
 def measure(models: Mapping[str, Predictor], dataset: Dataset, protocol: Protocol, progress: Progress) -> Measured:
@@ -83,7 +86,7 @@ def measure(models: Mapping[str, Predictor], dataset: Dataset, protocol: Protoco
     parts, conditioned = [], any(predictor.conditions for predictor in models.values())
     with contextlib.closing(progress):
         progress.update(0.0, "training frames, for the floors")
-        training = _training(models, dataset)
+        training = _training(models, dataset)._replace(linear=_linear_floor(dataset, protocol))
         for indices in _slices(len(windows), windows.length * windows.frame_size):
             batch, other = windows.take(indices), None
             if conditioned and len(windows) > 1:
@@ -154,6 +157,19 @@ def _training(models: Mapping[str, Predictor], dataset: Dataset) -> _Training:
     return _Training(n, total / n, {k: np.sqrt(v / n) for k, v in squares.items()}) if n else _Training(0, None, {})
 
 
+def _linear_floor(dataset: Dataset, protocol: Protocol) -> LinearFloor | None:
+    """Fit the linear floor to windows of training and validation clips that are as long as those of the protocol."""
+    ranges = split_ranges(dataset.lengths, dataset.split, dataset.hold_out)
+    windows: list[Windows] = []
+    for name in ("train", "validation"):
+        longest = int((ranges[name][:, 2] - ranges[name][:, 1]).max(initial=0))
+        length = min(protocol.context + protocol.horizon, longest)
+        if protocol.context < 2 or length < 3:
+            return None
+        windows.append(RangeWindows(ranges[name], length, 1, _reader(dataset)))
+    return LinearFloor(Source(windows[0], windows[1]))
+
+
 def _batch(
     models: Mapping[str, Predictor],
     batch: Batch,
@@ -174,6 +190,8 @@ def _batch(
     """
     context, truth = np.split(batch["frames"], [protocol.context], axis=1)
     predictions = floors(context, protocol.horizon, training.mean)
+    if training.linear:
+        predictions["linear"] = training.linear.predict(context, protocol.horizon)
     return {
         "truth": {"sharpness": _sharpness(truth)},
         "floors": {name: _scores(prediction, truth) for name, prediction in predictions.items()},

@@ -11,10 +11,10 @@ from keras import ops
 from latentseq.arrays import Batch, Latents, Source, State, Windows, as_items, check_rolling
 from latentseq.data.windows import validation_batches
 from latentseq.errors import UsageError, join_names
+from latentseq.networks.autoregression import fit_autoregression
 from latentseq.networks.checks import check_least, check_share, check_streams
 from latentseq.networks.forecast import HeadForecast
 from latentseq.networks.heads import build_head, head_names, load_head
-from latentseq.networks.linear import fit_autoregression
 from latentseq.networks.recurrent import DynamicsNetwork, join_condition
 from latentseq.networks.statistics import WINDOWS, measure_range, measure_statistics
 from latentseq.networks.tunable import TunableDynamics

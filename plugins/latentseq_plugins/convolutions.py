@@ -8,8 +8,9 @@ import keras
 from keras import layers, ops
 
 from latentseq.errors import UsageError
+from latentseq.networks.components import Patches
 from latentseq.networks.plugin import LossNetwork, swish
-from latentseq_plugins.linear_path import Components, Patches
+from latentseq_plugins.linear_path import Components
 from latentseq_plugins.variational import bounded_start, log_variance
 
 LATENTS = ("vector", "map")

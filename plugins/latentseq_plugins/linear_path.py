@@ -1,64 +1,20 @@
 """The linear path of an encoder: principal components beside its networks, fitted in closed form before training."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
 from keras import layers, ops
 
 from latentseq.arrays import Source
-from latentseq.networks.linear import PrincipalAxesFit, Regression, training_batches
+from latentseq.networks.autoregression import Regression
+from latentseq.networks.components import Patches, PrincipalAxesFit, training_batches
 from latentseq.protocols import Trainer
 from latentseq_plugins.variational import LEAST_LOG_VAR, MIN_SIGMA
 
 RIDGE = 1e-3
 """Strength of the ridge penalty in a regression of items on latents, as a share of the mean variance of a latent."""
-
-
-class Patches(NamedTuple):
-    """How items are cut into the pieces whose principal components are the latents.
-
-    Attributes:
-        item_shape: (h, w, c) of a frame, or any shape where the whole item is one piece.
-        side: side of a square patch in pixels; None for the whole item.
-        low: rows and columns of padding above and to the left.
-    """
-
-    item_shape: tuple[int, ...]
-    side: int | None = None
-    low: tuple[int, int] = (0, 0)
-
-    @property
-    def grid(self) -> tuple[int, ...]:
-        """Patches in a column and in a row; () for the whole item."""
-        return () if self.side is None else tuple(-(-length // self.side) for length in self.item_shape[:2])
-
-    @property
-    def size(self) -> int:
-        """Number of values of a piece."""
-        return int(np.prod(self.item_shape)) if self.side is None else self.side**2 * self.item_shape[-1]
-
-    def cut(self, x: Any) -> Any:
-        """Items (n, *item_shape) to pieces (n, *grid, size). The edges of a frame are repeated in its padding."""
-        if self.side is None:
-            return ops.reshape(x, (-1, self.size))
-        for axis, (length, low, count) in enumerate(zip(self.item_shape, self.low, self.grid, strict=False), 1):
-            if count * self.side != length:
-                x = ops.take(x, np.clip(np.arange(count * self.side) - low, 0, length - 1), axis=axis)
-        (rows, columns), k = self.grid, self.side
-        x = ops.reshape(x, (-1, rows, k, columns, k, self.item_shape[-1]))
-        return ops.reshape(ops.transpose(x, (0, 1, 3, 2, 4, 5)), (-1, rows, columns, self.size))
-
-    def join(self, pieces: Any) -> Any:
-        """Pieces (n, *grid, size) to items (n, *item_shape)."""
-        if self.side is None:
-            return ops.reshape(pieces, (-1, *self.item_shape))
-        (rows, columns), k, c = self.grid, self.side, self.item_shape[-1]
-        x = ops.transpose(ops.reshape(pieces, (-1, rows, columns, k, k, c)), (0, 1, 3, 2, 4, 5))
-        x = ops.reshape(x, (-1, rows * k, columns * k, c))
-        (top, left), (h, w) = self.low, self.item_shape[:2]
-        return x[:, top : top + h, left : left + w]
 
 
 class Components(layers.Layer):
@@ -90,8 +46,8 @@ class Components(layers.Layer):
     def call(self, x: Any) -> Any:
         """Items (n, *item_shape) to latents (n, *grid, d), or back."""
         if self.decode:
-            return self.patches.join(ops.matmul(x, self.kernel) + self.mean)
-        return ops.matmul(self.patches.cut(x) - self.mean, self.kernel)
+            return self.patches.join(ops.matmul(x, self.kernel) + self.mean, ops)
+        return ops.matmul(self.patches.cut(x, ops) - self.mean, self.kernel)
 
 
 def start_from_components(
@@ -169,4 +125,4 @@ def start_from_regression(
 
 def _pieces(patches: Patches, x: Any) -> np.ndarray:
     """The pieces of items (n, *item_shape), as rows (m, size)."""
-    return ops.convert_to_numpy(patches.cut(x)).reshape(-1, patches.size)
+    return patches.cut(ops.convert_to_numpy(x)).reshape(-1, patches.size)

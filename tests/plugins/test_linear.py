@@ -7,7 +7,7 @@ from scipy.stats import multivariate_normal
 
 from latentseq.arrays import Latents, Source
 from latentseq.errors import UsageError
-from latentseq.networks.linear import Autoregression, Regression, fit_autoregression
+from latentseq.networks.autoregression import Autoregression, Regression, fit_autoregression
 from latentseq.testing import DynamicsPromises
 from latentseq.training.trainer import RunTrainer
 from latentseq_plugins.dynamics.linear import Linear
@@ -35,7 +35,7 @@ def rotating(n, t, seed=0, angle=0.3, noise=0.02):
     z = [rng.normal(size=(n, 2))]
     for _ in range(t - 1):
         z.append(z[-1] @ turn + noise * rng.normal(size=(n, 2)))
-    return (np.stack(z, axis=1) + [5, -2]).astype(np.float32)
+    return (np.stack(z, axis=1) + np.array([5, -2])).astype(np.float32)
 
 
 def source_of(train, validation, **streams):

@@ -10,8 +10,8 @@ from scipy.stats import multivariate_normal
 from latentseq.arrays import Latents, Source, State, as_items, check_rolling
 from latentseq.configurable import Presets
 from latentseq.errors import UsageError
+from latentseq.networks.autoregression import Autoregression, fit_autoregression, standard_batches
 from latentseq.networks.checks import check_streams
-from latentseq.networks.linear import Autoregression, fit_autoregression, standard_batches
 from latentseq.networks.statistics import Range, confine, measure_range, measure_statistics
 from latentseq.protocols import Dynamics, Forecast, History, Trainer
 from latentseq.storage.tensors import load_tensors, save_tensors

@@ -11,11 +11,12 @@ from keras import layers
 from latentseq.arrays import Latents, Source, as_items
 from latentseq.configurable import Presets
 from latentseq.errors import UsageError
+from latentseq.networks.components import Patches
 from latentseq.networks.plugin import in_chunks, swish
 from latentseq.networks.tunable import TunableEncoder
 from latentseq.protocols import History, Trainer
 from latentseq_plugins.features import Scaling, statistics
-from latentseq_plugins.linear_path import Components, Patches, channel_gain, start_from_components
+from latentseq_plugins.linear_path import Components, channel_gain, start_from_components
 from latentseq_plugins.variational import VariationalNetwork, bounded_start, log_variance
 
 

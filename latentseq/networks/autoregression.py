@@ -1,25 +1,14 @@
-"""Linear models in closed form: principal axes of items, and ridge autoregression of latents. They are NumPy only."""
+"""Ridge autoregression of latents, in closed form. NumPy only."""
 
-import itertools
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.utils.extmath import randomized_svd
 
-from latentseq.arrays import Batch, Source, Windows
-from latentseq.protocols import Trainer
+from latentseq.arrays import Source, Windows
 
-SHARE = 0.05
-"""Largest share of a training budget that a fit in closed form takes."""
-ITEMS = 4096
-"""Largest number of items that principal axes are fitted to."""
 AT_ONCE = 64
-"""Number of items that are read at once."""
-LARGEST_COVARIANCE = 1024
-"""Largest size of an item whose covariance is kept whole."""
-SAMPLE_BYTES = 1 << 27
-"""Size of the sample that the axes of larger items are fitted to."""
+"""Number of windows that are read at once."""
 ROWS = 200_000
 """Approximate number of transitions that an autoregression is fitted to; every position of a map counts."""
 MOST_INPUTS = 4000
@@ -30,83 +19,6 @@ VALIDATION_WINDOWS = 128
 """Largest number of validation windows that candidates are compared on."""
 GROWTH_STEPS = 400
 """Number of free steps that the growth of an autoregression on a map is measured over."""
-
-
-class PrincipalAxes(NamedTuple):
-    """The principal axes of items.
-
-    Attributes:
-        mean: (s,) mean item.
-        axes: (d, s) orthonormal rows, the largest variance first. Rows beyond the number of items are zero.
-        variances: (d,) variance along each axis.
-        rest: mean variance along all other axes.
-    """
-
-    mean: np.ndarray
-    axes: np.ndarray
-    variances: np.ndarray
-    rest: float
-
-
-class PrincipalAxesFit:
-    """Fits principal axes in one pass, in memory that does not grow with the number of items.
-
-    The covariance of small items is kept whole. Of large items, such as frames, as many are kept as fit into
-    ``SAMPLE_BYTES``.
-
-    References:
-        Halko, Martinsson & Tropp, Finding Structure with Randomness, 2011: scikit-learn's randomised ``PCA``.
-    """
-
-    def __init__(self, size: int, d: int):
-        """Begin without items.
-
-        Args:
-            size: number of values of an item.
-            d: number of axes, at most ``size``.
-        """
-        self.size = size
-        self.d = d
-        self.count = 0
-        self._whole = size <= LARGEST_COVARIANCE
-        self._sum = np.zeros(size)
-        self._products = np.zeros((size, size) if self._whole else 0)
-        self._sample: list[np.ndarray] = []
-
-    @property
-    def is_full(self) -> bool:
-        """Whether no more items are needed."""
-        return self.count >= ITEMS or (not self._whole and self.count * self.size * 4 >= SAMPLE_BYTES)
-
-    def add(self, x: np.ndarray) -> None:
-        """Add items (n, size)."""
-        self.count += len(x)
-        if self._whole:
-            x = x.astype(np.float64)
-            self._sum += x.sum(axis=0)
-            self._products += x.T @ x
-        else:
-            self._sample.append(x.astype(np.float32))
-
-    def result(self) -> PrincipalAxes:
-        """The axes of the items so far; at least one item is needed."""
-        if self._whole:
-            mean = self._sum / self.count
-            covariance = self._products / self.count - np.outer(mean, mean)
-            values, vectors = np.linalg.eigh(covariance)
-            variances, axes, total = values[::-1], vectors.T[::-1], float(np.trace(covariance))
-        else:
-            x = np.concatenate(self._sample)
-            mean = x.mean(axis=0)
-            x = x - mean
-            total = float(np.square(x).sum()) / self.count
-            _, singular, axes = randomized_svd(x, min(self.d, self.count), random_state=0)
-            variances = np.square(singular) / self.count
-        found = min(self.d, len(axes))
-        kept, left = np.zeros((self.d, self.size)), np.zeros(self.d)
-        kept[:found], left[:found] = axes[:found], np.maximum(variances[:found], 0)
-        rest = max(0.0, total - left.sum()) / max(1, self.size - self.d)
-        return PrincipalAxes(mean.astype(np.float64), kept, left, rest)
 
 
 class Regression:
@@ -148,12 +60,6 @@ class Regression:
         values, usual = np.maximum(values, 0), max(float(values.mean()), 1e-12)
         weights = [vectors @ (projected / (values + ridge * usual)[:, None]) for ridge in ridges]
         return [(each, goal - mean @ each) for each in weights]
-
-
-def training_batches(source: Source, trainer: Trainer) -> Iterator[Batch]:
-    """Training batches in the order of training: at most ``ITEMS`` rows, within ``SHARE`` of the budget."""
-    batches = trainer.part("start", SHARE).batches(source, batch_size=AT_ONCE, epochs=1)
-    return itertools.islice(batches, ITEMS // AT_ONCE)
 
 
 class Autoregression(NamedTuple):
