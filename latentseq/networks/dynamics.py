@@ -20,6 +20,8 @@ from latentseq.networks.statistics import WINDOWS, measure_range, measure_statis
 from latentseq.networks.tunable import TunableDynamics
 from latentseq.protocols import Forecast, History, Trainer
 
+LEAST_UNIT = 0.01
+"""Smallest unit of the network's outputs, in standardised units."""
 MIN_SPREAD = 1e-3
 """Smallest one-step error that is stored, in standardised units."""
 RECALIBRATION_WINDOWS = 300
@@ -179,9 +181,10 @@ class KerasDynamics(TunableDynamics):
         return {"network": self.network}
 
     def optional_weights(self) -> set[str]:
-        """The range of the training latents and the linear start, which earlier versions did not store."""
+        """The range of the training latents, the linear start and the units, which earlier versions did not store."""
         linear = self.network.linear
-        weights = [*self.network.range_weights, *([linear.kernel, linear.bias] if linear else [])]
+        weights = [*self.network.range_weights, self.network.output_layer.unit]
+        weights += [linear.kernel, linear.bias] if linear else []
         return {f"network/{weight.path}" for weight in weights}
 
     def burn_in(self, length: int) -> int:
@@ -212,11 +215,14 @@ class KerasDynamics(TunableDynamics):
         network.offset.assign(offset)
         network.scale.assign(scale)
         self._measure_range(source.train, WINDOWS)
-        linear = self._start_linear(inputs, offset, scale, trainer)
-        # If differences are predicted, the first forecasts lie around the last item, as far off as a usual step.
-        steps_off = self.residual or linear
-        usual = step.reshape(-1, step.shape[-1]).mean(axis=0) if steps_off else np.ones(step.shape[-1])
-        network.output_layer.last.bias.assign(head.first_bias(usual))
+        share = self._start_linear(inputs, offset, scale, trainer)
+        # The first forecasts lie around their base, as far off as a usual step. In the absence of a base, they lie
+        # around the mean.
+        usual = (
+            np.sqrt(np.square(step).reshape(-1, step.shape[-1]).mean(axis=0)) * share if share else np.ones(head.d)
+        )
+        usual = np.maximum(usual, LEAST_UNIT)
+        network.output_layer.start(head.first_bias(usual), head.units(usual))
         history = trainer.fit(
             network, inputs, batch_size=self.batch_size, learning_rate=self.learning_rate, clip_norm=1.0
         )
@@ -300,16 +306,21 @@ class KerasDynamics(TunableDynamics):
                 f"Heads that work with it: {fitting}."
             )
 
-    def _start_linear(self, source: Source, offset: np.ndarray, scale: np.ndarray, trainer: Trainer) -> bool:
-        """Fit the linear part of the network, and say whether it is used."""
-        linear = self.network.linear
+    def _start_linear(self, source: Source, offset: np.ndarray, scale: np.ndarray, trainer: Trainer) -> float:
+        """Fit the linear part of the network.
+
+        Returns:
+            Its error as a share of that of repeating the last latent, which is 1 where it is not used; 0 if forecasts
+            have no base.
+        """
+        linear, without = self.network.linear, 1.0 if self.residual else 0.0
         if linear is None:
-            return False
+            return without
         linear.kernel.assign(np.zeros(linear.kernel.shape))
         linear.bias.assign(np.zeros(linear.bias.shape))
         fit = fit_autoregression(source, offset, scale, self.network.burn_in, tuple(sorted(self.conditions)))
         if fit is None:
-            return False
+            return without
         better = fit.error < fit.last_error
         errors = f"{fit.error:.4g} with linear autoregression, {fit.last_error:.4g} when the last latent is repeated"
         start = "autoregression" if better else "the last latent"
@@ -318,7 +329,8 @@ class KerasDynamics(TunableDynamics):
             model = fit.model if self.residual else fit.model.absolute()
             linear.kernel.assign(model.kernel)
             linear.bias.assign(model.bias)
-        return better
+            return (fit.error / fit.last_error) ** 0.5
+        return without
 
     def _measure_range(self, windows: Windows, at_most: int) -> None:
         network = self.network

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 from latentseq.arrays import Batch
@@ -295,7 +296,8 @@ class Readout(layers.Layer):
         self.last = layers.Dense(head.width, kernel_initializer=start, name="last")
 
     def build(self, shape: tuple[int, ...]) -> None:
-        """Build the layers, one behind the other."""
+        """Build the layers, one after the other."""
+        self.unit = self.add_weight(shape=(self.last.units,), initializer="ones", trainable=False, name="unit")
         inner: Any = (None, *shape[-self.rank :])
         for layer in (*self.hidden, self.last):
             layer.build(inner)
@@ -307,7 +309,12 @@ class Readout(layers.Layer):
         for layer in self.hidden:
             after = layer(y)
             y = y + after if y.shape == after.shape else after
-        return ops.reshape(self.last(y), (*ops.shape(x)[:-1], self.last.units))
+        return ops.reshape(self.last(y) * self.unit, (*ops.shape(x)[:-1], self.last.units))
+
+    def start(self, bias: np.ndarray, unit: np.ndarray) -> None:
+        """Set the first outputs, (width,), and the unit that the network learns each output in, (width,)."""
+        self.unit.assign(unit)
+        self.last.bias.assign(bias / unit)
 
 
 class LinearStep(layers.Layer):

@@ -63,7 +63,7 @@ def test_imagine_draws_with_the_noise_of_seed_and_step(head, temperature):
     network, wanted = model.network, []
     for j in range(STEPS):
         noise = network.head.noise(np.random.default_rng([7, PRIMED + j]), (B,), temperature)
-        item = network.head.draw(state["outputs"], network.base(state["last"]), noise)
+        item = network.head.draw(state["outputs"], state["base"], noise)
         item = ops.convert_to_numpy(item * network.scale + network.offset)[:, None]
         item = confined(network, item, state["last"])
         wanted.append(item)

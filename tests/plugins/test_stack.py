@@ -135,7 +135,7 @@ def test_what_is_resolved_has_every_option_of_every_part():
         "features": "conv-ae",
         "latents": "pca",
         "decoder": "runs/decoder",
-        "features_options": {"latent_dim": 3, "widths": [4, 8, 8], "augment": True},
+        "features_options": {"latent_dim": 3, "widths": [4, 8, 8], "augment": True, "linear_start": True},
         "latents_options": {"latent_dim": 4},
         "decoder_options": None,  # It is a trained run, and has its own.
         "frozen": [],
@@ -153,6 +153,7 @@ def test_dotted_options_are_those_of_a_part_and_come_back_as_json():
         "latent_dim": 3,
         "widths": [4, 8],
         "augment": True,
+        "linear_start": True,
         "seed": 3,
     }
     assert config["latents_options"]["input_shape"] == [4, 4, 3]

@@ -99,7 +99,7 @@ def test_a_map_keeps_positions():
 
 
 def test_the_weights_of_a_vector_are_laid_out_as_they_always_were():
-    vae = VAE([16, 16, 1], latent_dim=4, widths=[8, 16])
+    vae = VAE([16, 16, 1], latent_dim=4, widths=[8, 16], linear_start=False)
     shapes = {f"{n}/{w.path}": tuple(w.shape) for n, network in vae.networks.items() for w in network.weights}
     assert shapes == {
         "encoder/conv_0/kernel": (4, 4, 1, 8),

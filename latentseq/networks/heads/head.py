@@ -99,6 +99,13 @@ class Head(Configurable):
     def first_bias(self, scale: np.ndarray) -> np.ndarray:
         """(width,), outputs whose density lies around the base with standard deviation ``scale`` (d,)."""
 
+    def units(self, scale: np.ndarray) -> np.ndarray:
+        """(width,), the unit in which the network learns each output; ones by default.
+
+        Locations that are learned in units of a usual one-step error, ``scale`` (d,), start with small steps.
+        """
+        return np.ones(self.width)
+
 
 def to_scale(raw: Any) -> Any:
     """Raw outputs to standard deviations of at least ``MIN_SCALE``."""

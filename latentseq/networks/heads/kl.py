@@ -51,5 +51,9 @@ class KL(Head):
         """See ``Head.first_bias``."""
         return np.concatenate([np.zeros(self.d), from_scale(scale)])
 
+    def units(self, scale: np.ndarray) -> np.ndarray:
+        """See ``Head.units``."""
+        return np.concatenate([scale, np.ones(self.d)])
+
     def _split(self, outputs: Any, base: Any) -> tuple[Any, Any]:
         return base + outputs[..., : self.d], to_scale(outputs[..., self.d :])

@@ -77,6 +77,10 @@ class Mixture(Head):
         k = self.components
         return np.concatenate([np.zeros(k), *[np.zeros(self.d), from_scale(scale)] * k])
 
+    def units(self, scale: np.ndarray) -> np.ndarray:
+        """See ``Head.units``."""
+        return np.concatenate([np.ones(self.components), *[scale, np.ones(self.d)] * self.components])
+
     def _split(self, outputs: Any, base: Any) -> tuple[Any, Any, Any]:
         """Logits (..., k), locations (..., k, d) and scales (..., k, d)."""
         k = self.components

@@ -48,3 +48,7 @@ class MSE(Head):
     def first_bias(self, scale: np.ndarray) -> np.ndarray:
         """Zero; the width of the density comes from validation data."""
         return np.zeros(self.d)
+
+    def units(self, scale: np.ndarray) -> np.ndarray:
+        """See ``Head.units``."""
+        return scale
