@@ -155,7 +155,13 @@ class Trainer(ABC):
 
     @abstractmethod
     def batches(
-        self, source: Source, *, stage: str = "main", batch_size: int = 32, epochs: int | None = None
+        self,
+        source: Source,
+        *,
+        stage: str = "main",
+        batch_size: int = 32,
+        epochs: int | None = None,
+        share: float | None = None,
     ) -> Iterator[Batch]:
         """Yield training batches until the budget is used up, for a plugin that learns without Keras."""
 

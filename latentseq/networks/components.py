@@ -1,6 +1,5 @@
 """Principal components of frames, of patches of frames, and of any items, in closed form. NumPy only."""
 
-import itertools
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -11,7 +10,7 @@ from latentseq.arrays import Batch, Source
 from latentseq.protocols import Trainer
 
 SHARE = 0.05
-"""Largest share of a training budget that a fit in closed form takes."""
+"""Largest share of the wall time of a training that a fit in closed form takes."""
 ITEMS = 4096
 """Largest number of items that principal axes are fitted to."""
 AT_ONCE = 64
@@ -153,6 +152,10 @@ class PrincipalAxesFit:
 
 
 def training_batches(source: Source, trainer: Trainer) -> Iterator[Batch]:
-    """Training batches in the order of training: at most ``ITEMS`` rows, within ``SHARE`` of the budget."""
-    batches = trainer.part("start", SHARE).batches(source, batch_size=AT_ONCE, epochs=1)
-    return itertools.islice(batches, ITEMS // AT_ONCE)
+    """Training batches in the order of training: at most about ``ITEMS`` rows, within ``SHARE`` of the time."""
+    rows = 0
+    for batch in trainer.batches(source, stage="start", batch_size=AT_ONCE, epochs=1, share=SHARE):
+        yield batch
+        rows += len(next(iter(batch.values())))
+        if rows >= ITEMS:
+            break

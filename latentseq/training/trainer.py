@@ -206,7 +206,13 @@ class RunTrainer(Trainer):
         return History(run.progress.rows, run.progress.best)
 
     def batches(
-        self, source: Source, *, stage: str = "main", batch_size: int = 32, epochs: int | None = None
+        self,
+        source: Source,
+        *,
+        stage: str = "main",
+        batch_size: int = 32,
+        epochs: int | None = None,
+        share: float | None = None,
     ) -> Iterator[Batch]:
         """Yield training batches, for a plugin that learns in NumPy; a resumed run starts again at the first batch.
 
@@ -215,15 +221,21 @@ class RunTrainer(Trainer):
             stage: name of the stage.
             batch_size: batch size, if the user sets none.
             epochs: number of passes over the data that the plugin needs; None to use the whole budget.
+            share: share of the budget's wall time that may be used. Limits of epochs and steps do not count then.
 
         Yields:
             Batches in the order given by (seed, epoch), until the budget is used.
         """
+        limited = self
+        if share is not None:
+            limited = copy.copy(self)
+            limited.epochs, limited.steps = None, None
+            limited.max_minutes = self.max_minutes and share * self.max_minutes
         stage = self.prefix + stage
         progress, per_epoch = Progress(), self._per_epoch(source, batch_size)
-        share = self._share(progress, per_epoch, epochs)
+        used = limited._share(progress, per_epoch, epochs)
         with contextlib.closing(self.watcher):
-            for batch in self._batches(progress, share, source, batch_size):
+            for batch in self._batches(progress, used, source, batch_size):
                 yield batch
                 progress.count(per_epoch)
                 self.watcher.update(progress.share, f"{stage} · epoch {progress.epoch + 1} · step {progress.step}")
