@@ -27,6 +27,9 @@ INPUTS = ("data", "encoder", "run")
 RETIRED = ("from_", "tune")
 """Keys in the requests of earlier versions of ``train`` that have no meaning any more."""
 
+ADDED = {"keep": "best"}
+"""Keys that the requests of earlier versions lack, and the values that they stand for."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
@@ -178,7 +181,7 @@ def training_folder(out: Path, request: Mapping[str, Any], *, resume: bool, over
     """The folder of a training run. Its checkpoints are removed when the run is finished."""
     options: dict[str, Any] = {
         "last": ARTIFACT,
-        "may_change": (*MAY_CHANGE, *INPUTS, *RETIRED),
+        "may_change": (*MAY_CHANGE, *INPUTS, *RETIRED, *_added(out, request)),
         "resume": resume,
         "overwrite": overwrite,
     }
@@ -216,10 +219,16 @@ def is_finished(
     renamed = [key for key in same if before.get(key) != request.get(key)]
     model = read_artifact(out) if renamed else None
     unchanged = [key for key in renamed if model is not None and same[key](model)]
-    check_same(out, request, (*unchanged, *RETIRED))
+    check_same(out, request, (*unchanged, *RETIRED, *_added(out, request)))
     settle(out)  # The run may have been killed when only this was left to do.
     shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
     return True
+
+
+def _added(out: Path, request: Mapping[str, Any]) -> list[str]:
+    """Keys of a request that an earlier version did not write, and that have the value they stand for."""
+    before = read_json(out / RUN, "what a run was asked for") if (out / RUN).is_file() else {}
+    return [key for key, value in ADDED.items() if key not in before and request.get(key) == value]
 
 
 def check_out(out: Path, marker: str, overwrite: bool, *inputs: str | Path, resume: bool = False) -> None:

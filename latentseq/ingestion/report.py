@@ -105,7 +105,7 @@ def summary(manifest: dict[str, Any], plan: Plan) -> Iterator[str]:
     )
     yield from held_out(manifest)
     if not (recipe.crop or recipe.options.overlapping or any(source.file.split for source in plan.sources)):
-        yield from _other_way(manifest, clips)
+        yield from _other_way(manifest)
     if recipe.crop and clips < recipe.options.count:
         count, motion = recipe.options.count, recipe.crop.motion
         yield f"--count is {count:,}, but no other crops have a motion of {motion:g}"
@@ -115,7 +115,7 @@ def summary(manifest: dict[str, Any], plan: Plan) -> Iterator[str]:
 def held_out(manifest: dict[str, Any]) -> Iterator[str]:
     """Describe what is held out for validation and test: the ends of clips, or clips and their files or folders."""
     runs = manifest["clips"]
-    lengths = np.repeat([run["length"] for run in runs], [run["count"] for run in runs])
+    lengths = _lengths(manifest)
     split, sources = values(runs, "split"), values(runs, "source")
     names = [manifest["sources"][source]["path"] for source in sources]
     folders = [folder_of(name) for name in names]
@@ -146,14 +146,21 @@ def _ends(ranges: Mapping[str, np.ndarray]) -> int:
     return len(test) if np.array_equal(test[:, [0, 2]], validation[:, :2]) else 0
 
 
-def _other_way(manifest: dict[str, Any], clips: int) -> Iterator[str]:
-    """Say how to hold out something else, if there are enough clips for a choice."""
-    if clips < MIN_CLIPS:
+def _other_way(manifest: dict[str, Any]) -> Iterator[str]:
+    """Say how to hold out something else, if the number and the lengths of the clips leave a choice."""
+    lengths, hold_out = _lengths(manifest), manifest.get("hold_out")
+    if len(lengths) < MIN_CLIPS or not _ends(split_ranges(lengths, None, "ends")):
         return
-    if of_clips(clips, manifest.get("hold_out")):
+    if of_clips(len(lengths), hold_out):
         yield "`ingest --hold-out ends` holds out the end of every clip instead."
     else:
         yield "`ingest --hold-out clips` holds out whole clips instead."
+
+
+def _lengths(manifest: dict[str, Any]) -> np.ndarray:
+    """(n,) number of frames of each clip."""
+    runs = manifest["clips"]
+    return np.repeat([run["length"] for run in runs], [run["count"] for run in runs])
 
 
 def _hints(plan: Plan) -> Iterator[str]:

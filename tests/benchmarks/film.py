@@ -48,9 +48,9 @@ def main() -> None:
         ["tune", lstm, clips, short, "--length", "8"],
         ["tune", short, clips, tuned, "--length", "20"],
     ]
-    subprocess.run(
-        [program, "ingest", str(out / "scenes"), clips, "--size", "64", "--overwrite", "--quiet"], check=True
-    )
+    # The scenes of validation and test are not trained on.
+    options = ["--size", "64", "--hold-out", "clips", "--overwrite", "--quiet"]
+    subprocess.run([program, "ingest", str(out / "scenes"), clips, *options], check=True)
     for command, share in zip(commands, SHARES, strict=True):
         budget = ["--max-minutes", f"{given.minutes * share:.2f}", "--seed", str(given.seed), "--quiet"]
         subprocess.run([program, *command, *budget], check=True)

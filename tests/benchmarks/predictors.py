@@ -58,7 +58,8 @@ def main() -> None:
     chosen = given.predictors or [name for name in PREDICTORS if given.audio or name != "audio-visual"]
     out, source = given.out / Path(given.data).stem, given.data
     if Path(source).is_file():
-        run("ingest", source, str(out / "clips"), "--size", "64", "--quiet", *["--cuts"] * given.cuts)
+        options = ["--size", "64", "--hold-out", "clips", "--quiet", *["--cuts"] * given.cuts]
+        run("ingest", source, str(out / "clips"), *options)
         source = str(out / "clips")
     data = [source, *(word for option in given.data_set for word in ("--data-set", option))]
     for name in chosen:

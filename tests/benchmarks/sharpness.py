@@ -38,7 +38,7 @@ def main() -> None:
     given = parser.parse_args()
     out, clips = given.out, str(given.out / "clips")
     if not Path(clips).is_dir():
-        run("ingest", str(given.film), clips, "--size", given.size, "--cuts", "--quiet")
+        run("ingest", str(given.film), clips, "--size", given.size, "--cuts", "--hold-out", "clips", "--quiet")
     for name in given.models:
         if not (out / name / "artifact.json").is_file():
             options = [word for option in MODELS[name] for word in ("--set", option)]

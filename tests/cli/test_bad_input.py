@@ -108,9 +108,9 @@ class TestData:
         )
 
     def test_a_video_too_short_to_validate_on(self, with_data, refused, write_movie, tmp_path):
-        film = write_movie("film.mp4", frames=3)
+        film = write_movie("film.mp4", frames=1)
         assert refused(65, *with_data(film)["train-ae"]) == (
-            "No data is left for validation: the number of frames is 3. Use a longer clip, or at least three clips."
+            "No data is left for validation: the number of frames is 1. Use a longer clip, or at least three clips."
         )
 
     def test_windows_longer_than_the_clips(self, refused, runs, tmp_path):

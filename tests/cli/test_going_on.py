@@ -80,3 +80,26 @@ def test_data_that_was_moved_is_the_same_data(honest, cli, tmp_path):
     answer = cli("train-ae", tmp_path / "others", tmp_path / "run", *QUICK, "--resume")
     assert answer.code == 2
     assert f"other options: data was '{clips}', and is '{tmp_path / 'others'}' now. " in answer.err
+
+
+def test_other_weights_cannot_be_kept_by_a_run_that_goes_on(stopped, cli, tmp_path):
+    answer = cli(*stopped, "--keep", "last", "--resume")
+    assert (answer.code, answer.err) == (
+        2,
+        f"error: {tmp_path / 'ae'} is a run with other options: keep was 'best', and is 'last' now. Repeat the "
+        "original command, choose another folder, or replace the run with --overwrite.\n",
+    )
+    answer = cli(*stopped, "--keep", "first", "--overwrite")
+    assert (answer.code, answer.err) == (2, "error: keep is 'first'; expected 'best' or 'last'.\n")
+    assert cli(*stopped, "--keep", "last", "--overwrite").code == 0
+    assert json.loads((tmp_path / "ae" / "run.json").read_text())["keep"] == "last"
+
+
+def test_a_run_from_before_there_was_a_choice_of_weights_goes_on(stopped, cli, tmp_path):
+    path = tmp_path / "ae" / "run.json"
+    old = {key: value for key, value in json.loads(path.read_text()).items() if key != "keep"}
+    path.write_text(json.dumps(old))
+    assert "keep was None, and is 'last' now" in cli(*stopped, "--keep", "last", "--resume").err
+    assert cli(*stopped, "--resume").code == 0
+    path.write_text(json.dumps(old))
+    assert cli(*stopped, "--resume").code == 0, "It is finished, and the same run."

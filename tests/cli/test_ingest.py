@@ -40,11 +40,25 @@ def test_a_summary_ends_it(footage, cli, tmp_path):
         "skip in/notes.txt: .txt is not a known type of video, image or array file.",
         "skip in/short.npy: It has 6 frames, fewer than the 10 of a clip.",
         "1 clip, 10 frames of 16 x 24 x 3, from 1 of 3 files",
-        "held out for validation: 1 frame of 1 clip, from in/film.mp4",
-        "held out for test: 1 frame of 1 clip, from in/film.mp4",
+        "The last fifth of every clip is held out: a tenth for testing, a tenth for validation.",
     ]
     assert cli("ingest", footage, out, "--size", "16x24", "--clip-length", 10, "--fps", 10) == answer
     assert cli("verify", out).code == 0
+
+
+def test_what_is_held_out_is_chosen(cli, tmp_path):
+    for i in range(3):
+        array(tmp_path / "in" / f"{i}.npy", 30)
+    for choice, summary in (
+        ([], "The last fifth of every clip is held out: a tenth for testing, a tenth for validation."),
+        (["--hold-out", "clips"], "held out for validation: 1 clip, from in/2.npy"),
+    ):
+        out = tmp_path / f"out{len(choice)}"
+        assert summary in cli("ingest", tmp_path / "in", out, *choice).err.splitlines()
+        shown = [line.split() for line in cli("show", out).out.splitlines()]
+        assert [line[2:] for line in shown if line[:2] == ["held", "out"]] == [choice[1:]] * bool(choice)
+    answer = cli("ingest", tmp_path / "in", tmp_path / "out", "--hold-out", "all")
+    assert (answer.code, answer.err) == (2, "error: --hold-out is 'all'; expected 'clips' or 'ends'.\n")
 
 
 def test_long_lists_are_cut_short(cli, tmp_path):

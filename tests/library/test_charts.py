@@ -70,6 +70,8 @@ def test_the_same_input_gives_the_same_bytes() -> None:
     [
         [],
         [{"epoch": 1, "loss": 1.0}],
+        [{"epoch": 0, "val_loss": 9.0}],
+        [{"epoch": 0, "val_loss": 9.0}, {"epoch": 1, "loss": 1.0, "val_loss": 2.0}],
         [{"epoch": 1, "loss": 1.0, "val_loss": None}, {"epoch": 2, "loss": float("nan"), "val_loss": 2.0}],
         [{"epoch": 1, "loss": -5.0, "val_loss": -4.0}, {"epoch": 2, "loss": 0.0, "val_loss": float("inf")}],
         [{"epoch": i, "loss": 10.0**-i, "val_loss": 1e6} for i in range(1, 9)],

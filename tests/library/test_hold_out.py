@@ -2,14 +2,17 @@
 
 import json
 
+import gymnasium
 import numpy as np
 import pytest
 from ingesting import numbered, take, write_array
 from test_batches import Frames, items, latent_folder
+from test_recording import COUNTER, Counter
 from test_splits import PARTS
 
 from latentseq.arrays import Latents
 from latentseq.commands.ingest import ingest
+from latentseq.commands.record import record
 from latentseq.data.crops import Crops
 from latentseq.data.open import open_data
 from latentseq.data.splits import FEW_CLIPS, split_ranges
@@ -156,6 +159,17 @@ def test_commands_that_decode_files_themselves_take_the_choice(films, tmp_path):
     data = prepare(films, {"hold_out": "clips"}, out=tmp_path / "run").open(tmp_path / "cache", quiet=True)
     assert data.hold_out == "clips"
     assert sorted(data.split) == ["test", "train", "train", "validation"]
+
+
+def test_a_recording_has_the_choice(tmp_path):
+    gymnasium.register(COUNTER, Counter)
+    record(COUNTER, tmp_path / "ends", episodes=3, hold_out="ends", quiet=True)
+    assert ClipFolder(str(tmp_path / "ends")).hold_out == "ends"
+    record(COUNTER, tmp_path / "default", episodes=3, quiet=True)
+    assert "hold_out" not in json.loads((tmp_path / "default" / "manifest.json").read_text())
+    with pytest.raises(UsageError, match="--hold-out is 'all'; expected 'clips' or 'ends'"):
+        record(COUNTER, tmp_path / "all", hold_out="all")
+    del gymnasium.registry[COUNTER]
 
 
 def test_the_summary_says_what_is_held_out_and_how_to_change_it(films, tmp_path, capfd):

@@ -109,7 +109,7 @@ def test_few_decoders_are_open_at_a_time(write_movie, tmp_path, numbers):
 
 def test_the_config_builds_the_same_again(write_movie):
     config = {"path": str(write_movie("a.mp4")), "size": [24, 48], "fit": "pad", "gray": True, "skip": 3}
-    config |= {"fps": 12.0, "array": None, "audio": "wave", "axes": None, "range": None}
+    config |= {"fps": 12.0, "array": None, "audio": "wave", "axes": None, "range": None, "hold_out": None}
     dataset = Files.from_config(config)
     assert dataset.get_config() == config
     assert dataset.fps == 4
