@@ -25,7 +25,9 @@ LINT = "from importlinter.cli import lint_imports_command; lint_imports_command(
 @pytest.fixture(scope="module")
 def graph() -> grimp.ImportGraph:
     """Who imports whom, of all modules of the three roots."""
-    return grimp.build_graph(*LINTER["session_options"]["root_packages"], include_external_packages=True, cache_dir=None)
+    return grimp.build_graph(
+        *LINTER["session_options"]["root_packages"], include_external_packages=True, cache_dir=None
+    )
 
 
 def broken(graph: grimp.ImportGraph) -> set[str]:
@@ -69,7 +71,7 @@ def test_the_linter_sees_imports_in_functions_and_for_type_checkers(tmp_path):
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     for module, line in {
-        "latentseq/data/open.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import latentseq.commands",
+        "latentseq/data/open.py": "import typing\nif typing.TYPE_CHECKING:\n    import latentseq.commands",
         "latentseq/commands/encode.py": "def later():\n    from latentseq_plugins.encoders import vae",
         "latentseq/storage/shards.py": "def later():\n    import keras",
         "cli/latentseq_cli/sample.py": "def later():\n    import keras",
