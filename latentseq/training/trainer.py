@@ -154,6 +154,8 @@ class RunTrainer(Trainer):
         optimizer = GuardedAdam(rate, global_clipnorm=clip_norm)
         # XLA halves the speed of convolutions and of recurrent layers on TensorFlow's CPU; JAX always compiles.
         model.compile(optimizer=optimizer, jit_compile=keras.backend.backend() == "jax")
+        # TensorFlow would trace the step once to make the moments, and then again.
+        optimizer.build(model.trainable_variables)
 
         def train(batch: Batch, share: float) -> Mapping[str, Any]:
             optimizer.learning_rate = rate * schedule(share)

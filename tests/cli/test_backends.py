@@ -41,9 +41,9 @@ def on_jax(tmp_path_factory):
     """From data to a table on JAX, where TensorFlow cannot be imported; the folder, and what was printed."""
     folder = tmp_path_factory.mktemp("jax")
     lines = [
-        ["train-ae", *SQUARES, folder / "ae", *TINY, "--learning-rate", 0.01],
+        ["train-ae", *SQUARES, folder / "ae", *TINY, "--set", "widths=[4, 8]", "--learning-rate", 0.01],
         ["encode", *SQUARES, folder / "ae", folder / "z"],
-        ["train-lstm", folder / "z", folder / "ae", folder / "lstm", *TINY, "--set", "free_steps=0"],
+        ["train-lstm", folder / "z", folder / "ae", folder / "lstm", *TINY, "--set", "free_steps=0", "--head", "mse"],
         ["sample", folder / "lstm", *SQUARES, folder / "sample.npz", *SAMPLE],
         ["train", *SQUARES, folder / "unet", "--predictor", "unet", *TINY],
         ["evaluate", folder / "lstm", folder / "unet", *EVALUATION, "--out", folder / "found", "--quiet"],

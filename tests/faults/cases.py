@@ -47,7 +47,7 @@ CASES = {
     "kill-training": Kind(kills.training, 20, True, 100),
 }
 SHORT = {
-    "kill-making": (101, 102),
+    "kill-making": (102, 101),
     "crash-points": (6, 36, 56),
     "disk-full": (0, 5, 10),
     "write-error": (0, 8, 17),
@@ -57,4 +57,6 @@ SHORT = {
     "kill-training": (100,),
     "not-finite": (1,),
 }
-"""Numbers of the cases of the short version."""
+"""Numbers of the cases of the short version. `make test` does the first of every kind."""
+ALL_DIFFER = ("crash-points", "damage")
+"""Kinds of which `make test` does all of these, as every number is another place."""

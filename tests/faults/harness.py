@@ -27,7 +27,7 @@ IMPORTED = 99
 DEFECT = 98
 """What a child answers that has ended by an exception."""
 CHANGES = frozenset({"write", "fsync", "rename", "unlink", "mkdir", "rmdir"})
-_TEXT = 16
+_TEXT = 8
 _SIGNALS = {"SIGKILL": signal.SIGKILL, "SIGINT": signal.SIGINT, "SIGTERM": signal.SIGTERM}
 
 
@@ -65,7 +65,6 @@ class Outcome(NamedTuple):
         code: its exit code; minus the signal that ended it.
         steps: that counted.
         met: what the fault hit, or ''.
-        after: seconds from there to the end.
         out: standard output.
         err: standard error.
     """
@@ -73,7 +72,6 @@ class Outcome(NamedTuple):
     code: int
     steps: int
     met: str
-    after: float
     out: str
     err: str
 
@@ -97,7 +95,6 @@ class Injector:
             struct.pack_into("q", self.shared, 0, number)
             hit = number == fault.at or (fault.lasting and 0 < fault.at < number)
             if hit and number == fault.at:
-                struct.pack_into("d", self.shared, 8, time.monotonic())
                 text = f"{op} {path}".encode()[: mmap.PAGESIZE - _TEXT]
                 self.shared[_TEXT : _TEXT + len(text)] = text
             return hit
@@ -236,9 +233,8 @@ def child(
                 os.kill(pid, signal.SIGKILL)
                 break
             time.sleep(0.003)
-        now = time.monotonic()
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        steps, hit = struct.unpack_from("qd", shared)
+        (steps,) = struct.unpack_from("q", shared)
         met = shared[_TEXT:].rstrip(b"\0").decode()
         texts = []
         for file in (out, err):
@@ -246,7 +242,7 @@ def child(
             texts.append(file.read().decode(errors="replace"))
     if ended is None:
         raise Failed(f"A child hung for {seconds} s after {met!r}: {texts[1][-500:]}")
-    return Outcome(code, steps, met, now - hit if met else 0.0, *texts)
+    return Outcome(code, steps, met, *texts)
 
 
 def _live(

@@ -8,13 +8,14 @@ from stock import Stock
 
 MAKING = ("encode", "ingest", "ingest4")
 TRAINING = ("vae", "lstm")
-SOON = 10.0
+REST = 0.3
+"""Largest share of all its steps that a command takes after a signal: it ends what it is in the middle of."""
 ANY = CHANGES | {"take", "open", "read"}
 
 
 def making(stock: Stock, where: Path, number: int, random: np.random.Generator) -> int:
     """Interrupt ``encode`` or ``ingest``."""
-    return _interrupted(stock, MAKING[number % len(MAKING)], where, number, random)
+    return _interrupted(stock, MAKING[number % len(MAKING)], where, number, random, rest=REST)
 
 
 def training(stock: Stock, where: Path, number: int, random: np.random.Generator) -> int:
@@ -23,7 +24,13 @@ def training(stock: Stock, where: Path, number: int, random: np.random.Generator
 
 
 def _interrupted(
-    stock: Stock, name: str, where: Path, number: int, random: np.random.Generator, twice: bool = False
+    stock: Stock,
+    name: str,
+    where: Path,
+    number: int,
+    random: np.random.Generator,
+    twice: bool = False,
+    rest: float = 1.0,
 ) -> int:
     action, code = [("SIGINT", 130), ("SIGTERM", 143)][number // 3 % 2]
     ops = frozenset({"take"}) if twice else ANY
@@ -35,7 +42,8 @@ def _interrupted(
     outcome = stock.run(name, out, fault)
     told = f"{name} with {action} at {outcome.met}"
     expect(outcome.code == code, told, outcome)
-    expect(outcome.after < SOON, f"{told} took {outcome.after:.1f} s", outcome)
+    after = outcome.steps - fault.at
+    expect(after <= rest * total, f"{told} took {after} of {total} steps more", outcome)
     again = stock.run(name, out)
     expect(again.code == 0 or "exists already" in again.err, f"{told}, again", again)
     stock.check(name, out)

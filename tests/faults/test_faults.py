@@ -1,4 +1,4 @@
-"""A few cases of every kind of fault; `make faults` runs as many as are promised."""
+"""A case of every kind of fault, and a few more that are slow; `make faults` runs as many as are promised."""
 
 import sys
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from cases import CASES, SHORT
+from cases import ALL_DIFFER, CASES, SHORT
 from pool import Worker
 
 
@@ -28,8 +28,9 @@ def workers():
 def cases():
     """Those of a network are slow: each is a training that is killed or spoilt, after trainings that are not."""
     for kind, numbers in SHORT.items():
-        marks = [pytest.mark.slow] if CASES[kind].keras else []
-        yield from (pytest.param(kind, number, marks=marks) for number in numbers)
+        for number in numbers:
+            slow = CASES[kind].keras or (number != numbers[0] and kind not in ALL_DIFFER)
+            yield pytest.param(kind, number, marks=[pytest.mark.slow] if slow else [])
 
 
 @pytest.mark.parametrize(("kind", "number"), cases())

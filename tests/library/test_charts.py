@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from latentseq.drawing.charts import curve_chart, error_by_horizon, training_chart
@@ -54,10 +55,29 @@ def test_floors_are_lighter_than_models() -> None:
     assert len(drawn(strong, MODEL)) and not len(drawn(light, MODEL))
 
 
-def test_every_curve_is_labelled() -> None:
-    named = pixels(error_by_horizon({"model": [1, 2]}, ylabel="error"))
-    renamed = pixels(error_by_horizon({"quite another name": [1, 2]}, ylabel="error"))
-    assert drawn(named, MODEL)[:, 1].min() > 0 and (named.shape != renamed.shape or (named != renamed).any())
+def test_every_curve_is_labelled_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn_figures, save = [], Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: (drawn_figures.append(self), save(self, *a, **k)))
+    close = {"model": [1.0, 4.0, 40.0], "other": [2.0, 5.0, 41.0], "copy_last": [3.0, 9.0, 39.0], "black": [90.0] * 3}
+    training_chart({"a": ROWS}, close)
+    (figure,) = drawn_figures
+    losses = {name: [row[key] for row in ROWS] for name, key in (("training", "loss"), ("validation", "val_loss"))}
+    for ax, curves in zip(figure.axes, (losses, close), strict=True):
+        texts, places = {text.get_text(): text for text in ax.texts}, []
+        assert len(ax.lines) == len(ax.texts) == len(curves)
+        for name, values in curves.items():
+            (line,) = (each for each in ax.lines if list(each.get_ydata()) == values)
+            text = texts[name.replace("_", " ")]
+            end = line.get_xydata()[-1]
+            assert tuple(text.xy) == tuple(end)
+            if name in ("model", "other", "validation"):
+                assert text.get_color() == line.get_color()
+            places.append(text.get_window_extent())
+            across, up = ax.transData.transform(end)
+            assert across < places[-1].x0 < across + 20 and places[-1].x1 < figure.bbox.x1
+            assert abs((places[-1].y0 + places[-1].y1) / 2 - up) < 40
+        assert len({line.get_color() for line in ax.lines}) == len(curves)
+        assert not any(a.overlaps(b) for i, a in enumerate(places) for b in places[:i])
 
 
 def test_the_same_input_gives_the_same_bytes() -> None:

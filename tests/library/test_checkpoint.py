@@ -58,11 +58,7 @@ def lstm_weights():
     return trained_weights(small_lstm, waves())
 
 
-def test_one_seed_trains_an_lstm_to_the_same_bytes(lstm_weights):
-    assert trained_weights(small_lstm, waves()) == lstm_weights
-
-
-def test_an_lstm_is_trained_to_the_same_bytes_under_other_settings_of_keras(lstm_weights):
+def test_one_seed_trains_an_lstm_to_the_same_bytes_even_under_other_settings_of_keras(lstm_weights):
     keras.config.set_floatx("float64")
     keras.config.set_dtype_policy("float16")
     try:
@@ -100,6 +96,7 @@ def compiled_network(seed=0):
 
     network = small_lstm(seed).network
     network.compile(optimizer=keras.optimizers.Adam(0.01, global_clipnorm=1.0), jit_compile=False)
+    network.optimizer.build(network.trainable_variables)
     return network
 
 

@@ -111,7 +111,7 @@ def test_scenes_of_the_same_brightness_are_one():
     assert whole(np.concatenate([red, blue])) == []
 
 
-@pytest.mark.parametrize("gray", [False, True], ids=["colour", "gray"])
+@pytest.mark.parametrize("gray", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["colour", "gray"])
 @pytest.mark.parametrize(
     ("name", "cuts"),
     [

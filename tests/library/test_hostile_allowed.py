@@ -132,3 +132,6 @@ def test_a_manifest_may_be_large(tmp_path):
     digest = write_shard(tmp_path / "a.h5", {"frames": np.zeros((many, 1, 1, 1), np.uint8)})
     manifest = {"clips": [run], "shards": [{"file": "a.h5", "rows": many, "sha256": digest}]}
     check_rows(manifest, tmp_path / "manifest.json")
+    run["length"] = 2  # The last clip needs a row more than there is.
+    with pytest.raises(DataError, match="its clips need 100001 rows, but its shards have 100000"):
+        check_rows(manifest, tmp_path / "manifest.json")

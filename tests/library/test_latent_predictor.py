@@ -26,7 +26,7 @@ def trained_encoder():
     """A predictor is made around an encoder that has learnt."""
     vae = VAE(list(SHAPE), latent_dim=4, widths=[8, 16])
     source = generated(lambda rows: {"x": frames(rows)[np.arange(len(rows)), rows % 8]})
-    vae.fit(source, RunTrainer(steps=300, learning_rate=3e-3))
+    vae.fit(source, RunTrainer(steps=150, learning_rate=5e-3))
     return vae
 
 
@@ -42,7 +42,7 @@ def trained_predictor():
 
 
 class TestLatentPredictor(PredictorPromises):
-    steps = 150
+    steps = 60
     far = 500
 
     def make(self):

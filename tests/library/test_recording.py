@@ -331,6 +331,7 @@ def test_without_the_extra_it_says_what_to_install(missing, monkeypatch, tmp_pat
 def test_other_environments_need_no_emulator(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "ale_py", None)
     record(COUNTER, tmp_path / "out", episodes=1, quiet=True)
+    assert manifest(tmp_path / "out")["source"]["config"]["env"] == COUNTER
 
 
 def test_an_existing_folder_is_kept(tmp_path, tree):

@@ -19,6 +19,7 @@ from latentseq.training import stage as stage_module
 from latentseq.training.checkpoint import Checkpoints
 from latentseq.training.trainer import RunTrainer
 from latentseq_plugins.dynamics.conv_lstm import ConvLSTM
+from latentseq_plugins.dynamics.lstm import LSTM
 from latentseq_plugins.encoders.conv_ae import ConvAE
 
 
@@ -185,6 +186,11 @@ class Stopping(Windows):
         return self.windows.take(indices)
 
 
+def quick_lstm():
+    """An LSTM whose training has a state of its own, the seeds of its dropout."""
+    return LSTM([2], layers=1, units=8, readout=[], dropout=0.3, head="mse", free_steps=0)
+
+
 def small_tuned():
     """All parts together, on frames that are mirrored and shifted."""
     encoder = ConvAE([16, 16, 1], latent="map", latent_dim=2, widths=[4])
@@ -202,7 +208,8 @@ def films():
 @pytest.mark.parametrize(
     ("make", "source"),
     [
-        pytest.param(small_lstm, waves, id="lstm"),
+        pytest.param(quick_lstm, waves, id="lstm"),
+        pytest.param(small_lstm, waves, id="mixture", marks=pytest.mark.slow),
         pytest.param(small_vae, pictures, id="vae", marks=pytest.mark.slow),
         pytest.param(small_tuned, films, id="tuned", marks=pytest.mark.slow),
     ],
@@ -210,7 +217,7 @@ def films():
 def test_a_model_that_was_stopped_ends_in_the_same_weights(make, source, tmp_path):
     whole, data = make(), source()
     history = whole.fit(data, RunTrainer(steps=12, batch_size=8, seed=3))
-    for times in (3, 4, 4):
+    for times in (4, 6):
         model = make()
         stopping = Source(Stopping(data.train, times), data.validation)
         with pytest.raises(Crash):
@@ -249,14 +256,8 @@ def state_in(folder):
 
 @pytest.mark.parametrize("value", [np.nan, *(pytest.param(x, marks=pytest.mark.slow) for x in (np.inf, -np.inf))])
 def test_data_that_is_not_finite_stops_before_the_step(value, tmp_path):
-    data, clean = waves(), small_lstm()
-    with pytest.raises(Crash):
-        # One is taken for the statistics and one to look at; then come the batches, two of them read ahead.
-        clean.fit(
-            Source(Stopping(data.train, 7), data.validation),
-            RunTrainer(tmp_path / "clean", steps=9, batch_size=8, seed=3),
-        )
-    model = small_lstm()
+    model, data = small_lstm(), waves()
+    # One is taken for the statistics and one to look at; then come the batches, two of them read ahead.
     broken = Source(Broken(data.train, "mean", 7, value), data.validation)
     found = message(DataError, model.fit, broken, RunTrainer(tmp_path / "run", steps=9, batch_size=8, seed=3))
     step = int(found.split("step ")[1].split(" ")[0])
@@ -265,10 +266,9 @@ def test_data_that_is_not_finite_stops_before_the_step(value, tmp_path):
         f"window 2 of the batch. The weights of step {step - 1} are saved. Look for broken values in the data, or go "
         "on with --resume and a lower --learning-rate."
     )
-    kept, wanted = state_in(tmp_path / "run"), state_in(tmp_path / "clean")
-    assert len(kept) > 5
-    assert all(np.isfinite(array).all() for array in kept.values())
-    assert kept.keys() == wanted.keys()
+    kept, now = state_in(tmp_path / "run").values(), weights(model).values()
+    assert all(np.isfinite(array).all() for array in kept)
+    assert {array.tobytes() for array in now} <= {array.tobytes() for array in kept}
 
 
 @pytest.mark.jax

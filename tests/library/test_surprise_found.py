@@ -71,8 +71,8 @@ def learnt():
 
     encoder = PCA([SIZE, SIZE, 1], latent_dim=16)
     encoder.fit(source(lambda rows: {"x": frames[rows, rows % LENGTH]}), RunTrainer(epochs=1))
-    model = LatentPredictor(encoder, LSTM([16], head="mse", layers=1, units=64))
-    model.fit(source(lambda rows: {"frames": frames[rows]}), RunTrainer(steps=250, learning_rate=5e-3))
+    model = LatentPredictor(encoder, LSTM([16], head="mse", layers=1, units=64, free_steps=0))
+    model.fit(source(lambda rows: {"frames": frames[rows]}), RunTrainer(steps=120, learning_rate=1e-2))
     return model
 
 

@@ -19,11 +19,10 @@ def make(shape=(12, 12, 1), sound=20, **options):
 @pytest.mark.jax
 class TestAudioVisual(PredictorPromises):
     context = 3
-    steps = 60
     far = 500
 
     def make(self):
-        return make()
+        return make(free_steps=1)
 
 
 def test_what_it_says_of_frames_in_the_context_is_that_they_stay():
