@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import typing
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -24,6 +24,9 @@ Batch: TypeAlias = dict[str, np.ndarray]
 
 State: TypeAlias = dict[str, np.ndarray]
 """Recurrent state, each array (b, ...). It belongs to its model; anyone may repeat, index and save it."""
+
+Streams: TypeAlias = Mapping[str, np.ndarray]
+"""Side streams by name, each (b, t, f)."""
 
 RANGE_TOLERANCE = 1e-3
 """Maximum distance of frame values from [0, 1]: enough for rounding, too little for another scale."""

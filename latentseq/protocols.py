@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from latentseq.arrays import Batch, Clip, Latents, Source, State, as_items, check_finite, check_rolling
+from latentseq.arrays import Batch, Clip, Latents, Source, State, Streams, as_items, check_finite, check_rolling
 from latentseq.configurable import Configurable, Plugin
 from latentseq.errors import UsageError
 
@@ -155,15 +155,13 @@ class Trainer(ABC):
 
     @abstractmethod
     def batches(
-        self,
-        source: Source,
-        *,
-        stage: str = "main",
-        batch_size: int = 32,
-        epochs: int | None = None,
-        share: float | None = None,
+        self, source: Source, *, stage: str = "main", batch_size: int = 32, epochs: int | None = None
     ) -> Iterator[Batch]:
         """Yield training batches until the budget is used up, for a plugin that learns without Keras."""
+
+    @abstractmethod
+    def one_pass(self, source: Source, rows: int) -> Iterator[Batch]:
+        """Yield at most about ``rows`` training rows, in a small share of the budget, for a fit in closed form."""
 
     @abstractmethod
     def part(self, name: str, share: float) -> Trainer:
@@ -189,10 +187,9 @@ class Encoder(Plugin):
 
     @property
     def channel_gain(self) -> np.ndarray | None:
-        """(d,) change of a decoded item, as a Euclidean norm, for a change of one in each channel of a latent.
+        """(d,) norm of the change of a decoded item for a change of one in each channel; None if it is unknown.
 
-        An encoder whose gains are equal is isometric: errors of latents are as large as those of items. Dynamics then
-        scale all channels by one number. None if the gains are unknown.
+        If all are equal, the encoder is isometric: errors of latents are as large as those of items.
         """
         return None
 
@@ -268,7 +265,7 @@ class Dynamics(Plugin):
 
     @abstractmethod
     def observe(
-        self, latents: Latents, state: State | None = None, *, conditions: Mapping[str, np.ndarray] | None = None
+        self, latents: Latents, state: State | None = None, *, conditions: Streams | None = None
     ) -> tuple[Forecast, State]:
         """Read latents (b, t, *latent_shape) after ``state``, which is not changed; None starts a new sequence.
 
@@ -277,13 +274,7 @@ class Dynamics(Plugin):
 
     @abstractmethod
     def imagine(
-        self,
-        state: State,
-        steps: int,
-        *,
-        seed: int,
-        temperature: float = 1.0,
-        conditions: Mapping[str, np.ndarray] | None = None,
+        self, state: State, steps: int, *, seed: int, temperature: float = 1.0, conditions: Streams | None = None
     ) -> tuple[np.ndarray, State]:
         """Predict latents (b, steps, *latent_shape) float32 in closed loop; return them and the next state.
 
@@ -322,19 +313,13 @@ class Predictor(Plugin):
 
     @abstractmethod
     def observe(
-        self, frames: np.ndarray, state: State | None = None, *, conditions: Mapping[str, np.ndarray] | None = None
+        self, frames: np.ndarray, state: State | None = None, *, conditions: Streams | None = None
     ) -> tuple[np.ndarray, State]:
         """Read frames (b, t, h, w, c); return one-step forecasts (item i is of frame i + 1) and the state."""
 
     @abstractmethod
     def imagine(
-        self,
-        state: State,
-        steps: int,
-        *,
-        seed: int,
-        temperature: float = 1.0,
-        conditions: Mapping[str, np.ndarray] | None = None,
+        self, state: State, steps: int, *, seed: int, temperature: float = 1.0, conditions: Streams | None = None
     ) -> tuple[np.ndarray, State]:
         """Predict frames (b, steps, h, w, c) float32 in [0, 1] in closed loop; return them and the next state."""
 
@@ -356,7 +341,7 @@ class Predictor(Plugin):
         samples: int = 1,
         seed: int = 0,
         temperature: float = 1.0,
-        conditions: Mapping[str, np.ndarray] | None = None,
+        conditions: Streams | None = None,
     ) -> np.ndarray:
         """Observe frames, then imagine their futures.
 
@@ -392,7 +377,7 @@ class Predictor(Plugin):
         samples: int = 1,
         seed: int = 0,
         temperature: float = 1.0,
-        conditions: Mapping[str, np.ndarray] | None = None,
+        conditions: Streams | None = None,
     ) -> np.ndarray:
         """Continue from an observed state, as ``predict`` does; ``conditions`` (b, steps, f) drive these steps.
 

@@ -1,20 +1,11 @@
 """Principal components of frames, of patches of frames, and of any items, in closed form. NumPy only."""
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.utils.extmath import randomized_svd
 
-from latentseq.arrays import Batch, Source
-from latentseq.protocols import Trainer
-
-SHARE = 0.05
-"""Largest share of the wall time of a training that a fit in closed form takes."""
 ITEMS = 4096
 """Largest number of items that principal axes are fitted to."""
-AT_ONCE = 64
-"""Number of items that are read at once."""
 LARGEST_COVARIANCE = 1024
 """Largest size of an item whose covariance is kept whole."""
 SAMPLE_BYTES = 1 << 27
@@ -138,6 +129,8 @@ class PrincipalAxesFit:
             values, vectors = np.linalg.eigh(covariance)
             variances, axes, total = values[::-1], vectors.T[::-1], float(np.trace(covariance))
         else:
+            from sklearn.utils.extmath import randomized_svd  # It takes a second to import.
+
             x = np.concatenate(self._sample)
             mean = x.mean(axis=0)
             x = x - mean
@@ -149,13 +142,3 @@ class PrincipalAxesFit:
         kept[:found], left[:found] = axes[:found], np.maximum(variances[:found], 0)
         rest = max(0.0, total - left.sum()) / max(1, self.size - self.d)
         return PrincipalAxes(mean.astype(np.float64), kept, left, rest)
-
-
-def training_batches(source: Source, trainer: Trainer) -> Iterator[Batch]:
-    """Training batches in the order of training: at most about ``ITEMS`` rows, within ``SHARE`` of the time."""
-    rows = 0
-    for batch in trainer.batches(source, stage="start", batch_size=AT_ONCE, epochs=1, share=SHARE):
-        yield batch
-        rows += len(next(iter(batch.values())))
-        if rows >= ITEMS:
-            break

@@ -28,6 +28,8 @@ DEFAULT_MINUTES = 10.0
 """Budget when none is set."""
 WARM_UP = 0.03
 """Share of the budget in which the learning rate rises."""
+CLOSED_FORM = 0.05
+"""Largest share of the wall time of a budget in which a fit in closed form reads its data."""
 FINAL_RATE = 0.03
 """Learning rate at the end of the budget, as a share of the highest one."""
 ADVICE = (
@@ -208,13 +210,7 @@ class RunTrainer(Trainer):
         return History(run.progress.rows, run.progress.best)
 
     def batches(
-        self,
-        source: Source,
-        *,
-        stage: str = "main",
-        batch_size: int = 32,
-        epochs: int | None = None,
-        share: float | None = None,
+        self, source: Source, *, stage: str = "main", batch_size: int = 32, epochs: int | None = None
     ) -> Iterator[Batch]:
         """Yield training batches, for a plugin that learns in NumPy; a resumed run starts again at the first batch.
 
@@ -223,24 +219,33 @@ class RunTrainer(Trainer):
             stage: name of the stage.
             batch_size: batch size, if the user sets none.
             epochs: number of passes over the data that the plugin needs; None to use the whole budget.
-            share: share of the budget's wall time that may be used. Limits of epochs and steps do not count then.
 
         Yields:
             Batches in the order given by (seed, epoch), until the budget is used.
         """
-        limited = self
-        if share is not None:
-            limited = copy.copy(self)
-            limited.epochs, limited.steps = None, None
-            limited.max_minutes = self.max_minutes and share * self.max_minutes
         stage = self.prefix + stage
         progress, per_epoch = Progress(), self._per_epoch(source, batch_size)
-        used = limited._share(progress, per_epoch, epochs)
+        share = self._share(progress, per_epoch, epochs)
         with contextlib.closing(self.watcher):
-            for batch in self._batches(progress, used, source, batch_size):
+            for batch in self._batches(progress, share, source, batch_size):
                 yield batch
                 progress.count(per_epoch)
                 self.watcher.update(progress.share, f"{stage} · epoch {progress.epoch + 1} · step {progress.step}")
+
+    def one_pass(self, source: Source, rows: int) -> Iterator[Batch]:
+        """Yield training batches for a fit in closed form: one pass, in the order of training.
+
+        It stops after ``rows`` rows, or after a share ``CLOSED_FORM`` of the budget's wall time. Limits of epochs and
+        steps do not count, so a budget in epochs or steps always gives the same batches.
+        """
+        short, count = copy.copy(self), 0
+        short.epochs = short.steps = None
+        short.max_minutes = self.max_minutes and CLOSED_FORM * self.max_minutes
+        for batch in short.batches(source, stage="start", batch_size=64, epochs=1):
+            yield batch
+            count += len(next(iter(batch.values())))
+            if count >= rows:
+                break
 
     def _run(
         self,

@@ -9,7 +9,7 @@ from keras import layers, ops
 
 from latentseq.arrays import Source
 from latentseq.networks.autoregression import Regression
-from latentseq.networks.components import Patches, PrincipalAxesFit, training_batches
+from latentseq.networks.components import ITEMS, Patches, PrincipalAxesFit
 from latentseq.protocols import Trainer
 from latentseq_plugins.variational import LEAST_LOG_VAR, MIN_SIGMA
 
@@ -80,7 +80,7 @@ def start_from_components(
     path, back = encoder.get_layer("linear"), decoder.get_layer("linear")
     patches = path.patches
     fit = PrincipalAxesFit(patches.size, path.d)
-    for batch in training_batches(source, trainer):
+    for batch in trainer.one_pass(source, ITEMS):
         fit.add(_pieces(patches, prepare(batch["x"])))
         if fit.is_full:
             break
@@ -115,7 +115,7 @@ def start_from_regression(
     """
     path = decoder.get_layer("linear")
     fit = Regression(path.d, path.patches.size)
-    for batch in training_batches(source, trainer):
+    for batch in trainer.one_pass(source, ITEMS):
         z = ops.convert_to_numpy(prepare(batch["z"])).reshape(-1, path.d)
         fit.add(z, _pieces(path.patches, batch["x"]))
     ((weights, bias),) = fit.solve(RIDGE)
