@@ -13,7 +13,7 @@ from latentseq.data.open import check_seed, is_footage
 from latentseq.drawing.picture import Row, sheet
 from latentseq.drawing.writers import encode_png
 from latentseq.errors import UsageError
-from latentseq.evaluation.floors import FLOORS
+from latentseq.evaluation.floors import FLOORS, LINEAR
 from latentseq.evaluation.protocol import Protocol
 from latentseq.evaluation.report import curves, text
 from latentseq.models.continuation import continue_clip
@@ -181,7 +181,7 @@ def _names(paths: Sequence[Path]) -> list[str]:
     """
     if not paths:
         raise UsageError("There is no model to evaluate; expected one or more run folders.")
-    names, reserved = [path.resolve().name for path in paths], (*FLOORS, "reconstruction")
+    names, reserved = [path.resolve().name for path in paths], (*FLOORS, LINEAR, "reconstruction")
     numbered = [f"{i}-{name}" for i, name in enumerate(names, 1)]
     labels = [
         name if names.count(name) == 1 and name not in reserved else other

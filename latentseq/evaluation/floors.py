@@ -6,6 +6,8 @@ import numpy as np
 
 FLOORS = ("black", "copy_last", "mean_of_inputs", "train_mean")
 """Names of the predictions without a model."""
+LINEAR = "linear"
+"""Name of the prediction by linear autoregression (``models/linear_floor.py``)."""
 LEAST_STEP = 1e-3
 """Smallest step of a dimension, as a share of the usual step of all: the density of a dead one would be infinite."""
 

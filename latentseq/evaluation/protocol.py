@@ -47,7 +47,10 @@ class Protocol:
         check_rolling(temperature=self.temperature)
 
     def ranges(self, lengths: np.ndarray, split: np.ndarray | None, hold_out: str | None = None) -> np.ndarray:
-        """Compute the ranges of frames for windows, so that no window crosses a clip or a split.
+        """Compute the ranges of frames for windows, so that no window crosses a clip and no scored frame its split.
+
+        Where the end of a clip is held out, the context of a window may lie before it. Frames that were trained on
+        are then shown, but not scored.
 
         Args:
             lengths: (n,) number of frames of each clip.
@@ -62,6 +65,9 @@ class Protocol:
             UsageError: no clip is long enough for a window.
         """
         ranges = split_ranges(lengths, split, hold_out)
+        for name in ("test", "validation"):
+            rows = ranges[name][ranges[name][:, 2] > ranges[name][:, 1]]
+            ranges[name] = rows - np.minimum(rows, self.context) * [0, 1, 0]
         longest = {name: int((rows[:, 2] - rows[:, 1]).max(initial=0)) for name, rows in ranges.items()}
         room = longest[self.split]
         if not room:

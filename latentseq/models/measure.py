@@ -12,7 +12,7 @@ from latentseq.data.splits import split_ranges
 from latentseq.data.windows import RangeWindows
 from latentseq.errors import UsageError
 from latentseq.evaluation.ensemble import ensemble_scores, spread_and_skill
-from latentseq.evaluation.floors import bits_per_dimension, extrapolate, floors, persistence_log_prob
+from latentseq.evaluation.floors import LINEAR, bits_per_dimension, extrapolate, floors, persistence_log_prob
 from latentseq.evaluation.metrics import frame_scores, squared_error, steps
 from latentseq.evaluation.protocol import Protocol
 from latentseq.models.latent import encode_windows
@@ -191,7 +191,7 @@ def _batch(
     context, truth = np.split(batch["frames"], [protocol.context], axis=1)
     predictions = floors(context, protocol.horizon, training.mean)
     if training.linear:
-        predictions["linear"] = training.linear.predict(context, protocol.horizon)
+        predictions[LINEAR] = training.linear.predict(context, protocol.horizon)
     return {
         "truth": {"sharpness": _sharpness(truth)},
         "floors": {name: _scores(prediction, truth) for name, prediction in predictions.items()},

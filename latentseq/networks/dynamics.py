@@ -11,17 +11,14 @@ from keras import ops
 from latentseq.arrays import Batch, Latents, Source, State, Windows, as_items, check_rolling
 from latentseq.data.windows import validation_batches
 from latentseq.errors import UsageError, join_names
-from latentseq.networks.autoregression import fit_autoregression
 from latentseq.networks.checks import check_least, check_share, check_streams
 from latentseq.networks.forecast import HeadForecast
 from latentseq.networks.heads import build_head, head_names, load_head
 from latentseq.networks.recurrent import DynamicsNetwork, join_condition
-from latentseq.networks.statistics import WINDOWS, measure_range, measure_statistics
+from latentseq.networks.start import fit_range, fit_start
 from latentseq.networks.tunable import TunableDynamics
 from latentseq.protocols import Forecast, History, Trainer
 
-LEAST_UNIT = 0.01
-"""Smallest unit of the network's outputs, in standardised units."""
 MIN_SPREAD = 1e-3
 """Smallest one-step error that is stored, in standardised units."""
 RECALIBRATION_WINDOWS = 300
@@ -181,10 +178,8 @@ class KerasDynamics(TunableDynamics):
         return {"network": self.network}
 
     def optional_weights(self) -> set[str]:
-        """The range of the training latents, the linear start and the units, which earlier versions did not store."""
-        linear = self.network.linear
-        weights = [*self.network.range_weights, self.network.output_layer.unit]
-        weights += [linear.kernel, linear.bias] if linear else []
+        """The range of the training latents, and what is fitted before training; earlier versions lack them."""
+        weights = [*self.network.range_weights, *self.network.start_weights]
         return {f"network/{weight.path}" for weight in weights}
 
     def burn_in(self, length: int) -> int:
@@ -197,7 +192,7 @@ class KerasDynamics(TunableDynamics):
 
     def calibrate(self, latents: Source) -> None:
         """See ``TunableDynamics.calibrate``: the range of latents, and the one-step error as ``spread``."""
-        self._measure_range(latents.train, RECALIBRATION_WINDOWS)
+        fit_range(self.network, latents.train, RECALIBRATION_WINDOWS)
         self.network.spread.assign(self._residual(latents.validation))
 
     def fit(self, source: Source, trainer: Trainer) -> History:
@@ -206,23 +201,11 @@ class KerasDynamics(TunableDynamics):
         Raises:
             UsageError: the data lacks a stream, or the posterior that the head needs.
         """
-        network, head = self.network, self.network.head
+        network = self.network
         self._check_window(source.train.take(np.arange(1)))
         names = {"mean", "log_var", *self.conditions}
         inputs = source.map(lambda batch: {key: rows for key, rows in batch.items() if key in names})
-        gain = source.gain if head.squared else None
-        offset, scale, step = measure_statistics(source.train, posterior=head.needs_posterior, gain=gain)
-        network.offset.assign(offset)
-        network.scale.assign(scale)
-        self._measure_range(source.train, WINDOWS)
-        share = self._start_linear(inputs, offset, scale, trainer)
-        # The first forecasts lie around their base, as far off as a usual step. In the absence of a base, they lie
-        # around the mean.
-        usual = (
-            np.sqrt(np.square(step).reshape(-1, step.shape[-1]).mean(axis=0)) * share if share else np.ones(head.d)
-        )
-        usual = np.maximum(usual, LEAST_UNIT)
-        network.output_layer.start(head.first_bias(usual), head.units(usual))
+        fit_start(network, inputs, tuple(sorted(self.conditions)), trainer)
         history = trainer.fit(
             network, inputs, batch_size=self.batch_size, learning_rate=self.learning_rate, clip_norm=1.0
         )
@@ -305,39 +288,6 @@ class KerasDynamics(TunableDynamics):
                 f"The head {self.head!r} needs the encoder's posterior, and this encoder gives a mean only. "
                 f"Heads that work with it: {fitting}."
             )
-
-    def _start_linear(self, source: Source, offset: np.ndarray, scale: np.ndarray, trainer: Trainer) -> float:
-        """Fit the linear part of the network.
-
-        Returns:
-            Its error as a share of that of repeating the last latent, which is 1 where it is not used; 0 if forecasts
-            have no base.
-        """
-        linear, without = self.network.linear, 1.0 if self.residual else 0.0
-        if linear is None:
-            return without
-        linear.kernel.assign(np.zeros(linear.kernel.shape))
-        linear.bias.assign(np.zeros(linear.bias.shape))
-        fit = fit_autoregression(source, offset, scale, self.network.burn_in, tuple(sorted(self.conditions)))
-        if fit is None:
-            return without
-        better = fit.error < fit.last_error
-        errors = f"{fit.error:.4g} with linear autoregression, {fit.last_error:.4g} when the last latent is repeated"
-        start = "autoregression" if better else "the last latent"
-        trainer.say(f"squared error of free steps on validation data: {errors}; training starts from {start}")
-        if better:
-            model = fit.model if self.residual else fit.model.absolute()
-            linear.kernel.assign(model.kernel)
-            linear.bias.assign(model.bias)
-            return (fit.error / fit.last_error) ** 0.5
-        return without
-
-    def _measure_range(self, windows: Windows, at_most: int) -> None:
-        network = self.network
-        offset, scale = (ops.convert_to_numpy(x) for x in (network.offset, network.scale))
-        reach = measure_range(windows, offset, scale, at_most)
-        for weight, value in zip((network.low, network.high, network.radius), reach, strict=True):
-            weight.assign(value)
 
     def _residual(self, windows: Windows) -> np.ndarray:
         """Root mean square of the one-step error on validation windows, standardised; (*latent_shape)."""

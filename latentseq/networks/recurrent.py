@@ -85,6 +85,7 @@ class DynamicsNetwork(LossNetwork):
         self.low = self._statistic("low", latent_shape, -FAR)
         self.high = self._statistic("high", latent_shape, FAR)
         self.radius = self._statistic("radius", (), latent_shape[-1] ** 0.5 + FAR)
+        self.input_unit = self._statistic("input_unit", (2 * latent_shape[-1] + conditions,), 1.0)
         self.latent_shape = latent_shape
         self.seed = seed
         self.linear = LinearStep(latent_shape, conditions) if linear else None
@@ -109,6 +110,12 @@ class DynamicsNetwork(LossNetwork):
     def range_weights(self) -> list[Any]:
         """The weights that hold the range of the training latents."""
         return [self.low, self.high, self.radius]
+
+    @property
+    def start_weights(self) -> list[Any]:
+        """The weights that are fitted before training begins: the linear part, and units of inputs and outputs."""
+        linear = [self.linear.kernel, self.linear.bias] if self.linear else []
+        return [self.input_unit, self.output_layer.unit, *linear]
 
     def build(self, *_: Any) -> None:
         """Do nothing, since the layers are built in the first call."""
@@ -140,6 +147,7 @@ class DynamicsNetwork(LossNetwork):
 
     def advance(self, x: Any, states: list[Any], skip: int = 0) -> tuple[Any, list[Any]]:
         """Inputs (b, t, ..., 2 d + f) to outputs (b, t - skip, ..., width), and the states after the last item."""
+        x = x / self.input_unit
         features, states = self.core.advance(x, states)
         return self.output_layer(ops.concatenate([features, x], axis=-1)[:, skip:]), states
 
@@ -160,8 +168,9 @@ class DynamicsNetwork(LossNetwork):
         z = self.confine(self.head.draw(outputs, base, drive[..., :width]), last)
         z = ops.where(drive[..., -1:] > 0, drive[..., -1 - d : -1], z)
         x = ops.concatenate([z, z - last, drive[..., width : -1 - d]], axis=-1)
+        base, x = self.base(x), x / self.input_unit
         features, rest = self.core.step(x, rest)
-        after, base = self.output_layer(ops.concatenate([features, x], axis=-1)), self.base(x)
+        after = self.output_layer(ops.concatenate([features, x], axis=-1))
         return ops.concatenate([z, base, after], axis=-1), [after, base, z, *rest]
 
     def confine(self, z: Any, last: Any) -> Any:

@@ -53,7 +53,7 @@ def test_a_folder_of_numbers_and_pictures_the_same_for_the_same_command(command,
     }
     assert protocol["data"]["name"] == "moving-squares"
     assert protocol["data"]["options"] == {"count": 12, "length": 12, "size": 16, "seed": 0}
-    assert set(metrics["floors"]) == {"black", "copy_last", "mean_of_inputs", "train_mean"}
+    assert set(metrics["floors"]) == {"black", "copy_last", "linear", "mean_of_inputs", "train_mean"}
     model = metrics["models"]["lstm"]
     assert model["path"] == str(runs / "lstm")
     assert model["fingerprint"] == json.loads((runs / "lstm" / "artifact.json").read_text())["fingerprint"]

@@ -107,7 +107,7 @@ def test_crops_come_from_whole_clips_where_the_ends_are_too_short():
 def test_an_evaluation_is_of_what_was_held_out():
     lengths = np.array([40, 100, 30])
     assert Protocol(1, 1).ranges(lengths, None, "clips").tolist() == [[1, 0, 100]]
-    assert Protocol(1, 1).ranges(lengths, None).tolist() == [[0, 32, 36], [1, 80, 90], [2, 24, 27]]
+    assert Protocol(1, 1).ranges(lengths, None).tolist() == [[0, 31, 36], [1, 79, 90], [2, 23, 27]]
 
 
 class Means:
