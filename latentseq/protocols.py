@@ -165,7 +165,7 @@ class Trainer(ABC):
 
     @abstractmethod
     def part(self, name: str, share: float) -> Trainer:
-        """Return a trainer for one part of a plugin, with a share of this budget, in (0, 1]."""
+        """Return a trainer for one part of a plugin (or stage, if the name is ""), with a share of this budget."""
 
     @abstractmethod
     def say(self, text: str) -> None:

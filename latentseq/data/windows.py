@@ -78,6 +78,30 @@ class RangeWindows(Windows):
         return self._ranges[row, 0], self._ranges[row, 1] + (indices - first) * self.stride
 
 
+class ShortWindows(Windows):
+    """Parts of windows: each window is cut into as many short ones as fit, one after the other."""
+
+    def __init__(self, windows: Windows, length: int):
+        """Cut windows.
+
+        Args:
+            windows: windows whose arrays are all (b, t, ...).
+            length: number of items of a part, at most t.
+        """
+        self.length = length
+        self._windows = windows
+        self._parts = next(iter(windows.take(np.arange(1)).values())).shape[1] // length
+
+    def __len__(self) -> int:
+        return self._parts * len(self._windows)
+
+    def take(self, indices: np.ndarray) -> Batch:
+        """See ``Windows.take``."""
+        batch, starts = self._windows.take(indices // self._parts), indices % self._parts * self.length
+        items = starts[:, None] + np.arange(self.length)
+        return {key: rows[np.arange(len(indices))[:, None], items] for key, rows in batch.items()}
+
+
 def frame_source(dataset: Dataset) -> Source:
     """Single frames for the training of an encoder: ``x`` (b, h, w, c).
 

@@ -9,18 +9,21 @@ import numpy as np
 from keras import ops
 
 from latentseq.arrays import Batch, Latents, Source, State, Windows, as_items, check_rolling
-from latentseq.data.windows import validation_batches
+from latentseq.data.windows import ShortWindows
 from latentseq.errors import UsageError, join_names
 from latentseq.networks.checks import check_least, check_share, check_streams
 from latentseq.networks.forecast import HeadForecast
 from latentseq.networks.heads import build_head, head_names, load_head
 from latentseq.networks.recurrent import DynamicsNetwork, join_condition
+from latentseq.networks.residuals import free_error, one_step_error
 from latentseq.networks.start import fit_range, fit_start
 from latentseq.networks.tunable import TunableDynamics
 from latentseq.protocols import Forecast, History, Trainer
 
-MIN_SPREAD = 1e-3
-"""Smallest one-step error that is stored, in standardised units."""
+SHORT = 8
+"""Length of the short windows that training begins with: more of them fit into a minute."""
+SHORT_SHARE = 0.35
+"""Share of the budget for short windows, if whole windows are at least twice as long."""
 RECALIBRATION_WINDOWS = 300
 """Number of windows that the range is measured on after tuning, when frames have to be encoded for it."""
 
@@ -193,7 +196,7 @@ class KerasDynamics(TunableDynamics):
     def calibrate(self, latents: Source) -> None:
         """See ``TunableDynamics.calibrate``: the range of latents, and the one-step error as ``spread``."""
         fit_range(self.network, latents.train, RECALIBRATION_WINDOWS)
-        self.network.spread.assign(self._residual(latents.validation))
+        self.network.spread.assign(one_step_error(self, latents.validation, self.network.scale))
 
     def fit(self, source: Source, trainer: Trainer) -> History:
         """See ``Dynamics.fit``.
@@ -205,12 +208,14 @@ class KerasDynamics(TunableDynamics):
         self._check_window(source.train.take(np.arange(1)))
         names = {"mean", "log_var", *self.conditions}
         inputs = source.map(lambda batch: {key: rows for key, rows in batch.items() if key in names})
-        fit_start(network, inputs, tuple(sorted(self.conditions)), trainer)
-        history = trainer.fit(
-            network, inputs, batch_size=self.batch_size, learning_rate=self.learning_rate, clip_norm=1.0
-        )
-        network.spread.assign(self._residual(inputs.validation))
-        return history
+        error = fit_start(network, inputs, tuple(sorted(self.conditions)), trainer)
+        first, length = History(), source.train.take(np.arange(1))["mean"].shape[1]
+        if self.free_steps and length >= 2 * SHORT:
+            first = self._fit_short(inputs, trainer.part("", SHORT_SHARE), error)
+            trainer = trainer.part("", 1 - SHORT_SHARE)
+        history = self._fit(inputs, trainer, "main")
+        network.spread.assign(one_step_error(self, inputs.validation, network.scale))
+        return History(first.rows + history.rows, history.best)
 
     def observe(
         self, latents: Latents, state: State | None = None, *, conditions: Mapping[str, np.ndarray] | None = None
@@ -289,16 +294,31 @@ class KerasDynamics(TunableDynamics):
                 f"Heads that work with it: {fitting}."
             )
 
-    def _residual(self, windows: Windows) -> np.ndarray:
-        """Root mean square of the one-step error on validation windows, standardised; (*latent_shape)."""
-        squares, n = np.zeros(()), 0
-        for batch in validation_batches(windows, 32):
-            # By observe, since in training the last items are reached in a closed loop.
-            z, streams = batch["mean"], {name: batch[name][:, :-1] for name in self.conditions}
-            forecast, _ = self.observe(Latents(z[:, :-1]), conditions=streams)
-            error = (forecast.mean - z[:, 1:]) / ops.convert_to_numpy(self.network.scale)
-            squares, n = squares + np.square(error).sum((0, 1)), n + error.shape[0] * error.shape[1]
-        return np.maximum(np.sqrt(squares / n), MIN_SPREAD)
+    def _fit(self, source: Source, trainer: Trainer, stage: str) -> History:
+        return trainer.fit(
+            self.network,
+            source,
+            stage=stage,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            clip_norm=1.0,
+        )
+
+    def _fit_short(self, source: Source, trainer: Trainer, error: float | None) -> History:
+        """Train on short windows. If free steps of whole windows do not get better than at the start, go back to it.
+
+        Args:
+            source: whole windows.
+            trainer: trainer with the share of the budget for short windows.
+            error: squared error of free steps at the start; None if it is unknown.
+        """
+        start = self.network.get_weights()
+        parts = Source(ShortWindows(source.train, SHORT), _shortened(source.validation), source.gain)
+        history = self._fit(parts, trainer, "short")
+        if error is not None and not free_error(self, source.validation, self.network.scale, self.burn_in) < error:
+            trainer.say("short windows did not help on whole ones; training goes back to its start")
+            self.network.set_weights(start)
+        return history
 
 
 class Observe(keras.Model):
@@ -330,6 +350,12 @@ class Imagine(keras.Model):
         """``noise``, ``conditions``, ``states`` as in ``roll`` -> items in the encoder's units, states."""
         z, _, _, states = self.network.roll(inputs["noise"], inputs["conditions"], inputs["states"])
         return [z * self.network.scale + self.network.offset, *states]
+
+
+def _shortened(windows: Windows) -> Windows:
+    """Short windows of validation windows, which may be too short themselves."""
+    length = windows.take(np.arange(1))["mean"].shape[1]
+    return ShortWindows(windows, SHORT) if length > SHORT else windows
 
 
 def _state(arrays: list[Any], step: np.ndarray) -> State:

@@ -13,7 +13,9 @@ LEAST_UNIT = 0.01
 """Smallest unit of an input or an output, in standardised units or as a share of the largest one."""
 
 
-def fit_start(network: DynamicsNetwork, source: Source, conditions: tuple[str, ...], trainer: Trainer) -> None:
+def fit_start(
+    network: DynamicsNetwork, source: Source, conditions: tuple[str, ...], trainer: Trainer
+) -> float | None:
     """Fit everything that is measured before training, and set the first outputs.
 
     Args:
@@ -21,6 +23,9 @@ def fit_start(network: DynamicsNetwork, source: Source, conditions: tuple[str, .
         source: windows of ``mean`` (b, t, *latent_shape), ``log_var`` if the head needs it, and the conditions.
         conditions: names of the side streams that drive the model, in alphabetical order.
         trainer: trainer of the run, which shows what the network starts from.
+
+    Returns:
+        Squared error of free steps at the start, on validation windows; None if it was not measured.
     """
     head = network.head
     gain = source.gain if head.squared else None
@@ -28,12 +33,13 @@ def fit_start(network: DynamicsNetwork, source: Source, conditions: tuple[str, .
     network.offset.assign(offset)
     network.scale.assign(scale)
     fit_range(network, source.train)
-    share = _fit_linear(network, source, conditions, trainer)
+    error, share = _fit_linear(network, source, conditions, trainer)
     usual = np.sqrt(np.square(step).reshape(-1, head.d).mean(axis=0))
     network.input_unit.assign(_input_unit(network, source.train, conditions, usual))
     # The first forecasts lie around their base, as far off as a usual step; without a base, around the mean.
-    error = np.maximum(usual * share, LEAST_UNIT) if share else np.ones(head.d)
-    network.output_layer.start(head.first_bias(error), head.units(error))
+    distance = np.maximum(usual * share, LEAST_UNIT) if share else np.ones(head.d)
+    network.output_layer.start(head.first_bias(distance), head.units(distance))
+    return error
 
 
 def fit_range(network: DynamicsNetwork, windows: Windows, at_most: int = WINDOWS) -> None:
@@ -44,44 +50,51 @@ def fit_range(network: DynamicsNetwork, windows: Windows, at_most: int = WINDOWS
         weight.assign(value)
 
 
-def _fit_linear(network: DynamicsNetwork, source: Source, conditions: tuple[str, ...], trainer: Trainer) -> float:
+def _fit_linear(
+    network: DynamicsNetwork, source: Source, conditions: tuple[str, ...], trainer: Trainer
+) -> tuple[float | None, float]:
     """Fit the linear part.
 
     Returns:
-        Its error as a share of that of repeating the last latent, which is 1 where it is not used. 0 if forecasts
-        have no base.
+        The error at the start, if it was measured, and its root as a share of that of repeating the last latent: 1
+        where this is what the network starts from, 0 if it starts from the mean.
     """
-    linear, without = network.linear, 1.0 if network.residual else 0.0
+    linear, share = network.linear, 1.0 if network.residual else 0.0
     if linear is None:
-        return without
+        return None, share
     linear.kernel.assign(np.zeros(linear.kernel.shape))
     linear.bias.assign(np.zeros(linear.bias.shape))
     offset, scale = (ops.convert_to_numpy(x) for x in (network.offset, network.scale))
     fit = fit_autoregression(source, offset, scale, network.burn_in, conditions)
     if fit is None:
-        return without
+        return None, share
     better = fit.error < fit.last_error
     errors = f"{fit.error:.4g} with linear autoregression, {fit.last_error:.4g} when the last latent is repeated"
-    start = "autoregression" if better else "the last latent"
+    start = "autoregression" if better else "the last latent" if network.residual else "the mean"
     trainer.say(f"squared error of free steps on validation data: {errors}; training starts from {start}")
     if not better:
-        return without
+        return fit.last_error if network.residual else None, share
     model = fit.model if network.residual else fit.model.absolute()
     linear.kernel.assign(model.kernel)
     linear.bias.assign(model.bias)
-    return float(fit.error / fit.last_error) ** 0.5
+    return fit.error, float(fit.error / fit.last_error) ** 0.5
 
 
 def _input_unit(
     network: DynamicsNetwork, windows: Windows, conditions: tuple[str, ...], step: np.ndarray
 ) -> np.ndarray:
-    """Root mean square of every input: latents, their differences ``step`` (d,), and conditions; (2 d + f,)."""
+    """Units of the inputs, (2 d + f,): one for latents, one for their differences, and one for each condition.
+
+    A unit is the root mean square of its inputs. Channels keep their sizes relative to each other, since small ones
+    are mostly noise.
+    """
     offset, scale = (ops.convert_to_numpy(x) for x in (network.offset, network.scale))
     squares, n = np.zeros(1), 0
     for z, streams in standard_batches(windows, WINDOWS, offset, scale, conditions):
         rows = np.concatenate([z, streams], axis=-1)
         rows = rows.reshape(-1, rows.shape[-1])
         squares, n = squares + np.square(rows).sum(axis=0), n + len(rows)
-    level, d = np.sqrt(squares / n), len(step)
-    parts = [level[:d], step, level[d:]]
-    return np.concatenate([np.maximum(p, max(LEAST_UNIT * float(p.max(initial=0)), 1e-6)) for p in parts])
+    d = len(step)
+    latents, conditions_ = np.split(np.sqrt(squares / n), [d])
+    same = [np.full(d, np.sqrt(np.square(part).mean())) for part in (latents, step)]
+    return np.maximum(np.concatenate([*same, conditions_]), LEAST_UNIT)

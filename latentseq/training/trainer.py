@@ -28,6 +28,7 @@ DEFAULT_MINUTES = 10.0
 """Budget when none is set."""
 WARM_UP = 0.03
 """Share of the budget in which the learning rate rises."""
+PLAIN_STAGES = ("main", "tune")  # Their names are not shown, since most trainings have no other stage.
 CLOSED_FORM = 0.05
 """Largest share of the wall time of a budget in which a fit in closed form reads its data."""
 FINAL_RATE = 0.03
@@ -106,14 +107,14 @@ class RunTrainer(Trainer):
         """Make a trainer for one part of a plugin that consists of several parts.
 
         Args:
-            name: name of the part; its stages are called ``name.stage``.
+            name: name of the part; its stages are called ``name.stage``. An empty name leaves names as they are.
             share: share of this trainer's budget for the part, in (0, 1]; it gets at least one step.
 
         Returns:
             A trainer with the same progress display, history, previews and checkpoints.
         """
         other = copy.copy(self)
-        other.prefix = f"{self.prefix}{name}."
+        other.prefix = f"{self.prefix}{name}." if name else self.prefix
         other.epochs, other.steps = (n and max(1, round(share * n)) for n in (self.epochs, self.steps))
         other.max_minutes = self.max_minutes and share * self.max_minutes
         return other
@@ -233,10 +234,9 @@ class RunTrainer(Trainer):
                 self.watcher.update(progress.share, f"{stage} · epoch {progress.epoch + 1} · step {progress.step}")
 
     def one_pass(self, source: Source, rows: int) -> Iterator[Batch]:
-        """Yield training batches for a fit in closed form: one pass, in the order of training.
+        """See ``Trainer.one_pass``: batches in the order of training, for a share ``CLOSED_FORM`` of the wall time.
 
-        It stops after ``rows`` rows, or after a share ``CLOSED_FORM`` of the budget's wall time. Limits of epochs and
-        steps do not count, so a budget in epochs or steps always gives the same batches.
+        Limits of epochs and steps do not count, so such a budget always gives the same batches.
         """
         short, count = copy.copy(self), 0
         short.epochs = short.steps = None
@@ -257,7 +257,7 @@ class RunTrainer(Trainer):
         batch_size: int,
     ) -> None:
         """Train a stage until its budget is used."""
-        label = f"{run.name} · " if self.prefix else ""
+        label = "" if run.name in PLAIN_STAGES else f"{run.name} · "
         progress, per_epoch, last_preview = run.progress, self._per_epoch(source, batch_size), -math.inf
         share, began = self._share(progress, per_epoch), time.monotonic() - progress.seconds
         progress.share = share(0)  # The budget may have changed since the checkpoint was made.
