@@ -290,3 +290,13 @@ def test_an_artifact_names_no_folder_as_a_part(deep, tmp_path):
         f"stack: features: {theirs.path / 'artifact.json'} names the part {quote(str(mine.path))}; expected the name "
         "of an installed plugin. A model must not choose which other files are read here."
     )
+
+
+def test_a_stack_of_an_earlier_version_has_no_linear_start():
+    config = Stack([16, 16, 1], **SMALL).get_config()
+    old = {key: dict(value) if isinstance(value, dict) else value for key, value in config.items()}
+    for part in ("features", "latents", "decoder"):
+        del old[f"{part}_options"]["linear_start"]
+    restored = Stack.saved_keywords(old)
+    assert [restored[f"{part}_options"]["linear_start"] for part in ("features", "latents", "decoder")] == [False] * 3
+    assert Stack.saved_keywords(config) == config
