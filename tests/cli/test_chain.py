@@ -62,7 +62,8 @@ def test_standard_output_is_the_path_and_nothing_else(runs):
 def test_progress_goes_to_standard_error(runs):
     _, answers = runs
     # On a slow machine there are lines on the way.
-    line = r"({0} +\d+% · .*\n)*{0} · 5 steps in \d+ s · best validation loss \S+ in epoch \d of \d\n"
+    line = r"({0} +\d+% · .*\n)*({0} · squared error of free .*\n)?{0} · 5 steps in \d+ s · best validation loss \S+ "
+    line += r"(in epoch \d of \d|at the start)\n"
     # What is wrong with the latents follows, a line each: after 5 steps there may be something.
     assert re.fullmatch(line.format("vae") + r"(vae · [A-Z0-9].*\.\n)*", answers["ae"].err)
     assert re.fullmatch(line.format("lstm"), answers["kl"].err)

@@ -53,7 +53,7 @@ def test_what_a_run_was_asked_for_is_written_down_whole(made):
         "data_options": {"count": 12, "length": 12, "size": 16, "seed": 0},
         "encoder": "conv-ae",
         "preset": "tiny",
-        "options": {"latent": "vector", "latent_dim": 4, "widths": [4, 8, 8], "augment": True},
+        "options": {"latent": "vector", "latent_dim": 4, "widths": [4, 8, 8], "augment": True, "linear_start": True},
         **{"size": None, "fit": "crop", "gray": False, "fps": None, "skip": 1},
         **{"epochs": None, "steps": 3, "max_minutes": None},
         **{"batch_size": 8, "learning_rate": None, "keep": "best", "seed": 3},

@@ -257,8 +257,8 @@ def state_in(folder):
 @pytest.mark.parametrize("value", [np.nan, *(pytest.param(x, marks=pytest.mark.slow) for x in (np.inf, -np.inf))])
 def test_data_that_is_not_finite_stops_before_the_step(value, tmp_path):
     model, data = small_lstm(), waves()
-    # One is taken for the statistics and one to look at; then come the batches, two of them read ahead.
-    broken = Source(Broken(data.train, "mean", 7, value), data.validation)
+    # Some are taken to look at them and for what is fitted before; then come the batches, two of them read ahead.
+    broken = Source(Broken(data.train, "mean", 11, value), data.validation)
     found = message(DataError, model.fit, broken, RunTrainer(tmp_path / "run", steps=9, batch_size=8, seed=3))
     step = int(found.split("step ")[1].split(" ")[0])
     assert found == (

@@ -44,7 +44,7 @@ def forecast():
         head="mixture",
         head_options={"components": 3},
         free_steps=0,
-        seed=1,
+        seed=2,
     )
     train, held = draws(0, 2000, 8), draws(1, 200, 8)
     source = Source(*(Generated(lambda rows, z=z: {"mean": z[rows]}, 0, len(z)) for z in (train, held)))
