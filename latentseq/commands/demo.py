@@ -30,15 +30,15 @@ DIGITS: dict[str, Any] = {
     "size": 24,
     "digit_size": 14,
     "speed": 1.5,
-    "count": 4000,
+    "count": 10000,
     "held_out": CLIPS,
 }
 """Options of the dataset."""
-ENCODER: dict[str, Any] = {"latent_dim": 16, "beta": 2.0, "widths": [32, 64, 128], "augment": False}
+ENCODER: dict[str, Any] = {"latent_dim": 32, "widths": [32, 64, 128], "augment": False}
 """Options of the encoder."""
 DYNAMICS: dict[str, Any] = {"head": "mse", "layers": 1, "units": 256, "free_steps": HORIZON}
 """Options of the dynamics."""
-MINUTES = {"encoder": 0.35, "dynamics": 0.8}
+MINUTES = {"encoder": 0.12, "dynamics": 1.1}
 """Minutes of training; the whole demo takes less than two minutes on two cores."""
 
 
@@ -71,6 +71,7 @@ def demo(out: str | Path = "latentseq-demo", *, seed: int = 0, overwrite: bool =
         train_ae(
             "moving-digits",
             work / "ae",
+            encoder="conv-ae",
             options=ENCODER,
             data_options=options,
             budget=Budget(max_minutes=MINUTES["encoder"]),

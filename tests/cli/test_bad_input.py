@@ -249,8 +249,8 @@ class TestPlugins:
             f"No encoder is called 'vea'. Did you mean 'vae'? Installed: {encoders}. {tail}"
         )
         assert refused(2, "train-lstm", runs / "z", runs / "ae", tmp_path / "out", "--dynamics", "lsmt") == (
-            "No dynamics is called 'lsmt'. Did you mean 'lstm'? Installed: conv-lstm, honest-dynamics, linear and lstm. "
-            f"{tail}"
+            "No dynamics is called 'lsmt'. Did you mean 'lstm'? Installed: conv-lstm, honest-dynamics, linear and "
+            f"lstm. {tail}"
         )
 
     def test_an_unknown_option_of_a_plugin(self, refused, runs, tmp_path):
