@@ -46,7 +46,7 @@ class Recipe(NamedTuple):
 RECIPES = {
     # The encoder starts as principal components, and needs little more. The dynamics need most of the time.
     "map": Recipe(
-        (0.05, 0.45, 0.50),
+        (0.08, 0.50, 0.42),
         600,
         0.05,
         ["latent=map", "widths=[16,32,64]"],
