@@ -187,9 +187,9 @@ class Encoder(Plugin):
 
     @property
     def channel_gain(self) -> np.ndarray | None:
-        """(d,) norm of the change of a decoded item for a change of one in each channel; None if it is unknown.
+        """(d,) norm of the change of a decoded item for a change of one in each channel, up to one common factor.
 
-        If all are equal, the encoder is isometric: errors of latents are as large as those of items.
+        If all are equal, the encoder is isometric: errors of latents are those of items. None if they are unknown.
         """
         return None
 

@@ -1,4 +1,4 @@
-"""Promises of encoders: E1 to E12, in addition to C1 to C9."""
+"""Promises of encoders: E1 to E13, in addition to C1 to C9."""
 
 from functools import partial
 
@@ -142,6 +142,19 @@ class EncoderPromises(PluginPromises[Encoder]):
         model = self.trained()
         model.encode(frozen(self.items(model)))
         model.decode(frozen(self._wide(model)))
+
+    @promise
+    def test_e13_channel_gain(self) -> None:
+        """E13: channel_gain is None, or (d,) finite numbers of 0 or more that are not all 0."""
+        model = self.trained()
+        gain = model.channel_gain
+        if gain is not None:
+            shape = np.shape(gain)
+            require(
+                shape == (model.latent_shape[-1],), f"It has shape {shape}; expected ({model.latent_shape[-1]},)."
+            )
+            require(bool(np.isfinite(gain).all()), "Some gains are not finite.")
+            require(bool(np.min(gain) >= 0 and np.max(gain) > 0), f"Gains are {np.min(gain):g} to {np.max(gain):g}.")
 
     def _items(self, encoder: Encoder, rows: np.ndarray) -> np.ndarray:
         shape = tuple(encoder.input_shape)

@@ -183,3 +183,17 @@ class CentresInPlace(HonestEncoder):
         latents = super().encode(x)
         x -= 0.5
         return latents
+
+
+@breaks("E13")
+class GainOfAnotherShape(HonestEncoder):
+    @property
+    def channel_gain(self):
+        return np.ones(self.latent_dim + 1, np.float32)
+
+
+@breaks("E13")
+class NegativeGain(HonestEncoder):
+    @property
+    def channel_gain(self):
+        return -np.ones(self.latent_dim, np.float32)
