@@ -313,11 +313,16 @@ class KerasDynamics(TunableDynamics):
             error: squared error of free steps at the start; None if it is unknown.
         """
         start = self.network.get_weights()
+        known = {id(weight) for weight in self.network.weights}
+        seeds = [(v, np.array(v)) for v in self.network.variables if id(v) not in known]
         parts = Source(ShortWindows(source.train, SHORT), _shortened(source.validation), source.gain)
         history = self._fit(parts, trainer, "short")
         if error is not None and not free_error(self, source.validation, self.network.scale, self.burn_in) < error:
             trainer.say("short windows did not help on whole ones; training goes back to its start")
             self.network.set_weights(start)
+        # Whole windows begin with the first seeds, so a run that resumes there goes on with the same noise.
+        for variable, value in seeds:
+            variable.assign(value)
         return history
 
 

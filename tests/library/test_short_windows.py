@@ -56,3 +56,31 @@ def test_one_pass_gives_every_item_once_whatever_the_steps():
         assert len(np.unique(seen)) == 128
     assert sum(len(batch["x"]) for batch in RunTrainer(steps=1).one_pass(source, 60)) == 64
     assert len(list(RunTrainer(max_minutes=1e-9).one_pass(source, 10_000))) == 1
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.jax
+def test_a_run_that_is_killed_between_short_and_whole_windows_resumes_exactly(tmp_path):
+    source = Source(Rows(mean=circles(0)), Rows(mean=circles(1)))
+
+    def fitted(folder, *, resume=False, kill=False):
+        options = {"dropout": 0.3, "latent_noise": 0.1, "linear_start": False}
+        model = LSTM([2], layers=1, units=8, readout=[8], head="mse", **options)
+        train = model._fit
+
+        def until_whole_windows(source, trainer, stage):
+            if kill and stage == "main":
+                raise Killed
+            return train(source, trainer, stage)
+
+        model._fit = until_whole_windows
+        model.fit(source, RunTrainer(folder, steps=20, batch_size=8, seed=1, resume=resume))
+        return [np.asarray(weight).tobytes() for weight in model.network.weights]
+
+    whole = fitted(tmp_path / "a")
+    with pytest.raises(Killed):
+        fitted(tmp_path / "b", kill=True)
+    assert fitted(tmp_path / "b", resume=True) == whole
