@@ -165,7 +165,7 @@ class Trainer(ABC):
 
     @abstractmethod
     def part(self, name: str, share: float) -> Trainer:
-        """Return a trainer for one part of a plugin (or stage, if the name is ""), with a share of this budget."""
+        """Return a trainer for a part, with a share of this budget. An empty name keeps the names of stages."""
 
     @abstractmethod
     def say(self, text: str) -> None:

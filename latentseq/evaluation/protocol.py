@@ -47,7 +47,7 @@ class Protocol:
         check_rolling(temperature=self.temperature)
 
     def ranges(self, lengths: np.ndarray, split: np.ndarray | None, hold_out: str | None = None) -> np.ndarray:
-        """Compute the ranges of frames for windows, so that no window crosses a clip and no scored frame its split.
+        """Compute the ranges of frames for windows. Windows stay inside a clip, and scored frames inside the split.
 
         Where the end of a clip is held out, the context of a window may lie before it. Frames that were trained on
         are then shown, but not scored.

@@ -1,7 +1,7 @@
 """Ridge autoregression of latents, in closed form. NumPy only."""
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -9,6 +9,8 @@ from latentseq.arrays import Source, Windows
 
 AT_ONCE = 64
 """Number of windows that are read at once."""
+VALUES = 1 << 20
+"""Approximate number of values that are read at once; the inputs of a map are 18 times as many."""
 ROWS = 200_000
 """Approximate number of transitions that an autoregression is fitted to; every position of a map counts."""
 MOST_INPUTS = 4000
@@ -41,24 +43,30 @@ class Regression:
 
     def add(self, x: np.ndarray, y: np.ndarray) -> None:
         """Add rows: inputs (n, inputs) and outputs (n, outputs)."""
-        x, y = x.astype(np.float64), y.astype(np.float64)
+        x, y = x.astype(np.float64, copy=False), y.astype(np.float64, copy=False)
         self.n += len(x)
         self._x += x.sum(axis=0)
         self._y += y.sum(axis=0)
         self._xx += x.T @ x
         self._xy += x.T @ y
 
-    def solve(self, *ridges: float) -> list[tuple[np.ndarray, np.ndarray]]:
+    def solve(self, *ridges: float, rescaled: np.ndarray | None = None) -> list[tuple[np.ndarray, np.ndarray]]:
         """Weights (inputs, outputs) and bias (outputs,) for each strength of the penalty.
 
         Args:
             ridges: strengths above 0, as shares of the mean variance of an input.
+            rescaled: (inputs,) bool, inputs whose unit must not count: each gets the mean variance of the others.
         """
         mean, goal = self._x / self.n, self._y / self.n
-        values, vectors = np.linalg.eigh(self._xx / self.n - np.outer(mean, mean))
-        projected = vectors.T @ (self._xy / self.n - np.outer(mean, goal))
+        covariance = self._xx / self.n - np.outer(mean, mean)
+        variance, unit = np.maximum(np.diag(covariance), 0), np.ones(len(mean))
+        if rescaled is not None:
+            usual = max(float(variance[~rescaled].mean()), 1e-12)
+            unit[rescaled] = np.sqrt(np.maximum(variance[rescaled], 1e-12) / usual)
+        values, vectors = np.linalg.eigh(covariance / np.outer(unit, unit))
+        projected = vectors.T @ ((self._xy / self.n - np.outer(mean, goal)) / unit[:, None])
         values, usual = np.maximum(values, 0), max(float(values.mean()), 1e-12)
-        weights = [vectors @ (projected / (values + ridge * usual)[:, None]) for ridge in ridges]
+        weights = [vectors @ (projected / (values + ridge * usual)[:, None]) / unit[:, None] for ridge in ridges]
         return [(each, goal - mean @ each) for each in weights]
 
 
@@ -158,7 +166,11 @@ class AutoregressionFit(NamedTuple):
 
 
 def fit_autoregression(
-    source: Source, offset: np.ndarray, scale: np.ndarray, burn_in: Any, conditions: tuple[str, ...] = ()
+    source: Source,
+    offset: np.ndarray,
+    scale: np.ndarray,
+    burn_in: Callable[[int], int],
+    conditions: tuple[str, ...] = (),
 ) -> AutoregressionFit | None:
     """Fit an autoregression of standardised latents by ridge regression.
 
@@ -195,7 +207,8 @@ def fit_autoregression(
     last = Autoregression.last(shape, f)
     last_error = _free_error(last, validation, burn_in)
     best: AutoregressionFit | None = None
-    for weights, bias in regression.solve(*RIDGES):
+    conditioned = np.tile(np.arange(2 * d + f) >= 2 * d, 9 if is_map else 1)
+    for weights, bias in regression.solve(*RIDGES, rescaled=conditioned):
         model = Autoregression(weights.reshape(last.kernel.shape), bias).stabilised(shape)
         error = _free_error(model, validation, burn_in)
         if best is None or error < best.error:
@@ -229,8 +242,10 @@ def standard_batches(
         Standardised latents (b, t, *latent_shape), and conditions (b, t, ..., f) with the positions of the latents.
     """
     indices = np.linspace(0, len(windows) - 1, min(len(windows), at_most)).astype(np.int64)
-    for start in range(0, len(indices), AT_ONCE):
-        batch = windows.take(indices[start : start + AT_ONCE])
+    size = windows.take(indices[:1])["mean"].size
+    at_once = int(np.clip(VALUES // size, 1, AT_ONCE))
+    for start in range(0, len(indices), at_once):
+        batch = windows.take(indices[start : start + at_once])
         z = (batch["mean"].astype(np.float64) - offset) / scale
         streams = [z[..., :0]]
         for name in conditions:
@@ -239,14 +254,16 @@ def standard_batches(
         yield z, np.concatenate(streams, axis=-1)
 
 
-def _free_error(model: Autoregression, windows: list[tuple[np.ndarray, np.ndarray]], burn_in: Any) -> float:
+def _free_error(
+    model: Autoregression, windows: list[tuple[np.ndarray, np.ndarray]], burn_in: Callable[[int], int]
+) -> float:
     """Squared error of free steps, summed over an item, mean over items."""
     total, n = 0.0, 0
     for z, c in windows:
         first = min(burn_in(z.shape[1]), z.shape[1] - 1)
         before = z[:, max(0, first - 2)]
-        rolled = model.roll(z[:, first - 1], before, c[:, first - 1 : -1])
         with np.errstate(over="ignore", invalid="ignore"):
+            rolled = model.roll(z[:, first - 1], before, c[:, first - 1 : -1])
             total += float(np.square(rolled - z[:, first:]).sum())
         n += rolled.shape[0] * rolled.shape[1]
     return total / n if np.isfinite(total) else np.inf

@@ -96,7 +96,7 @@ class PrincipalAxesFit:
 
         Args:
             size: number of values of an item.
-            d: number of axes, at most ``size``.
+            d: number of axes; those beyond ``size`` are zero.
         """
         self.size = size
         self.d = d
@@ -109,10 +109,12 @@ class PrincipalAxesFit:
     @property
     def is_full(self) -> bool:
         """Whether no more items are needed."""
-        return self.count >= ITEMS or (not self._whole and self.count * self.size * 4 >= SAMPLE_BYTES)
+        return not self._whole and self.count * self.size * 4 >= SAMPLE_BYTES
 
     def add(self, x: np.ndarray) -> None:
-        """Add items (n, size)."""
+        """Add items (n, size); those that are no longer needed are dropped."""
+        if self.is_full:
+            return
         self.count += len(x)
         if self._whole:
             x = x.astype(np.float64)

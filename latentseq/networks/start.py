@@ -10,7 +10,9 @@ from latentseq.networks.statistics import WINDOWS, measure_range, measure_statis
 from latentseq.protocols import Trainer
 
 LEAST_UNIT = 0.01
-"""Smallest unit of an input or an output, in standardised units or as a share of the largest one."""
+"""Smallest unit of latents, differences and outputs, in standardised units."""
+LEAST_CONDITION = 1e-6
+"""Smallest unit of a condition."""
 
 
 def fit_start(
@@ -97,4 +99,4 @@ def _input_unit(
     d = len(step)
     latents, conditions_ = np.split(np.sqrt(squares / n), [d])
     same = [np.full(d, np.sqrt(np.square(part).mean())) for part in (latents, step)]
-    return np.maximum(np.concatenate([*same, conditions_]), LEAST_UNIT)
+    return np.concatenate([np.maximum(np.concatenate(same), LEAST_UNIT), np.maximum(conditions_, LEAST_CONDITION)])

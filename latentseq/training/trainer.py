@@ -115,7 +115,8 @@ class RunTrainer(Trainer):
         """
         other = copy.copy(self)
         other.prefix = f"{self.prefix}{name}." if name else self.prefix
-        other.epochs, other.steps = (n and max(1, round(share * n)) for n in (self.epochs, self.steps))
+        least = 1 if name else 0  # One step cannot be divided among stages: one of them gets it.
+        other.epochs, other.steps = (n and max(least, round(share * n)) for n in (self.epochs, self.steps))
         other.max_minutes = self.max_minutes and share * self.max_minutes
         return other
 
@@ -198,6 +199,8 @@ class RunTrainer(Trainer):
             KeyboardInterrupt: SIGINT was received; the state is saved.
             SystemExit: SIGTERM was received; the state is saved.
         """
+        if 0 in (self.epochs, self.steps):
+            return History()
         stage = self.prefix + stage
         checkpoints = Checkpoints(self.folder / CHECKPOINTS, stage) if self.folder else None
         run = Stage(models, stage, checkpoints, data_fingerprint=self.data_fingerprint)
@@ -234,10 +237,7 @@ class RunTrainer(Trainer):
                 self.watcher.update(progress.share, f"{stage} · epoch {progress.epoch + 1} · step {progress.step}")
 
     def one_pass(self, source: Source, rows: int) -> Iterator[Batch]:
-        """See ``Trainer.one_pass``: batches in the order of training, for a share ``CLOSED_FORM`` of the wall time.
-
-        Limits of epochs and steps do not count, so such a budget always gives the same batches.
-        """
+        """See ``Trainer.one_pass``; for a share ``CLOSED_FORM`` of the wall time, whatever the epochs and steps."""
         short, count = copy.copy(self), 0
         short.epochs = short.steps = None
         short.max_minutes = self.max_minutes and CLOSED_FORM * self.max_minutes

@@ -12,6 +12,8 @@ ITEMS = 1024
 """Number of evenly spread training items for the statistics."""
 AT_ONCE = 64
 """Number of items that are read at a time."""
+LEAST_GAIN = 0.1
+"""Smallest gain of a channel, as a share of the largest one."""
 LEAST = 1e-5
 """Smallest standard deviation of a channel, as a share of its mean.
 
@@ -94,6 +96,8 @@ def statistics(windows: Windows, key: str, gain: np.ndarray | None = None) -> St
     bounds = (0, 1) if low >= 0 and high <= 1 else (-np.inf, np.inf)
     scale = np.sqrt(variance)
     scale = np.where(scale > LEAST * np.abs(mean), scale, 1.0)
-    if gain is not None and gain.min() > 0 and variance.max() > 0:
-        scale = np.sqrt((variance * np.square(gain)).mean()) / gain
+    varied = np.where(np.sqrt(variance) > LEAST * np.abs(mean), variance, 0)
+    if gain is not None and gain.max() > 0 and varied.max() > 0:
+        weights = np.maximum(gain, LEAST_GAIN * gain.max())
+        scale = np.sqrt((varied * np.square(weights)).mean()) / weights
     return Statistics(mean.astype(np.float32), scale.astype(np.float32), np.array(bounds, np.float32))

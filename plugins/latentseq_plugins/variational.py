@@ -16,7 +16,7 @@ MIN_SIGMA = 0.01
 The values of frames have steps of 1/255. For features it is 1 % of their standard deviation.
 """
 MAX_LOG_VAR = 8.0
-"""Bound of the absolute log variance."""
+"""Bound of the absolute log variance that a network adds."""
 START_LOG_VAR = -4.0
 """Log variance of an untrained encoder without a linear start."""
 LEAST_LOG_VAR = -12.0

@@ -25,7 +25,8 @@ STEPS = 1000
 
 def run(*arguments: str) -> None:
     """Run a command as its users do."""
-    subprocess.run([str(Path(sys.executable).with_name("latentseq")), *arguments, "--quiet"], check=True)
+    command = [str(Path(sys.executable).with_name("latentseq")), *arguments, "--quiet"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
 def reconstruction(run_folder: Path, frames: np.ndarray) -> tuple[float, float]:
@@ -64,7 +65,7 @@ def texture(name: str, data: str, options: list[str], out: Path) -> None:
     encoder = ["--encoder", "conv-ae", "--set", "latent_dim=16", "--steps", "1"]
     run("train-ae", data, str(ae), *encoder, *words, "--overwrite")
     run("train-lstm", data, str(ae), str(dynamics), "--dynamics", "linear", *words, "--overwrite")
-    film = to_float(latentseq.open_data(data, size=64).read(0).frames)
+    film = to_float(latentseq.open_data(ae / "cache").read(0).frames)
     free = latentseq.load_predictor(dynamics).predict(film[None, :10], STEPS, seed=0)[0, 0]
     shares = [free[i : i + 100].var(axis=0).mean() / film.var(axis=0).mean() for i in range(0, STEPS, 100)]
     print(f"| {name} | {' '.join(f'{share:.2f}' for share in shares)} |", flush=True)

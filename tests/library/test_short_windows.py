@@ -38,6 +38,13 @@ def test_long_windows_are_trained_on_after_short_ones(length, free_steps, stages
     assert last == ({"short": 7, "main": 13} if len(stages) == 2 else {"main": 20})
 
 
+@pytest.mark.parametrize("budget", [{"steps": 1}, {"epochs": 1}])
+def test_a_budget_of_one_is_not_divided(budget):
+    source = Source(Rows(mean=circles(0)), Rows(mean=circles(1)))
+    history = LSTM([2], layers=1, units=4, readout=[], head="mse").fit(source, RunTrainer(batch_size=60, **budget))
+    assert [(row["stage"], row["step"]) for row in history.rows] == [("main", 0), ("main", 1)]
+
+
 def test_short_windows_that_do_harm_are_undone():
     source = Source(Rows(mean=circles(0)), Rows(mean=circles(1)))
     model = LSTM([2], layers=1, units=8, readout=[], head="mse")

@@ -65,3 +65,22 @@ def test_it_starts_at_the_last_frame_and_its_loss_is_that_of_frames():
 def test_a_patch_of_nothing():
     with pytest.raises(UsageError, match="conv-lstm: patch is 0; expected a side of 1 pixel or more"):
         make(patch=0)
+
+
+def test_a_state_of_an_earlier_version_lacks_the_units_of_inputs_and_outputs(tmp_path):
+    from safetensors.numpy import load_file, save_file
+
+    from latentseq_plugins.predictors.audio_visual import AudioVisual
+
+    for model in (
+        FrameConvLSTM([8, 8, 1], units=4, readout=[]),
+        AudioVisual([8, 8, 1], {"audio": 4, "audio_mask": 1}),
+    ):
+        folder = tmp_path / model.name
+        folder.mkdir()
+        model.save_state(folder)
+        tensors = load_file(folder / "weights.safetensors")
+        old = {key: a for key, a in tensors.items() if not key.endswith(("/input_unit", "/unit"))}
+        assert len(old) == len(tensors) - 2
+        save_file(old, folder / "weights.safetensors")
+        model.load_state(folder)

@@ -133,6 +133,20 @@ def test_regression_is_that_of_scikit_learn():
     np.testing.assert_allclose(bias, other.intercept_, rtol=1e-6)
 
 
+def test_the_unit_of_a_condition_does_not_count():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(80, 3))
+    y = x @ rng.normal(size=(3, 2))
+    answers = []
+    for unit in (1.0, 1000.0, 1e-3):
+        regression = Regression(3, 2)
+        regression.add(x * [1, 1, unit], y)
+        ((weights, _),) = regression.solve(0.01, rescaled=np.array([False, False, True]))
+        answers.append(weights * np.array([1, 1, unit])[:, None])
+    np.testing.assert_allclose(answers[1], answers[0], rtol=1e-6)
+    np.testing.assert_allclose(answers[2], answers[0], rtol=1e-6)
+
+
 def test_white_noise_is_no_motion_and_windows_of_two_items_are_not_enough():
     rng = np.random.default_rng(0)
     still = np.repeat(rng.normal(size=(60, 1, 2)), 12, axis=1).astype(np.float32)

@@ -22,6 +22,14 @@ FREE_STEPS = 10
 """Number of free steps at the end of a validation window, by which the strength of the ridge penalty is chosen."""
 MIN_VARIANCE = 1e-6
 """Smallest variance of an innovation, in standardised units."""
+FADING = 300
+"""Number of free steps, by whose second half the innovations are made large enough."""
+ENOUGH = 1.0
+"""Share of the variance of the training latents that free steps have to reach."""
+REVIVALS, MOST_REVIVAL = 6, 10.0
+"""Number of times that the innovations are enlarged, and the largest factor of each time."""
+ROWS = 16
+"""Number of windows whose free steps are looked at."""
 WINDOWS = 500
 """Largest number of windows that the covariance of innovations is measured on."""
 
@@ -66,7 +74,8 @@ class Linear(Dynamics):
 
     def fit(self, source: Source, trainer: Trainer) -> History:
         """See ``Dynamics.fit``."""
-        self._offset, self._scale, _ = measure_statistics(source.train, gain=source.gain)
+        offset, scale, _ = measure_statistics(source.train, gain=source.gain)
+        self._offset, self._scale = offset.astype(np.float64), scale.astype(np.float64)
         self._range = measure_range(source.train, self._offset, self._scale)
         fit = fit_autoregression(
             source, self._offset, self._scale, lambda length: length - min(FREE_STEPS, length // 2), self._names
@@ -80,6 +89,7 @@ class Linear(Dynamics):
                 f"{fit.last_error:.4g} when the last latent is repeated"
             )
         self._covariances = self._innovations(source)
+        self._revive(source)
         return History([row], row)
 
     def observe(
@@ -93,7 +103,7 @@ class Linear(Dynamics):
         mean = self._model.step(z, before, condition)
         state = {"z": z[:, -1], "mean": mean[:, -1], "step": step + z.shape[1]}
         numbers = np.minimum(int(step[0]) + np.arange(z.shape[1]), 1)
-        return LinearForecast(mean, self._covariances[numbers], self._offset, self._scale), state
+        return LinearForecast(mean, self._covariances, numbers, self._offset, self._scale), state
 
     def imagine(
         self,
@@ -149,6 +159,24 @@ class Linear(Dynamics):
             products[1], counts[1] = products[0], counts[0]
         return products / counts[:, None, None] + MIN_VARIANCE * np.eye(d)
 
+    def _revive(self, source: Source) -> None:
+        """Enlarge the innovations until free steps vary as much as the training latents.
+
+        A model with almost as many weights as a short film has frames leaves errors that are too small, and its free
+        steps would fade.
+        """
+        z, _ = next(standard_batches(source.train, ROWS, self._offset, self._scale, self._names))
+        latents = Latents((z * self._scale + self._offset).astype(np.float32))
+        widths = self.conditions.items()
+        _, state = self.observe(latents, conditions={k: np.zeros((*z.shape[:2], f)) for k, f in widths})
+        zeros, wanted = {k: np.zeros((len(z), FADING, f)) for k, f in widths}, z.var(axis=(0, 1)).mean()
+        for _ in range(REVIVALS):
+            free, _ = self.imagine(state, FADING, seed=0, conditions=zeros)
+            variance = ((free[:, FADING // 2 :] / self._scale).var(axis=1)).mean()
+            if variance >= ENOUGH * wanted:
+                break
+            self._covariances = self._covariances * min(wanted / max(variance, 1e-12), MOST_REVIVAL)
+
     def _joined(self, conditions: Mapping[str, np.ndarray] | None, b: int, t: int) -> np.ndarray:
         """Check the conditions, and join them: (b, t, ..., f), with the positions of the latents.
 
@@ -167,18 +195,22 @@ class Linear(Dynamics):
 class LinearForecast(Forecast):
     """Normal densities; positions of a map are independent."""
 
-    def __init__(self, mean: np.ndarray, covariances: np.ndarray, offset: np.ndarray, scale: np.ndarray):
+    def __init__(
+        self, mean: np.ndarray, covariances: np.ndarray, numbers: np.ndarray, offset: np.ndarray, scale: np.ndarray
+    ):
         """Keep what the densities are computed from.
 
         Args:
             mean: (b, t, *latent_shape), standardised.
-            covariances: (t, d, d), standardised.
+            covariances: (2, d, d), standardised.
+            numbers: (t,), which of the two belongs to each item.
             offset: (*latent_shape), subtracted from a latent to standardise it.
             scale: (*latent_shape), divides the difference.
         """
         self.mean = (mean * scale + offset).astype(np.float32)
         self._mean = mean
         self._covariances = covariances
+        self._numbers = numbers
         self._offset = offset
         self._scale = scale
 
@@ -186,7 +218,8 @@ class LinearForecast(Forecast):
         """See ``Forecast.log_prob``."""
         error = (z - self._offset) / self._scale - self._mean
         b, t = error.shape[:2]
-        items = [multivariate_normal(cov=self._covariances[i]).logpdf(error[:, i]) for i in range(t)]
+        normals = [multivariate_normal(cov=each) for each in self._covariances]
+        items = [normals[self._numbers[i]].logpdf(error[:, i]) for i in range(t)]
         log_prob = np.stack([np.reshape(each, (b, -1)).sum(axis=-1) for each in items], axis=1)
         return (log_prob - np.log(self._scale).sum()).astype(np.float32)
 
@@ -195,6 +228,8 @@ class LinearForecast(Forecast):
         check_rolling(samples=n, seed=seed, temperature=temperature)
         b, *rest = self._mean.shape
         noise = np.random.default_rng(seed).standard_normal((b, n, *rest))
-        noise = np.einsum("bnt...d,ted->bnt...e", noise, np.linalg.cholesky(self._covariances))
+        roots = np.linalg.cholesky(self._covariances)
+        for i, number in enumerate(self._numbers):
+            noise[:, :, i] = noise[:, :, i] @ roots[number].T
         z = self._mean[:, None] + temperature**0.5 * noise
         return (z * self._scale + self._offset).astype(np.float32)

@@ -157,8 +157,9 @@ class Stack(TunableEncoder):
     @property
     def channel_gain(self) -> np.ndarray | None:
         """See ``Encoder.channel_gain``: the gain of the latent encoder, if that of the feature encoder is known."""
-        first, second = self._first.channel_gain, self._second.channel_gain
-        return second if first is not None and second is not None else None
+        if self._first.channel_gain is None or "latents" in self.frozen:
+            return None
+        return self._second.channel_gain
 
     def fit(self, source: Source, trainer: Trainer) -> History:
         """Train each part that is not frozen in turn, each with a share of the budget.

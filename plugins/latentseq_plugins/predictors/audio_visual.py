@@ -118,6 +118,10 @@ class AudioVisual(KerasPlugin, Predictor):
         """The transformer and the LSTM."""
         return {"coder": self.coder, **self.decoder.networks}
 
+    def optional_weights(self) -> set[str]:
+        """See ``KerasPlugin.optional_weights``."""
+        return {key for key in self._weights() if key.endswith(("/input_unit", "/output/unit"))}
+
     def fit(self, source: Source, trainer: Trainer) -> History:
         """See ``Predictor.fit``; the loss is the squared error of frames, as in the predictor ``conv-lstm``.
 

@@ -101,6 +101,10 @@ class FrameConvLSTM(KerasPlugin, Predictor):
         """The networks of the dynamics."""
         return self.dynamics.networks
 
+    def optional_weights(self) -> set[str]:
+        """See ``KerasPlugin.optional_weights``."""
+        return self.dynamics.optional_weights()
+
     def fit(self, source: Source, trainer: Trainer) -> History:
         """See ``Predictor.fit``.
 
