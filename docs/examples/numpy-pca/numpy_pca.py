@@ -48,10 +48,6 @@ class NumpyPCA(Encoder):
         x = np.clip(z @ self.components + self.mean, 0, 1)
         return x.reshape(-1, *self.input_shape)
 
-    @property
-    def channel_gain(self) -> np.ndarray:
-        return np.ones(self.latent_dim, np.float32)
-
     def save_state(self, folder: Path) -> None:
         np.save(folder / "table.npy", np.vstack([self.mean, self.components]))
 
