@@ -167,11 +167,15 @@ def check_windows(length: int | None, stride: int) -> None:
         raise UsageError(f"stride is {stride}; expected 1 item or more.")
 
 
+def spread_indices(n: int, most: int) -> np.ndarray:
+    """At most ``most`` evenly spread indices from 0 to ``n`` - 1."""
+    return np.linspace(0, n - 1, min(n, most)).astype(np.int64)
+
+
 def validation_batches(windows: Windows, batch_size: int) -> Iterator[Batch]:
     """The windows of a validation, in order. The last batch may be smaller."""
-    n = min(len(windows), VALIDATION_WINDOWS)
-    indices = np.linspace(0, len(windows) - 1, n).astype(np.int64)
-    for start in range(0, n, batch_size):
+    indices = spread_indices(len(windows), VALIDATION_WINDOWS)
+    for start in range(0, len(indices), batch_size):
         yield windows.take(indices[start : start + batch_size])
 
 

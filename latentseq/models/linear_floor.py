@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from latentseq.arrays import Batch, Source, Windows
+from latentseq.data.windows import spread_indices
 from latentseq.networks.autoregression import Autoregression, fit_autoregression
 from latentseq.networks.components import Patches, PrincipalAxesFit
 from latentseq.networks.statistics import confine, measure_range, measure_statistics
@@ -82,7 +83,7 @@ class _Latents(Windows):
 
 def _few(windows: Windows) -> Iterator[np.ndarray]:
     """The frames of at most ``WINDOWS`` windows, evenly spread, in batches of about ``BATCH_VALUES`` values."""
-    indices = np.linspace(0, len(windows) - 1, min(len(windows), WINDOWS)).astype(np.int64)
+    indices = spread_indices(len(windows), WINDOWS)
     count = max(1, BATCH_VALUES // windows.take(indices[:1])["frames"].size)
     for start in range(0, len(indices), count):
         yield windows.take(indices[start : start + count])["frames"]

@@ -9,7 +9,7 @@ import numpy as np
 from latentseq.arrays import Batch, Latents, Source, State, Windows, check_finite, to_float
 from latentseq.data.open import check_streams
 from latentseq.data.splits import split_ranges
-from latentseq.data.windows import RangeWindows
+from latentseq.data.windows import RangeWindows, spread_indices
 from latentseq.errors import UsageError
 from latentseq.evaluation.ensemble import ensemble_scores, spread_and_skill
 from latentseq.evaluation.floors import LINEAR, bits_per_dimension, extrapolate, floors, persistence_log_prob
@@ -121,7 +121,7 @@ class _EvenWindows(Windows):
         self.length = protocol.context + protocol.horizon
         self.frame_size = int(np.prod(dataset.frame_shape))
         self._all = RangeWindows(ranges, self.length, self.length, _reader(dataset))
-        self._indices = _spread(len(self._all), protocol.clips)
+        self._indices = spread_indices(len(self._all), protocol.clips)
         self.clips = len(np.unique(self._all.places(self._indices)[0]))
 
     def __len__(self) -> int:
@@ -143,7 +143,7 @@ def _training(models: Mapping[str, Predictor], dataset: Dataset) -> _Training:
     """Compute the mean training frame, and the root mean square of a step in the latents of each latent model."""
     ranges = split_ranges(dataset.lengths, dataset.split, dataset.hold_out)
     pairs = RangeWindows(ranges["train"], 2, 1, _reader(dataset))
-    indices = _spread(len(pairs), TRAINING_PAIRS)
+    indices = spread_indices(len(pairs), TRAINING_PAIRS)
     views = {name: model.latent_view for name, model in models.items()}
     encoders = {name: view.encoder for name, view in views.items() if view}
     total, squares = np.zeros(dataset.frame_shape), {name: np.zeros(e.latent_shape) for name, e in encoders.items()}
@@ -364,11 +364,6 @@ def _values(mean: float, by_horizon: np.ndarray) -> dict[str, Any]:
 def _number(x: float) -> float | None:
     """Round to six digits, since the last bits differ between machines; None if not finite."""
     return float(f"{x:.6g}") if np.isfinite(x) else None
-
-
-def _spread(n: int, most: int) -> np.ndarray:
-    """At most ``most`` evenly spread indices from 0 to ``n`` - 1."""
-    return np.linspace(0, n - 1, min(n, most)).astype(np.int64)
 
 
 def _slices(n: int, size: int) -> Iterator[np.ndarray]:

@@ -1,11 +1,12 @@
 """Ridge autoregression of latents, in closed form. NumPy only."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from latentseq.arrays import Source, Windows
+from latentseq.data.windows import spread_indices
 
 AT_ONCE = 64
 """Number of windows that are read at once."""
@@ -241,17 +242,22 @@ def standard_batches(
     Yields:
         Standardised latents (b, t, *latent_shape), and conditions (b, t, ..., f) with the positions of the latents.
     """
-    indices = np.linspace(0, len(windows) - 1, min(len(windows), at_most)).astype(np.int64)
+    indices = spread_indices(len(windows), at_most)
     size = windows.take(indices[:1])["mean"].size
     at_once = int(np.clip(VALUES // size, 1, AT_ONCE))
     for start in range(0, len(indices), at_once):
         batch = windows.take(indices[start : start + at_once])
         z = (batch["mean"].astype(np.float64) - offset) / scale
-        streams = [z[..., :0]]
-        for name in conditions:
-            stream = batch[name].reshape(*z.shape[:2], *[1] * (z.ndim - 3), -1)
-            streams.append(np.broadcast_to(stream, (*z.shape[:-1], stream.shape[-1])))
-        yield z, np.concatenate(streams, axis=-1)
+        yield z, spread_conditions([batch[name] for name in conditions], z.shape)
+
+
+def spread_conditions(streams: Sequence[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    """Streams (b, t, f) as channels (b, t, ..., f) beside latents of a shape (b, t, ..., d), one after the other."""
+    rows = [np.zeros((*shape[:-1], 0))]
+    for stream in streams:
+        stream = stream.reshape(*shape[:2], *[1] * (len(shape) - 3), -1)
+        rows.append(np.broadcast_to(stream, (*shape[:-1], stream.shape[-1])))
+    return np.concatenate(rows, axis=-1)
 
 
 def _free_error(

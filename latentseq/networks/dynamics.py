@@ -205,12 +205,13 @@ class KerasDynamics(TunableDynamics):
             UsageError: the data lacks a stream, or the posterior that the head needs.
         """
         network = self.network
-        self._check_window(source.train.take(np.arange(1)))
+        window = source.train.take(np.arange(1))
+        self._check_window(window)
         names = {"mean", "log_var", *self.conditions}
         inputs = source.map(lambda batch: {key: rows for key, rows in batch.items() if key in names})
         error = fit_start(network, inputs, tuple(sorted(self.conditions)), trainer)
-        first, length = History(), source.train.take(np.arange(1))["mean"].shape[1]
-        if self.free_steps and length >= 2 * SHORT:
+        first = History()
+        if self.free_steps and window["mean"].shape[1] >= 2 * SHORT:
             first = self._fit_short(inputs, trainer.part("", SHORT_SHARE), error)
             trainer = trainer.part("", 1 - SHORT_SHARE)
         history = self._fit(inputs, trainer, "main")

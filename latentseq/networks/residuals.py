@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from latentseq.arrays import Latents, Windows
-from latentseq.data.windows import validation_batches
+from latentseq.data.windows import spread_indices, validation_batches
 from latentseq.networks.autoregression import VALIDATION_WINDOWS
 from latentseq.protocols import Dynamics
 
@@ -43,7 +43,7 @@ def free_error(dynamics: Dynamics, windows: Windows, scale: Any, burn_in: Callab
         burn_in: function: length of a window -> number of its true items; the items after them are free steps.
     """
     total, n = 0.0, 0
-    indices = np.linspace(0, len(windows) - 1, min(len(windows), VALIDATION_WINDOWS)).astype(np.int64)
+    indices = spread_indices(len(windows), VALIDATION_WINDOWS)
     for start in range(0, len(indices), 32):
         batch = windows.take(indices[start : start + 32])
         z, first = batch["mean"], burn_in(batch["mean"].shape[1])

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from latentseq.arrays import Batch, Windows
+from latentseq.data.windows import spread_indices
 
 WINDOWS = 2000
 """Largest number of windows that statistics are measured on; they are evenly spread."""
@@ -118,6 +119,6 @@ def confine(z: Any, last: Any, reach: Range, xp: Any = np) -> Any:
 
 def _batches(windows: Windows, at_most: int) -> Iterator[Batch]:
     """Read at most ``at_most`` windows, evenly spread, 100 at a time."""
-    indices = np.linspace(0, len(windows) - 1, min(len(windows), at_most)).astype(np.int64)
+    indices = spread_indices(len(windows), at_most)
     for start in range(0, len(indices), 100):
         yield windows.take(indices[start : start + 100])

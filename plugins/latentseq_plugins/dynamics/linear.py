@@ -10,7 +10,7 @@ from scipy.stats import multivariate_normal
 from latentseq.arrays import Latents, Source, State, as_items, check_rolling
 from latentseq.configurable import Presets
 from latentseq.errors import UsageError
-from latentseq.networks.autoregression import Autoregression, fit_autoregression, standard_batches
+from latentseq.networks.autoregression import Autoregression, fit_autoregression, spread_conditions, standard_batches
 from latentseq.networks.checks import check_streams
 from latentseq.networks.statistics import Range, confine, measure_range, measure_statistics
 from latentseq.protocols import Dynamics, Forecast, History, Trainer
@@ -184,12 +184,7 @@ class Linear(Dynamics):
             UsageError: a stream is missing, unknown or of another shape.
         """
         streams = check_streams(self.name, self.conditions, conditions, b, t)
-        spatial = self.latent_shape[:-1]
-        rows = [np.zeros((b, t, *spatial, 0))]
-        for stream in streams:
-            stream = stream.reshape(b, t, *[1] * len(spatial), -1)
-            rows.append(np.broadcast_to(stream, (b, t, *spatial, stream.shape[-1])))
-        return np.concatenate(rows, axis=-1)
+        return spread_conditions(streams, (b, t, *self.latent_shape))
 
 
 class LinearForecast(Forecast):
