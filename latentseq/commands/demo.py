@@ -92,7 +92,11 @@ def demo(out: str | Path = "latentseq-demo", *, seed: int = 0, overwrite: bool =
         protocol = Protocol(CONTEXT, HORIZON, clips=CLIPS, seed=seed)
         metrics = measure({"model": predictor}, dataset, protocol, Watcher("measure", quiet=quiet)).metrics
         histories = {"encoder": work / "ae", "dynamics": work / "lstm"}
-        stages = {name: read_history(run / HISTORY) for name, run in histories.items()}
+        # The loss of short windows, which dynamics train on first, is another one.
+        stages = {
+            name: [row for row in read_history(run / HISTORY) if row["stage"] == "main"]
+            for name, run in histories.items()
+        }
         lines = curves(metrics)
         others = [name for name in lines if name != "model"]
         write_bytes(work / "training.png", training_chart(stages, lines, floors=others))
